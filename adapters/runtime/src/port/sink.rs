@@ -1,0 +1,92 @@
+//! The publishing half of a broker.
+
+use core::task::{Context, Poll};
+
+use procession_core::Position;
+
+use super::{Outgoing, PortError};
+
+/// The publishing half of a broker, for one bus.
+///
+/// Takes every message at once: the window of outstanding messages is the core's decision.
+pub trait Sink: Send + 'static {
+    /// Takes a command. Never blocks.
+    fn submit(&mut self, command: SinkCommand);
+
+    /// Appends what happened to `into`; pending when nothing did.
+    fn poll_events(&mut self, cx: &mut Context<'_>, into: &mut Vec<SinkEvent>) -> Poll<()>;
+}
+
+impl Sink for Box<dyn Sink> {
+    fn submit(&mut self, command: SinkCommand) {
+        (**self).submit(command);
+    }
+    fn poll_events(&mut self, cx: &mut Context<'_>, into: &mut Vec<SinkEvent>) -> Poll<()> {
+        (**self).poll_events(cx, into)
+    }
+}
+
+/// Names one send: the producer's token as a number, and which send of it this is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SinkTicket {
+    /// `procession_core::Token::to_bits` of the publish.
+    pub token: u64,
+    /// Counts the sends of one publish.
+    pub attempt: u32,
+}
+
+/// What a sink is told to do.
+#[derive(Clone, Debug)]
+pub enum SinkCommand {
+    /// Send. Answered by exactly one [`SinkEvent::Result`] per ticket, unless the connection is
+    /// lost: then the ticket's outcome is unknown until the same message is sent again.
+    Send {
+        /// Names the send.
+        ticket: SinkTicket,
+        /// The message.
+        message: Outgoing,
+    },
+    /// End everything. Answered by [`SinkEvent::Closed`].
+    Close,
+}
+
+/// How a send ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SinkReceipt {
+    /// In the log.
+    Stored {
+        /// The partition.
+        partition: u32,
+        /// The position.
+        position: Position,
+        /// The broker had this identity already; it is in the log once.
+        duplicate: bool,
+    },
+    /// Not in the log, and it never will be: refused by the broker.
+    NotStored(PortError),
+    /// Not in the log for a passing reason; may be sent again.
+    Retry(PortError),
+    /// Nobody knows; may still land.
+    Unknown(PortError),
+}
+
+/// What happened on the publishing half.
+#[derive(Clone, Debug)]
+pub enum SinkEvent {
+    /// The end of a send.
+    Result {
+        /// Names the send.
+        ticket: SinkTicket,
+        /// How it ended.
+        receipt: SinkReceipt,
+    },
+    /// The connection is there (again). Sends that were without an answer at the
+    /// [`SinkEvent::Disconnected`] before cannot land any more.
+    Connected,
+    /// The connection is gone; every send without an answer is uncertain.
+    Disconnected,
+    /// The sink cannot go on. [`SinkEvent::Closed`] follows.
+    Failed(PortError),
+    /// The end: no task, thread or socket of this sink is left.
+    Closed,
+}

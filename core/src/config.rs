@@ -1,0 +1,314 @@
+//! What an owner may choose. Plain data, checked once by [`Consumer::new`](crate::Consumer::new).
+
+use core::fmt;
+
+use crate::Span;
+
+/// Which messages wait for which.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Order {
+    /// One lane a key: a message starts when its predecessor of the same key is settled for good.
+    #[default]
+    Key,
+    /// No order. Copies of one identity still wait for each other, so that S4 holds.
+    Unordered,
+}
+
+/// What happens to messages without a key under [`Order::Key`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Keyless {
+    /// They run beside everything else.
+    #[default]
+    Unordered,
+    /// They share one lane.
+    Shared,
+    /// They are dead-lettered at once, with [`Why::Keyless`](crate::Why::Keyless).
+    Refuse,
+}
+
+/// How much may be taken in. May change at run time (`Consumer::set_limits`), up to the
+/// figures given at construction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Messages held at once, over all partitions. At construction: 1 to 4,000,000.
+    pub messages: u32,
+    /// Bytes held at once, over all partitions. One message of the largest size may exceed it.
+    pub bytes: u64,
+    /// Messages held at once of one partition.
+    pub partition_messages: u32,
+    /// Bytes held at once of one partition.
+    pub partition_bytes: u64,
+    /// Intake stops at the limit and opens again when the load has fallen to this many percent of
+    /// it (low water mark; 1 to 100).
+    pub low_water_percent: u8,
+}
+
+/// Failed attempts and what follows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Retry {
+    /// Attempts before a message is dead-lettered: 1 to 1,000,000, or `u32::MAX` for no end.
+    pub attempts: u32,
+    /// Waiting time between attempts.
+    pub backoff: Backoff,
+}
+
+/// A waiting time that doubles, with a seeded jitter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Backoff {
+    /// The first waiting time.
+    pub first: Span,
+    /// The longest waiting time.
+    pub max: Span,
+    /// Each waiting time is changed by up to this many percent, either way (0 to 100).
+    pub jitter_percent: u8,
+}
+
+/// When progress is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CommitCadence {
+    /// A commit is due this long after the first unwritten progress.
+    pub every: Span,
+    /// A commit is due after this many finished messages.
+    pub messages: u32,
+    /// Waiting time after a commit that failed.
+    pub backoff: Backoff,
+}
+
+/// The window in which a second copy of an identity is recognised.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Dedupe {
+    /// Identities remembered after success; 0 switches recognition by identity off.
+    pub ids: u32,
+    /// How long an identity is remembered.
+    pub age: Span,
+}
+
+/// The whole configuration of a [`Consumer`](crate::Consumer).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// Which messages wait for which.
+    pub order: Order,
+    /// What happens to messages without a key.
+    pub keyless: Keyless,
+    /// Highest number of partitions (1 to 65,535).
+    pub partitions: u32,
+    /// How much may be taken in.
+    pub limits: Limits,
+    /// The largest single message, in bytes, as the adapter charges it.
+    pub message_bytes_max: u32,
+    /// Arrivals that a partition may run ahead of its frontier (64 to 4,194,304; rounded up to 64).
+    pub window: u32,
+    /// Arrivals that all partitions together may run ahead of their frontiers; at least 64 times
+    /// `partitions`, so that every partition can have a block of its own.
+    pub window_pool: u32,
+    /// Failed attempts.
+    pub retry: Retry,
+    /// How long a handler may run before it is asked to stop; `Span::MAX` for no limit.
+    pub handler_timeout: Span,
+    /// How long a handler that was asked to stop may take before a notice names it.
+    pub cancel_grace: Span,
+    /// When progress is written.
+    pub commit: CommitCadence,
+    /// Most bytes of a progress map (0 switches maps off; at most 65,535).
+    pub map_bytes: u32,
+    /// Recognition of copies.
+    pub dedupe: Dedupe,
+    /// Waiting time after a dead letter that was not stored.
+    pub dead_letter_backoff: Backoff,
+    /// Waiting time before a new session when the one before was broken without delivering.
+    pub session_backoff: Backoff,
+    /// Seed of all jitter. Equal seeds and inputs give equal outputs (S11).
+    pub seed: u64,
+}
+
+impl Default for Config {
+    /// The defaults of a subscription: credit 10,000 messages and 64 MiB; commit every 100 ms or
+    /// 1,000 messages; 5 attempts, 100 ms doubling to 30 s, jitter 20 %; handler timeout 30 s;
+    /// `cancel_grace` 5 s; 65,536 ids for 10 minutes.
+    fn default() -> Self {
+        Self {
+            order: Order::Key,
+            keyless: Keyless::Unordered,
+            partitions: 64,
+            limits: Limits {
+                messages: 10_000,
+                bytes: 64 << 20,
+                partition_messages: 10_000,
+                partition_bytes: 64 << 20,
+                low_water_percent: 75,
+            },
+            message_bytes_max: 1 << 20,
+            window: 65_536,
+            window_pool: 262_144,
+            retry: Retry {
+                attempts: 5,
+                backoff: Backoff {
+                    first: Span::from_millis(100),
+                    max: Span::from_secs(30),
+                    jitter_percent: 20,
+                },
+            },
+            handler_timeout: Span::from_secs(30),
+            cancel_grace: Span::from_secs(5),
+            commit: CommitCadence {
+                every: Span::from_millis(100),
+                messages: 1_000,
+                backoff: Backoff {
+                    first: Span::from_millis(50),
+                    max: Span::from_secs(5),
+                    jitter_percent: 20,
+                },
+            },
+            map_bytes: 3_072,
+            dedupe: Dedupe {
+                ids: 65_536,
+                age: Span::from_secs(600),
+            },
+            dead_letter_backoff: Backoff {
+                first: Span::from_millis(100),
+                max: Span::from_secs(10),
+                jitter_percent: 20,
+            },
+            session_backoff: Backoff {
+                first: Span::from_millis(50),
+                max: Span::from_secs(2),
+                jitter_percent: 20,
+            },
+            seed: 0,
+        }
+    }
+}
+
+/// A configuration that cannot work: which field, what was given, what is allowed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ConfigError {
+    /// The field, as a path (`limits.messages`).
+    pub field: &'static str,
+    /// The value that was given.
+    pub value: u64,
+    /// What is allowed.
+    pub allowed: &'static str,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`{}` is {}: allowed is {}",
+            self.field, self.value, self.allowed
+        )
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
+impl Config {
+    /// Checks every field.
+    ///
+    /// # Errors
+    /// The first field that is out of range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let check = |ok: bool, field, value: u64, allowed| {
+            if ok {
+                Ok(())
+            } else {
+                Err(ConfigError {
+                    field,
+                    value,
+                    allowed,
+                })
+            }
+        };
+        let l = &self.limits;
+        check(
+            (1..=65_535).contains(&self.partitions),
+            "partitions",
+            self.partitions.into(),
+            "1 to 65535",
+        )?;
+        check(
+            (1..=4_000_000).contains(&l.messages),
+            "limits.messages",
+            l.messages.into(),
+            "1 to 4000000",
+        )?;
+        check(l.bytes > 0, "limits.bytes", l.bytes, "at least 1")?;
+        check(
+            l.partition_messages > 0,
+            "limits.partition_messages",
+            l.partition_messages.into(),
+            "at least 1",
+        )?;
+        check(
+            l.partition_bytes > 0,
+            "limits.partition_bytes",
+            l.partition_bytes,
+            "at least 1",
+        )?;
+        check(
+            (1..=100).contains(&l.low_water_percent),
+            "limits.low_water_percent",
+            l.low_water_percent.into(),
+            "1 to 100",
+        )?;
+        check(
+            self.message_bytes_max > 0,
+            "message_bytes_max",
+            0,
+            "at least 1",
+        )?;
+        check(
+            (64..=4_194_304).contains(&self.window),
+            "window",
+            self.window.into(),
+            "64 to 4194304",
+        )?;
+        check(
+            u64::from(self.window_pool) >= 64 * u64::from(self.partitions)
+                && self.window_pool <= 67_108_864,
+            "window_pool",
+            self.window_pool.into(),
+            "64 times `partitions` to 67108864",
+        )?;
+        check(
+            (1..=1_000_000).contains(&self.retry.attempts) || self.retry.attempts == u32::MAX,
+            "retry.attempts",
+            self.retry.attempts.into(),
+            "1 to 1000000, or u32::MAX for no end",
+        )?;
+        check(self.commit.messages > 0, "commit.messages", 0, "at least 1")?;
+        check(
+            self.map_bytes <= 65_535,
+            "map_bytes",
+            self.map_bytes.into(),
+            "0 to 65535",
+        )?;
+        check(
+            self.dedupe.ids <= 16_000_000,
+            "dedupe.ids",
+            self.dedupe.ids.into(),
+            "0 (off) to 16000000",
+        )?;
+        check(
+            self.handler_timeout > Span::ZERO,
+            "handler_timeout",
+            0,
+            "more than 0 (Span::MAX for no limit)",
+        )?;
+        for (field, backoff) in [
+            ("retry.backoff", &self.retry.backoff),
+            ("commit.backoff", &self.commit.backoff),
+            ("dead_letter_backoff", &self.dead_letter_backoff),
+            ("session_backoff", &self.session_backoff),
+        ] {
+            check(
+                backoff.first <= backoff.max && backoff.jitter_percent <= 100,
+                field,
+                backoff.first.as_nanos(),
+                "first at most max, jitter 0 to 100 percent",
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,225 @@
+//! What a [`Consumer`](super::Consumer) tells the adapter.
+
+use super::{Anchor, Why};
+use crate::{Epoch, PartitionId, Position, Session, Time, Token};
+
+/// Start delivery: a new session of a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub struct Start {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// The number of the new session; everything that it delivers carries it.
+    pub session: Session,
+    /// Where delivery starts: the position itself when `expect` is set (overlap by one), else the
+    /// first message at or after it.
+    pub at: Position,
+    /// What must be found at `at`. The adapter compares, drops that first message and reports with
+    /// [`session`](super::Consumer::session).
+    pub expect: Option<Anchor>,
+}
+
+/// Hand this message to a handler.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[must_use = "a dispatch that is not settled blocks its key"]
+pub struct Dispatch<M> {
+    /// Names this attempt; give it back with `settle`.
+    pub token: Token,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The epoch: together with partition and position the fence of the handler's effects.
+    pub epoch: Epoch,
+    /// The position.
+    pub position: Position,
+    /// The attempt, from 1.
+    pub attempt: u32,
+    /// When the handler will be asked to stop.
+    pub deadline: Time,
+    /// The message.
+    pub message: M,
+}
+
+/// Store this message at the dead-letter destination, and report with
+/// [`dead_letter_result`](super::Consumer::dead_letter_result). The core keeps the message.
+#[derive(Debug)]
+#[must_use]
+pub struct DeadLetter<'a, M> {
+    /// Names it.
+    pub token: Token,
+    /// The partition.
+    pub partition: PartitionId,
+    /// The position.
+    pub position: Position,
+    /// Why it ended here.
+    pub why: Why,
+    /// Attempts that were made.
+    pub attempts: u32,
+    /// 0 = whole; 1 = without the error text; 2 = a reference with a digest only.
+    pub shorten: u8,
+    /// The message.
+    pub message: &'a M,
+}
+
+/// Write progress. At most one of a partition is outstanding.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub struct Commit {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Counts the writes of this epoch, from 1; repeat it with the result.
+    pub write: u64,
+    /// The first position that is not finished.
+    pub frontier: Position,
+    /// A finished message below the frontier, by which the log is recognised.
+    pub anchor: Option<Anchor>,
+    /// How many bytes of the caller's buffer hold the progress map (0: no map).
+    pub map_len: usize,
+    /// Messages finished since the last stored commit, for logs and metrics.
+    pub finished: u64,
+    /// The last one of the epoch: ownership may be given up in the same write.
+    pub last: bool,
+}
+
+/// Give this partition up. Nothing of it starts and nothing of it is committed any more (S5).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub struct Release {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The epoch that ends.
+    pub epoch: Epoch,
+    /// The frontier at the end.
+    pub frontier: Position,
+    /// Messages that were held and not finished; the next owner gets them again.
+    pub handed_back: u32,
+    /// Handlers that still ran at the deadline: the hand-over counts as unplanned.
+    pub abandoned: u32,
+    /// Whether the last commit was confirmed.
+    pub committed: bool,
+}
+
+/// The end of a drain: all partitions are released.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[must_use]
+pub struct Drained {
+    /// Messages that were held and not finished, over all partitions.
+    pub handed_back: u32,
+    /// Handlers that still ran at the deadline. A notice named each.
+    pub abandoned: u32,
+}
+
+/// Back-pressure for feeds that push. Alternates per partition, beginning with `Pause`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Flow {
+    /// Stop delivering this partition.
+    Pause(PartitionId),
+    /// Deliver it again.
+    Resume(PartitionId),
+}
+
+/// How much more a partition may deliver now, for feeds that pull. What was asked for and has not
+/// been offered yet is the caller's to subtract.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Credit {
+    /// Messages.
+    pub messages: u32,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+/// Something that an operator should know. One level per partition and kind, merged until polled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub struct Notice {
+    /// The partition.
+    pub partition: PartitionId,
+    /// What happened.
+    pub kind: NoticeKind,
+    /// How often since the last poll of this notice.
+    pub count: u32,
+    /// Where (the latest occurrence).
+    pub position: Position,
+}
+
+/// What a notice is about.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum NoticeKind {
+    /// Deliveries were lost on the way; a new session brings them again.
+    Gap,
+    /// The log was rewritten: other content at a known position. The messages there run.
+    LogRewritten,
+    /// The anchor is gone; the log could not be recognised. Delivery goes on at the frontier.
+    CannotTell,
+    /// The recorded progress is void as a whole: another incarnation of the log, or beyond its end.
+    ResumeVoid,
+    /// The recorded progress map was foreign, truncated or corrupt, and was ignored.
+    MapIgnored,
+    /// The log no longer holds messages at the frontier (retention); they were never delivered.
+    Truncated,
+    /// A handler was asked to stop and has not within `cancel_grace`; its key is blocked.
+    HandlerStuck,
+    /// A handler still ran when its partition was given up.
+    Abandoned,
+    /// A commit was not permitted.
+    CommitDenied,
+    /// The progress map did not fit and was left out of a commit.
+    MapTooLarge,
+    /// The window is full: the message at the frontier blocks intake.
+    WindowFull,
+    /// The lease ran out before it was renewed; nothing is handed out until it is.
+    LeaseLapsed,
+    /// A dead letter was not stored and is tried again.
+    DeadLetterRetried,
+}
+
+impl NoticeKind {
+    /// All kinds, in the order of their numbers.
+    pub const ALL: [Self; 13] = [
+        Self::Gap,
+        Self::LogRewritten,
+        Self::CannotTell,
+        Self::ResumeVoid,
+        Self::MapIgnored,
+        Self::Truncated,
+        Self::HandlerStuck,
+        Self::Abandoned,
+        Self::CommitDenied,
+        Self::MapTooLarge,
+        Self::WindowFull,
+        Self::LeaseLapsed,
+        Self::DeadLetterRetried,
+    ];
+}
+
+/// Counters since the start, and what is held now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stats {
+    /// Messages held (queued, running, waiting for a retry or for a dead letter's confirmation).
+    pub held: u32,
+    /// Their bytes.
+    pub held_bytes: u64,
+    /// Handlers that run, those of lost partitions included.
+    pub running: u32,
+    /// Messages finished by a handler.
+    pub done: u64,
+    /// Failed attempts.
+    pub failed: u64,
+    /// Messages finished as dead letters.
+    pub dead: u64,
+    /// Copies recognised by identity.
+    pub duplicates: u64,
+    /// Positions that came again.
+    pub replayed: u64,
+    /// Arrivals of older epochs and sessions.
+    pub void: u64,
+    /// Window entries in use, over all partitions.
+    pub window: u32,
+    /// Identities remembered, pending ones included.
+    pub identities: u32,
+}

@@ -1,0 +1,24 @@
+//! Sans-IO state machines for ordered, loss-free event delivery.
+#![no_std]
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod config;
+mod consumer;
+mod ids;
+mod time;
+
+pub use config::{
+    Backoff, CommitCadence, Config, ConfigError, Dedupe, Keyless, Limits, Order, Retry,
+};
+pub use consumer::{
+    Admit, Anchor, Arrival, Commit, CommitResult, Consumer, Continuity, Credit, DeadLetter,
+    Dispatch, Drained, Flow, Notice, NoticeKind, Outcome, Receipt, Refusal, Refused, Release,
+    Resume, Stale, Start, Stats, Wake, WakeReason, Why, decode_map,
+};
+pub use ids::{Epoch, Incarnation, PartitionId, Position, Session, Stamp, Token};
+pub use time::{Span, Time};
