@@ -7,11 +7,17 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod claim;
 mod config;
 mod consumer;
 mod ids;
+mod producer;
 mod time;
 
+pub use claim::{
+    Busy, Claim, ClaimConfig, ClaimRecord, ClaimState, ClaimStats, ClaimWrite, Claims, MemberId,
+    Revision, WriteKind, WriteResult,
+};
 pub use config::{
     Backoff, CommitCadence, Config, ConfigError, Dedupe, Keyless, Limits, Order, Retry,
 };
@@ -21,4 +27,8 @@ pub use consumer::{
     Resume, Stale, Start, Stats, Wake, WakeReason, Why, decode_map,
 };
 pub use ids::{Epoch, Incarnation, PartitionId, Position, Session, Stamp, Token};
+pub use producer::{
+    Answer, Done, Full, NoRoom, Producer, ProducerConfig, ProducerStats, Publish, Published, Room,
+    Transmit, Unsent,
+};
 pub use time::{Span, Time};
