@@ -68,6 +68,20 @@ impl Headers {
         })
     }
 
+    /// The field with this number, counted from 0: found without a search.
+    #[must_use]
+    pub fn at(&self, index: usize) -> Option<(&str, &[u8])> {
+        let &(name_end, value_end) = self.ends.get(index)?;
+        let start = match index.checked_sub(1) {
+            Some(before) => self.ends.get(before)?.1,
+            None => 0,
+        };
+        let (start, name_end) = (start as usize, name_end as usize);
+        let name = self.buffer.get(start..name_end)?;
+        let value = self.buffer.get(name_end..value_end as usize)?;
+        Some((core::str::from_utf8(name).unwrap_or_default(), value))
+    }
+
     /// The first value of the field `name`, compared without regard to ASCII case.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {

@@ -1,0 +1,90 @@
+//! A flag that asks a handler to stop.
+
+use core::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Asks the owner of a clone to stop. Raised once, never lowered.
+///
+/// A handler's future is dropped right after its flag was raised, so plain async handlers need not
+/// look at it. It is for what outlives the future: blocking work, tasks of its own.
+#[derive(Clone, Default, Debug)]
+pub struct Cancellation(Arc<Inner>);
+
+#[derive(Default, Debug)]
+struct Inner {
+    raised: AtomicBool,
+    /// The handler's task first; further waiters beside it. Bounded by who holds a clone.
+    waiting: Mutex<Vec<Waker>>,
+}
+
+impl Cancellation {
+    /// A flag that is not raised.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Whether the handler was asked to stop.
+    #[must_use]
+    pub fn is_raised(&self) -> bool {
+        self.0.raised.load(Ordering::Acquire)
+    }
+
+    /// Ready once the handler was asked to stop.
+    pub fn poll_raised(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_raised() {
+            return Poll::Ready(());
+        }
+        let mut waiting = self
+            .0
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Looked at again under the lock: `raise` sets the flag before it takes the wakers.
+        if self.is_raised() {
+            return Poll::Ready(());
+        }
+        if !waiting.iter().any(|w| w.will_wake(cx.waker())) {
+            waiting.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Resolves once the handler was asked to stop.
+    pub fn raised(&self) -> impl Future<Output = ()> + Send + 'static {
+        let this = self.clone();
+        core::future::poll_fn(move |cx| this.poll_raised(cx))
+    }
+
+    /// Asks to stop.
+    pub(crate) fn raise(&self) {
+        self.0.raised.store(true, Ordering::Release);
+        let waiting = core::mem::take(
+            &mut *self
+                .0
+                .waiting
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner),
+        );
+        for waker in waiting {
+            waker.wake();
+        }
+    }
+
+    /// Makes this flag usable for the next handler, when nobody else holds a clone of it.
+    pub(crate) fn reuse(&mut self) -> bool {
+        match Arc::get_mut(&mut self.0) {
+            Some(inner) => {
+                *inner.raised.get_mut() = false;
+                inner
+                    .waiting
+                    .get_mut()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clear();
+                true
+            }
+            None => false,
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The only state that handlers, ports and publishers share with a driver.
+
+use core::task::{Context, Poll, Waker};
+
+use crate::sync::Mutex;
+
+/// A queue with many writers and one reader, emptied in batches.
+///
+/// One lock guards the items, the reader's waker and the closed flag, so a wake-up cannot be lost
+/// between looking and sleeping. The lock is held for a push, a swap of two vectors or the storing
+/// of a waker, never while anything is called or dropped.
+///
+/// # Who bounds it
+/// [`push`](Self::push) takes everything: its callers bound it by construction, with one message
+/// per running handler (at most the concurrency), or one per answer that was asked for.
+/// [`push_bounded`](Self::push_bounded) is for callers that nothing else bounds.
+#[derive(Debug)]
+pub struct Mailbox<T> {
+    state: Mutex<State<T>>,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    items: Vec<T>,
+    reader: Option<Waker>,
+    closed: bool,
+}
+
+/// Why a message was not taken. It is given back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PushError<T> {
+    /// The mailbox holds as many messages as the caller allows.
+    Full(T),
+    /// The reader is gone, or will not read any more.
+    Closed(T),
+}
+
+impl<T> PushError<T> {
+    /// The message.
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::Full(item) | Self::Closed(item) => item,
+        }
+    }
+}
+
+impl<T> Default for Mailbox<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T> Mailbox<T> {
+    /// An empty mailbox.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                items: Vec::new(),
+                reader: None,
+                closed: false,
+            }),
+        }
+    }
+
+    /// Appends a message and wakes the reader if it sleeps. The caller bounds how many there are.
+    ///
+    /// # Errors
+    /// The message, when the mailbox is closed.
+    pub fn push(&self, item: T) -> Result<(), T> {
+        self.push_bounded(item, usize::MAX)
+            .map_err(PushError::into_inner)
+    }
+
+    /// Appends a message unless `limit` are waiting.
+    ///
+    /// # Errors
+    /// The message, when `limit` messages wait or the mailbox is closed.
+    pub fn push_bounded(&self, item: T, limit: usize) -> Result<(), PushError<T>> {
+        let reader = {
+            let mut state = self.state.lock();
+            if state.closed {
+                return Err(PushError::Closed(item));
+            }
+            if limit <= state.items.len() {
+                return Err(PushError::Full(item));
+            }
+            state.items.push(item);
+            state.reader.take()
+        };
+        // Woken outside of the lock: a waker may run the reader at once, which takes the lock.
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+        Ok(())
+    }
+
+    /// Exchanges what waits for `into`, which must be empty (its memory is reused). Ready when there
+    /// was something or when the mailbox is closed and empty; else pending, with the waker kept.
+    pub fn poll_drain(&self, cx: &mut Context<'_>, into: &mut Vec<T>) -> Poll<()> {
+        debug_assert!(into.is_empty(), "the batch before was not used up");
+        let mut state = self.state.lock();
+        if !state.items.is_empty() {
+            core::mem::swap(&mut state.items, into);
+            return Poll::Ready(());
+        }
+        if state.closed {
+            return Poll::Ready(());
+        }
+        // The old waker is replaced, not dropped, under the lock when both are the same.
+        match &mut state.reader {
+            Some(reader) => reader.clone_from(cx.waker()),
+            empty => *empty = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Takes what waits, without waiting for more.
+    pub fn drain(&self, into: &mut Vec<T>) {
+        debug_assert!(into.is_empty(), "the batch before was not used up");
+        core::mem::swap(&mut self.state.lock().items, into);
+    }
+
+    /// Refuses further messages and wakes the reader. What waits can still be drained.
+    pub fn close(&self) {
+        let reader = {
+            let mut state = self.state.lock();
+            state.closed = true;
+            state.reader.take()
+        };
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+
+    /// Whether further messages are refused.
+    pub fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+}

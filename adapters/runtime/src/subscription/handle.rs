@@ -1,0 +1,108 @@
+//! What the owner of a subscription holds.
+
+use core::fmt;
+use core::task::{Context, Poll};
+use std::sync::Arc;
+
+use procession_core::{Drained, Limits, Time};
+
+use super::shared::{Control, Shared};
+use super::{Health, Notice};
+use crate::port::PortError;
+
+/// The owner's hold on a running subscription. Cheap to clone; dropping it ends nothing (the bus
+/// decides what a drop means and calls [`abort`](Self::abort)).
+#[derive(Clone)]
+pub struct SubscriptionHandle {
+    shared: Arc<Shared>,
+}
+
+/// Why a subscription ended before it was asked to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum SubscriptionError {
+    /// A handler asked for it; the text of its error.
+    Stopped(Arc<str>),
+    /// The port cannot go on.
+    Failed(PortError),
+    /// It was aborted, or its driver was dropped.
+    Aborted,
+}
+
+impl fmt::Display for SubscriptionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped(text) => write!(f, "a handler stopped the subscription: {text}"),
+            Self::Failed(error) => write!(f, "the subscription failed: {error}"),
+            Self::Aborted => f.write_str("the subscription was aborted"),
+        }
+    }
+}
+
+impl std::error::Error for SubscriptionError {}
+
+/// How a subscription ended.
+pub type End = Result<Drained, SubscriptionError>;
+
+impl SubscriptionHandle {
+    pub(super) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Finishes what is held, commits, releases every partition and ends, by `deadline` (clock of
+    /// the shell). A second call can only bring the deadline forward.
+    pub fn drain(&self, deadline: Time) {
+        self.shared.control(Control::Drain(deadline));
+    }
+
+    /// Stops intake, cancels what runs, writes one last commit of what is finished, releases and
+    /// ends, by `deadline`. What `compare --restart-at` does in the middle of a run.
+    pub fn retire(&self, deadline: Time) {
+        self.shared.control(Control::Retire(deadline));
+    }
+
+    /// Stops intake, cancels what runs, commits nothing further. Partitions are left to their leases.
+    pub fn abort(&self) {
+        self.shared.control(Control::Abort);
+    }
+
+    /// Changes the credit, up to the figures given at the start.
+    pub fn set_limits(&self, limits: Limits) {
+        self.shared.control(Control::Limits(limits));
+    }
+
+    /// The latest snapshot.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        self.shared.health()
+    }
+
+    /// The next notice; `None` after the end. Notices that nobody reads are merged or dropped and
+    /// counted. Each notice goes to one reader.
+    pub fn poll_notice(&self, cx: &mut Context<'_>) -> Poll<Option<Notice>> {
+        self.shared.poll_notice(cx)
+    }
+
+    /// The next notice; `None` after the end.
+    pub fn next_notice(&self) -> impl Future<Output = Option<Notice>> + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        core::future::poll_fn(move |cx| shared.poll_notice(cx))
+    }
+
+    /// Ready with the result once the driver has ended: no handler runs, the feed is closed.
+    pub fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<End> {
+        self.shared.poll_ended(cx)
+    }
+
+    /// Resolves once the driver has ended: no handler runs, the feed is closed.
+    pub fn ended(&self) -> impl Future<Output = End> + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        core::future::poll_fn(move |cx| shared.poll_ended(cx))
+    }
+}
+
+impl fmt::Debug for SubscriptionHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubscriptionHandle").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,18 @@
+//! Drives one `procession_core::Consumer` over a feed and the application's work.
+
+mod driver;
+mod handle;
+mod health;
+mod notice;
+mod observer;
+mod options;
+mod shared;
+mod work;
+
+pub use driver::{SubscriptionDriver, subscribe};
+pub use handle::{End, SubscriptionError, SubscriptionHandle};
+pub use health::{Blocker, Health, PartitionHealth, State};
+pub use notice::Notice;
+pub use observer::{Ending, Fence, Incident, NoObserver, Observer};
+pub use options::DriverOptions;
+pub use work::{Attempt, Decoded, Letter, Verdict, Work};

@@ -1,0 +1,99 @@
+//! What an operator should know, and the bounded queue that carries it.
+
+use core::fmt;
+use std::sync::Arc;
+
+use procession_core::{PartitionId, Position, Span};
+
+use crate::port::PortError;
+
+/// Something that an operator should know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A judgement of the core.
+    Core(procession_core::Notice),
+    /// Another member owns this partition; this one waits.
+    Standby {
+        /// The partition.
+        partition: PartitionId,
+        /// The owner's name.
+        owner: Arc<str>,
+    },
+    /// The connection to the broker is there (again).
+    Connected,
+    /// The connection to the broker is gone.
+    Disconnected,
+    /// A handler kept the driver's thread busy without giving it back.
+    HandlerBlocked {
+        /// Its partition.
+        partition: PartitionId,
+        /// Its message's position.
+        position: Position,
+        /// For how long.
+        busy: Span,
+    },
+    /// A handler asked for the end of the subscription.
+    Stopped {
+        /// The text of its error.
+        error: Arc<str>,
+    },
+    /// The port cannot go on.
+    Failed(PortError),
+    /// A dead letter could not be made: `Work::bury` panicked. It is tried again.
+    BuryPanicked {
+        /// The partition.
+        partition: PartitionId,
+        /// The position.
+        position: Position,
+    },
+    /// Notices that were dropped because nobody read them.
+    Missed {
+        /// How many.
+        count: u64,
+    },
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Core(n) => write!(
+                f,
+                "{:?} in partition {} at {} ({} times)",
+                n.kind, n.partition.0, n.position.0, n.count
+            ),
+            Self::Standby { partition, owner } => {
+                write!(
+                    f,
+                    "partition {} is owned by `{owner}`; standing by",
+                    partition.0
+                )
+            }
+            Self::Connected => f.write_str("connected"),
+            Self::Disconnected => f.write_str("the connection to the broker is lost"),
+            Self::HandlerBlocked {
+                partition,
+                position,
+                busy,
+            } => write!(
+                f,
+                "the handler of partition {} position {} blocked its thread for {} ms; move blocking \
+                 work to a thread of its own",
+                partition.0,
+                position.0,
+                busy.as_nanos() / 1_000_000
+            ),
+            Self::Stopped { error } => write!(f, "a handler stopped the subscription: {error}"),
+            Self::Failed(error) => write!(f, "the broker port failed: {error}"),
+            Self::BuryPanicked {
+                partition,
+                position,
+            } => write!(
+                f,
+                "making the dead letter of partition {} position {} panicked",
+                partition.0, position.0
+            ),
+            Self::Missed { count } => write!(f, "{count} notices were dropped unread"),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What an owner may choose about the driver itself.
+
+use procession_core::{Config, Span};
+
+/// Settings of a subscription's driver.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DriverOptions {
+    /// The core's configuration.
+    pub core: Config,
+    /// Handlers that may run at the same time (at least 1).
+    pub concurrency: usize,
+    /// How long the drain may take that a handler's `Stop` or a failing port leads to.
+    pub stop_deadline: Span,
+    /// How long the driver waits, after a drain's deadline or an abort, for the tasks of cancelled
+    /// handlers to end, and for the feed to close.
+    pub close_grace: Span,
+    /// Negative control of the command line (`--without acks`): every commit carries the frontier at
+    /// which the partition was opened, and no map. Claims and releases work.
+    #[doc(hidden)]
+    pub hold_commits: bool,
+}
+
+impl Default for DriverOptions {
+    fn default() -> Self {
+        Self {
+            core: Config::default(),
+            concurrency: 1_000,
+            stop_deadline: Span::from_secs(10),
+            close_grace: Span::from_secs(1),
+            hold_commits: false,
+        }
+    }
+}

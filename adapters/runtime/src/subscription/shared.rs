@@ -1,0 +1,144 @@
+//! What the handle and the driver share.
+
+use core::task::{Context, Poll, Waker};
+use std::collections::VecDeque;
+
+use procession_core::{Limits, Time};
+
+use super::{End, Health, Notice};
+use crate::mailbox::Mailbox;
+use crate::sync::Mutex;
+
+/// Notices that are kept for a reader.
+const NOTICES_MAX: usize = 256;
+/// Commands of the owner that may wait. The driver empties them at every turn; a caller that sends
+/// more than this in between repeats itself.
+const CONTROLS_MAX: usize = 64;
+
+/// A command of the owner.
+#[derive(Clone, Debug)]
+pub(super) enum Control {
+    Drain(Time),
+    Retire(Time),
+    Abort,
+    Limits(Limits),
+}
+
+pub(super) struct Shared {
+    pub(super) controls: Mailbox<Control>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    health: Health,
+    notices: VecDeque<Notice>,
+    missed: u64,
+    end: Option<End>,
+    /// Those who wait for a notice or for the end. One per future of the owner.
+    waiting: Vec<Waker>,
+}
+
+impl Shared {
+    pub(super) fn new() -> Self {
+        Self {
+            controls: Mailbox::new(),
+            state: Mutex::new(State::default()),
+        }
+    }
+
+    /// Sends a command. An abort always gets through; after the end there is nobody to send to.
+    pub(super) fn control(&self, control: Control) {
+        let limit = match control {
+            Control::Abort | Control::Drain(_) | Control::Retire(_) => 2 * CONTROLS_MAX,
+            Control::Limits(_) => CONTROLS_MAX,
+        };
+        drop(self.controls.push_bounded(control, limit));
+    }
+
+    pub(super) fn health(&self) -> Health {
+        self.state.lock().health.clone()
+    }
+
+    pub(super) fn set_health(&self, health: Health) {
+        self.state.lock().health = health;
+    }
+
+    /// Keeps a notice for a reader. The newest gives way to a counter when nobody reads.
+    pub(super) fn notice(&self, notice: Notice) {
+        let waiting = {
+            let mut state = self.state.lock();
+            if let Some(last) = state.notices.back_mut()
+                && merge(last, &notice)
+            {
+                return;
+            }
+            if NOTICES_MAX <= state.notices.len() {
+                state.missed = state.missed.saturating_add(1);
+                return;
+            }
+            state.notices.push_back(notice);
+            core::mem::take(&mut state.waiting)
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn poll_notice(&self, cx: &mut Context<'_>) -> Poll<Option<Notice>> {
+        let mut state = self.state.lock();
+        if let Some(notice) = state.notices.pop_front() {
+            return Poll::Ready(Some(notice));
+        }
+        if 0 < state.missed {
+            let count = core::mem::take(&mut state.missed);
+            return Poll::Ready(Some(Notice::Missed { count }));
+        }
+        if state.end.is_some() {
+            return Poll::Ready(None);
+        }
+        wait(&mut state.waiting, cx);
+        Poll::Pending
+    }
+
+    /// Publishes the result; the first one counts.
+    pub(super) fn end(&self, end: End) {
+        self.controls.close();
+        let waiting = {
+            let mut state = self.state.lock();
+            if state.end.is_none() {
+                state.end = Some(end);
+                state.health.state = super::State::Ended;
+            }
+            core::mem::take(&mut state.waiting)
+        };
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<End> {
+        let mut state = self.state.lock();
+        if let Some(end) = &state.end {
+            return Poll::Ready(end.clone());
+        }
+        wait(&mut state.waiting, cx);
+        Poll::Pending
+    }
+}
+
+fn wait(waiting: &mut Vec<Waker>, cx: &Context<'_>) {
+    if !waiting.iter().any(|w| w.will_wake(cx.waker())) {
+        waiting.push(cx.waker().clone());
+    }
+}
+
+/// Merges a notice into the one before when both say the same.
+fn merge(last: &mut Notice, new: &Notice) -> bool {
+    match (last, new) {
+        (Notice::Core(last), Notice::Core(new))
+            if last.partition == new.partition && last.kind == new.kind =>
+        {
+            last.count = last.count.saturating_add(new.count);
+            last.position = new.position;
+            true
+        }
+        (last, new) => *last == *new,
+    }
+}
