@@ -1,0 +1,267 @@
+//! From a broker's record to an envelope.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use procession_runtime::port::Record;
+
+use super::escape::unescape;
+use crate::envelope::{ABSENT, Attribute, Envelope, EnvelopeError, validate};
+
+/// Reads a record. A record without any of the four fields that CloudEvents asks for (specversion,
+/// id, source, type) is a raw message; one with some of them only is an error.
+///
+/// Nothing is copied but values that are escaped: payload and header fields are shared.
+pub(crate) fn decode(
+    topic: &Arc<str>,
+    partition: u32,
+    record: &Record,
+) -> Result<Envelope, EnvelopeError> {
+    let headers = &record.headers;
+    if headers.len() > validate::FIELDS_MAX || headers.byte_len() > validate::HEADER_BYTES_MAX {
+        validate::header_block(headers.len(), headers.byte_len())?;
+    }
+    let mut index = [ABSENT; Attribute::COUNT];
+    let mut text = Vec::new();
+    for (number, (name, value)) in headers.iter().enumerate() {
+        let Some((attribute, escaped)) = attribute_of(name) else {
+            continue;
+        };
+        let Some(slot) = index.get_mut(attribute as usize) else {
+            continue;
+        };
+        let value = utf8(attribute, value)?;
+        let plain = match escaped && (value.contains('%') || value.starts_with('"')) {
+            false => Cow::Borrowed(value),
+            true => unescape(value).ok_or_else(|| not_utf8(attribute, value))?,
+        };
+        if plain.is_empty() && is_optional(attribute) {
+            continue;
+        }
+        if *slot != ABSENT {
+            if attribute == Attribute::ContentType {
+                continue;
+            }
+            return Err(EnvelopeError::new(
+                attribute.label(),
+                &plain,
+                "there are several header fields for it",
+                "let the publisher send one",
+            ));
+        }
+        validate::text(attribute, &plain)?;
+        *slot = u8::try_from(number).unwrap_or(ABSENT);
+        if let Cow::Owned(plain) = plain {
+            text.push((attribute, plain.into_boxed_str()));
+        }
+    }
+    let has = |attribute: Attribute| index.get(attribute as usize).is_some_and(|&n| n != ABSENT);
+    let raw = !REQUIRED.into_iter().any(has);
+    if raw {
+        // The stamp keeps apart what one position held before and after a log was rewritten.
+        let id = format!("{topic}/{partition}/{}", record.position.0);
+        text.push((Attribute::Id, id.into_boxed_str()));
+        let source = format!("raw:{}", record.stamp.0);
+        text.push((Attribute::Source, source.into_boxed_str()));
+    } else if let Some(missing) = REQUIRED.into_iter().find(|&a| !has(a)) {
+        return Err(EnvelopeError::new(
+            missing.label(),
+            "",
+            format!("the field is missing, although others of CloudEvents are there: {headers:?}")
+                .chars()
+                .take(512)
+                .collect::<String>(),
+            "let the publisher send ce-specversion, ce-id, ce-source and ce-type, or none of them",
+        ));
+    }
+    let envelope = Envelope {
+        headers: headers.clone(),
+        payload: record.payload.clone(),
+        topic: Some(Arc::clone(topic)),
+        record_key: record.key.clone(),
+        index,
+        text: (!text.is_empty()).then(|| text.into()),
+        raw,
+    };
+    let version = envelope.attribute(Attribute::SpecVersion).unwrap_or("1.0");
+    if !version.starts_with("1.") {
+        return Err(EnvelopeError::new(
+            "specversion",
+            version,
+            "this version of CloudEvents is not known",
+            "let the publisher send 1.0",
+        ));
+    }
+    if let Some(time) = envelope.attribute(Attribute::Time)
+        && envelope.time().is_none()
+    {
+        return Err(EnvelopeError::new(
+            "time",
+            time,
+            "not a timestamp of RFC 3339 since 1970",
+            "let the publisher send something like 2026-01-31T12:00:00Z",
+        ));
+    }
+    Ok(envelope)
+}
+
+const REQUIRED: [Attribute; 4] = [
+    Attribute::SpecVersion,
+    Attribute::Id,
+    Attribute::Source,
+    Attribute::Type,
+];
+
+/// Which attribute a header field stands for, and whether its value is escaped.
+fn attribute_of(name: &str) -> Option<(Attribute, bool)> {
+    if let [b'c' | b'C', b'e' | b'E', dash @ (b'-' | b'_'), ..] = name.as_bytes() {
+        let attribute = Attribute::find(name.get(3..)?)?;
+        return Some((attribute, *dash == b'-'));
+    }
+    let is_content_type = name.len() == 12 && name.eq_ignore_ascii_case("content-type");
+    is_content_type.then_some((Attribute::ContentType, false))
+}
+
+fn is_optional(attribute: Attribute) -> bool {
+    !REQUIRED.contains(&attribute)
+}
+
+fn utf8(attribute: Attribute, value: &[u8]) -> Result<&str, EnvelopeError> {
+    core::str::from_utf8(value).map_err(|_| not_utf8(attribute, &String::from_utf8_lossy(value)))
+}
+
+fn not_utf8(attribute: Attribute, value: &str) -> EnvelopeError {
+    EnvelopeError::new(
+        attribute.label(),
+        value,
+        "not UTF-8",
+        "let the publisher send UTF-8, percent-encoded where the broker's binding asks for it",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use procession_core::{Position, Stamp};
+    use procession_runtime::port::Headers;
+    use proptest::prelude::*;
+
+    fn record(fields: &[(&str, &str)]) -> Record {
+        let headers: Headers = fields.iter().map(|(n, v)| (*n, v.as_bytes())).collect();
+        Record {
+            position: Position(7),
+            stamp: Stamp(99),
+            delivery: None,
+            key: None,
+            headers,
+            payload: Bytes::from_static(b"body"),
+            bytes: 4,
+        }
+    }
+
+    fn read(fields: &[(&str, &str)]) -> Result<Envelope, EnvelopeError> {
+        decode(&"orders".into(), 2, &record(fields))
+    }
+
+    const GOOD: [(&str, &str); 4] = [
+        ("ce-specversion", "1.0"),
+        ("ce-id", "1"),
+        ("ce-source", "/s"),
+        ("ce-type", "T"),
+    ];
+
+    #[test]
+    fn without_our_fields_it_is_raw_and_named_by_its_place() {
+        let raw = read(&[("x", "y"), ("ce-partitionkey", "k%201")]).unwrap();
+        assert!(raw.is_raw());
+        assert_eq!((raw.id(), raw.source()), ("orders/2/7", "raw:99"));
+        assert_eq!((raw.key(), raw.event_type()), (Some("k 1"), ""));
+        assert_eq!(raw.header("X"), Some(&b"y"[..]));
+        assert_eq!(raw.payload(), "body");
+    }
+
+    #[test]
+    fn both_bindings_are_read_whatever_the_case() {
+        let kafka = read(&[
+            ("ce_specversion", "1.0"),
+            ("CE_ID", "a%20b"),
+            ("ce_source", "/s"),
+            ("ce_type", "T"),
+            ("Content-Type", "text/plain"),
+        ])
+        .unwrap();
+        assert_eq!(
+            (kafka.id(), kafka.content_type()),
+            ("a%20b", Some("text/plain"))
+        );
+        let nats = read(&[
+            ("Ce-Specversion", "1.0"),
+            ("CE-ID", "a%20b"),
+            ("ce-source", "\"/s\""),
+            ("ce-type", "T"),
+            ("ce-sequence", "abc"),
+            ("ce-tenantid", ""),
+        ])
+        .unwrap();
+        assert_eq!((nats.id(), nats.source()), ("a b", "/s"));
+        assert_eq!((nats.sequence(), nats.tenant()), (None, None));
+    }
+
+    #[test]
+    fn the_brokers_key_wins_and_an_empty_one_is_none() {
+        let mut keyed = record(&[("ce-partitionkey", "other")]);
+        keyed.key = Some(Bytes::from_static(b"k\xff"));
+        let raw = decode(&"t".into(), 0, &keyed).unwrap();
+        assert_eq!((raw.key(), raw.key_bytes()), (None, Some(&b"k\xff"[..])));
+        keyed.key = Some(Bytes::new());
+        let raw = decode(&"t".into(), 0, &keyed).unwrap();
+        assert_eq!(raw.key_bytes(), None);
+    }
+
+    #[test]
+    fn what_is_malformed_says_so() {
+        let with = |field: (&'static str, &'static str)| {
+            let mut fields: Vec<_> = GOOD.into_iter().filter(|(n, _)| *n != field.0).collect();
+            fields.push(field);
+            read(&fields).unwrap_err().to_string()
+        };
+        let table = [
+            (("ce-id", ""), "must not be empty"),
+            (("ce-id", "%FF"), "not UTF-8"),
+            (("ce-id", "a%0Ab"), "control character"),
+            (
+                ("ce-specversion", "0.3"),
+                "version of CloudEvents is not known",
+            ),
+            (("ce-time", "yesterday"), "not a timestamp"),
+            (("CE_ID", "2"), "several header fields"),
+        ];
+        for (field, problem) in table {
+            let text = with(field);
+            assert!(text.contains(problem), "{field:?}: {text}");
+        }
+        let error = read(&GOOD[..3]).unwrap_err();
+        assert_eq!(error.field(), "type");
+        let many: Vec<_> = (0..129).map(|_| ("x", "y")).collect();
+        assert_eq!(read(&many).unwrap_err().field(), "headers");
+    }
+
+    proptest! {
+        #[test]
+        fn any_fields_are_read_or_refused(
+            fields in proptest::collection::vec(
+                ("(ce[-_](id|type|source|specversion|time|partitionkey)|x)", "\\PC{0,20}"),
+                0..10,
+            )
+        ) {
+            let fields: Vec<_> = fields.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            let given = record(&fields);
+            if let Ok(envelope) = decode(&"t".into(), 0, &given) {
+                // Unknown or not, every field is still there.
+                prop_assert_eq!(envelope.headers(), &given.headers);
+                prop_assert!(!envelope.id().is_empty());
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! From an envelope to header fields.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use procession_runtime::port::{Headers, HeadersBuilder};
+
+use super::{
+    Binding,
+    escape::{escape, unescape},
+};
+use crate::envelope::{ABSENT, Attribute, Envelope, EnvelopeError, draft_header, validate};
+
+/// Writes header fields and remembers where each attribute went.
+pub(crate) struct Encoder {
+    headers: HeadersBuilder,
+    payload: Bytes,
+    fields: usize,
+    index: [u8; Attribute::COUNT],
+    text: Vec<(Attribute, Box<str>)>,
+}
+
+impl Encoder {
+    pub(crate) fn new(payload: Bytes) -> Self {
+        Self {
+            headers: HeadersBuilder::with_capacity(10, 320),
+            payload,
+            fields: 0,
+            index: [ABSENT; Attribute::COUNT],
+            text: Vec::new(),
+        }
+    }
+
+    /// Writes an attribute, if there is one.
+    pub(crate) fn attribute(
+        &mut self,
+        attribute: Attribute,
+        value: Option<&str>,
+    ) -> Result<(), EnvelopeError> {
+        let Some(value) = value else { return Ok(()) };
+        validate::text(attribute, value)?;
+        let escaped = escape(value);
+        if let Cow::Owned(_) = escaped {
+            self.text.push((attribute, value.into()));
+        }
+        if let Some(index) = self.index.get_mut(attribute as usize) {
+            // Attributes are written first and are few: the number always fits.
+            *index = u8::try_from(self.fields).unwrap_or(ABSENT);
+        }
+        self.push(draft_header(attribute), escaped.as_bytes());
+        Ok(())
+    }
+
+    /// Writes an extension attribute, checked before.
+    pub(crate) fn extension(&mut self, name: &str, value: &str) {
+        self.push(&format!("ce-{name}"), escape(value).as_bytes());
+    }
+
+    /// Writes a free header field, checked before.
+    pub(crate) fn free(&mut self, name: &str, value: &str) {
+        self.push(name, value.as_bytes());
+    }
+
+    /// The envelope.
+    pub(crate) fn finish(self) -> Result<Envelope, EnvelopeError> {
+        let headers = self.headers.build();
+        validate::header_block(self.fields, headers.byte_len())?;
+        Ok(Envelope {
+            headers,
+            payload: self.payload,
+            topic: None,
+            record_key: None,
+            index: self.index,
+            text: (!self.text.is_empty()).then(|| self.text.into()),
+            raw: false,
+        })
+    }
+
+    fn push(&mut self, name: &str, value: &[u8]) {
+        self.headers.push(name, value);
+        self.fields += 1;
+    }
+}
+
+/// The header fields as they go to a broker: its binding, the default source filled in, and nothing
+/// that an earlier broker added.
+pub(crate) fn for_wire(envelope: &Envelope, binding: Binding, source: &str) -> Headers {
+    let needs_source = !envelope.raw && envelope.attribute(Attribute::Source).is_none();
+    let foreign = |name: &str| match binding {
+        Binding::Dashed => starts(name, "ce_") || starts(name, "nats-"),
+        Binding::Underscored => starts(name, "ce-") || starts(name, "nats-"),
+    };
+    if !needs_source && !envelope.headers.iter().any(|(name, _)| foreign(name)) {
+        return envelope.headers.clone();
+    }
+    let fields = envelope.headers.len() + 1;
+    let bytes = envelope.headers.byte_len() + source.len() + 16;
+    let mut builder = HeadersBuilder::with_capacity(fields, bytes);
+    let at = |attribute: Attribute| envelope.index.get(attribute as usize).copied();
+    for (number, (name, value)) in envelope.headers.iter().enumerate() {
+        let is = |attribute| at(attribute).is_some_and(|n| usize::from(n) == number && n != ABSENT);
+        if starts(name, "nats-") {
+            continue;
+        } else if is(Attribute::ContentType) {
+            let header = Attribute::ContentType.header(binding);
+            translate(&mut builder, name, header, value, binding);
+        } else if foreign(name) {
+            let prefix = if binding == Binding::Dashed {
+                "ce-"
+            } else {
+                "ce_"
+            };
+            let header = format!("{prefix}{}", name.get(3..).unwrap_or_default());
+            translate(&mut builder, name, &header, value, binding);
+        } else {
+            builder.push(name, value);
+        }
+        if needs_source && is(Attribute::Id) {
+            let value = match binding {
+                Binding::Dashed => escape(source),
+                Binding::Underscored => source.into(),
+            };
+            builder.push(Attribute::Source.header(binding), value.as_bytes());
+        }
+    }
+    builder.build()
+}
+
+/// Moves a value from the binding that its old name tells of to `binding`.
+fn translate(builder: &mut HeadersBuilder, old: &str, new: &str, value: &[u8], binding: Binding) {
+    let text = String::from_utf8_lossy(value);
+    let plain = if starts(old, "ce-") {
+        unescape(&text).unwrap_or_else(|| text.clone())
+    } else {
+        text
+    };
+    let value = match binding {
+        Binding::Dashed => escape(&plain).into_owned(),
+        Binding::Underscored => plain.into_owned(),
+    };
+    builder.push(new, value.as_bytes());
+}
+
+fn starts(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(headers: &Headers) -> Vec<String> {
+        headers
+            .iter()
+            .map(|(n, v)| format!("{n}: {}", String::from_utf8_lossy(v)))
+            .collect()
+    }
+
+    fn envelope() -> Envelope {
+        Envelope::builder("Order placed")
+            .id("1")
+            .key("k ü")
+            .time(std::time::UNIX_EPOCH)
+            .extension("subject", "a b")
+            .header("x", "y z")
+            .payload("", "text/plain")
+            .unwrap()
+    }
+
+    #[test]
+    fn the_default_source_goes_behind_the_id() {
+        let headers = for_wire(&envelope(), Binding::Dashed, "my shop");
+        let expected = [
+            "ce-specversion: 1.0",
+            "ce-id: 1",
+            "ce-source: my%20shop",
+            "ce-type: Order%20placed",
+            "ce-time: 1970-01-01T00:00:00Z",
+            "ce-datacontenttype: text/plain",
+            "ce-partitionkey: k%20%C3%BC",
+            "ce-subject: a%20b",
+            "x: y z",
+        ];
+        assert_eq!(names(&headers), expected);
+    }
+
+    #[test]
+    fn kafka_gets_underscores_and_plain_values() {
+        let headers = for_wire(&envelope(), Binding::Underscored, "my shop");
+        let expected = [
+            "ce_specversion: 1.0",
+            "ce_id: 1",
+            "ce_source: my shop",
+            "ce_type: Order placed",
+            "ce_time: 1970-01-01T00:00:00Z",
+            "content-type: text/plain",
+            "ce_partitionkey: k ü",
+            "ce_subject: a b",
+            "x: y z",
+        ];
+        assert_eq!(names(&headers), expected);
+    }
+}
