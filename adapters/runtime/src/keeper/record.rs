@@ -6,7 +6,7 @@ use core::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use procession_core::{Anchor, Epoch, Incarnation, PartitionId, Position, Stamp};
+use procession_core::{Anchor, Epoch, Incarnation, MemberId, PartitionId, Position, Stamp};
 use serde::{Deserialize, Serialize};
 
 use crate::escape_dots;
@@ -77,6 +77,15 @@ pub fn record_key(group: &str, stream: &str, topic: &str, partition: PartitionId
 pub fn incarnation_of(created: &str) -> Incarnation {
     Incarnation(created.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    }))
+}
+
+/// The number of a member's name (FNV-1a 128), as the claims compare it.
+#[must_use]
+pub fn member_id(name: &str) -> MemberId {
+    let offset = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d_u128;
+    MemberId(name.bytes().fold(offset, |hash, byte| {
+        (hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
     }))
 }
 
