@@ -1,0 +1,35 @@
+//! How a NATS server is to be started.
+
+use std::path::PathBuf;
+
+use super::{CannotBeHad, RunningNats};
+
+/// Starts NATS servers.
+#[derive(Clone, Copy, Debug)]
+pub struct Nats;
+
+impl Nats {
+    /// Starts a server with JetStream on file storage and waits until it answers.
+    ///
+    /// # Errors
+    /// The binary cannot be had, the directory cannot be written, or the server does not answer.
+    pub fn start(options: NatsOptions) -> Result<RunningNats, CannotBeHad> {
+        RunningNats::start(options)
+    }
+}
+
+/// How a NATS server is to be started. The default: a fresh directory under
+/// [`default_dir`](super::default_dir) that is removed in the end, and a free port.
+#[derive(Clone, Default, Debug)]
+pub struct NatsOptions {
+    /// The brokers directory, where fetched binaries and new server directories go.
+    pub brokers_dir: Option<PathBuf>,
+    /// The server's own directory, kept in the end; `None` makes a fresh one and removes it.
+    pub dir: Option<PathBuf>,
+    /// The port; `None` takes a free one.
+    pub port: Option<u16>,
+    /// Do not fetch anything.
+    pub offline: bool,
+    /// More arguments for the server.
+    pub arguments: Vec<String>,
+}

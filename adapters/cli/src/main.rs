@@ -1,0 +1,2 @@
+//! The binary `procession`.
+fn main() {}
