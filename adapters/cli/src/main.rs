@@ -1,2 +1,7 @@
 //! The binary `procession`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    procession_cli::commands::main()
+}
