@@ -3,6 +3,7 @@
 
 mod envelope;
 pub mod identity;
+pub mod settings;
 mod wire;
 
 pub use envelope::{Envelope, EnvelopeBuilder, EnvelopeError};

@@ -205,12 +205,8 @@ pub(super) fn raw(
     validate::text(Attribute::Id, &id)?;
     let mut encoder = Encoder::new(payload);
     encoder.attribute(Attribute::Key, key)?;
-    let mut envelope = encoder.finish()?;
-    envelope.raw = true;
-    let mut text = vec![(Attribute::Id, id.into_boxed_str())];
-    text.extend(envelope.text.iter().flat_map(|text| text.iter().cloned()));
-    envelope.text = Some(text.into());
-    Ok(envelope)
+    encoder.raw(id);
+    encoder.finish()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub(crate) mod validate;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -34,23 +35,61 @@ use crate::wire::{Binding, rfc3339};
 /// assert_eq!(placed.content_type(), Some("application/json"));
 /// # Ok::<(), procession::EnvelopeError>(())
 /// ```
-#[derive(Clone, PartialEq)]
+/// Cloning is cheap: clones share everything.
+#[derive(Clone)]
 pub struct Envelope {
+    pub(crate) parts: Arc<Parts>,
+}
+
+/// What an envelope is made of.
+#[derive(Default)]
+pub(crate) struct Parts {
     pub(crate) headers: Headers,
     pub(crate) payload: Bytes,
     pub(crate) topic: Option<Arc<str>>,
     /// The broker's own key field, where it has one; else the key is in a header field.
     pub(crate) record_key: Option<Bytes>,
-    /// For each attribute the number of its header field, or [`ABSENT`].
-    pub(crate) index: [u8; Attribute::COUNT],
+    pub(crate) index: Index,
     /// Values that differ from what their header field holds: unescaped ones, and the id and
     /// source of a raw message. Nearly always none.
-    pub(crate) text: Option<Arc<[(Attribute, Box<str>)]>>,
+    pub(crate) text: Vec<(Attribute, Box<str>)>,
     pub(crate) raw: bool,
+    /// What is wrong with a record that could not be read. Such an envelope never reaches a
+    /// handler.
+    pub(crate) malformed: Option<Box<EnvelopeError>>,
+    /// Set by a typed handler that could not read the payload: the dead letter tells of it.
+    pub(crate) undecodable: AtomicBool,
+}
+
+/// For each attribute the number of its header field, or [`ABSENT`].
+#[derive(Clone, Copy)]
+pub(crate) struct Index([u8; Attribute::COUNT]);
+
+impl Default for Index {
+    fn default() -> Self {
+        Self([ABSENT; Attribute::COUNT])
+    }
+}
+
+impl Index {
+    /// The number of the attribute's header field.
+    pub(crate) fn get(&self, attribute: Attribute) -> Option<usize> {
+        match self.0.get(attribute as usize) {
+            None | Some(&ABSENT) => None,
+            Some(&number) => Some(number.into()),
+        }
+    }
+
+    /// Notes where an attribute is. There are fewer fields than numbers (`validate::FIELDS_MAX`).
+    pub(crate) fn set(&mut self, attribute: Attribute, number: usize) {
+        if let Some(slot) = self.0.get_mut(attribute as usize) {
+            *slot = u8::try_from(number).unwrap_or(ABSENT);
+        }
+    }
 }
 
 /// No header field holds this attribute.
-pub(crate) const ABSENT: u8 = u8::MAX;
+const ABSENT: u8 = u8::MAX;
 
 impl Envelope {
     /// Begins an envelope of this type (`OrderPlaced`, `com.example.order.placed`).
@@ -94,7 +133,7 @@ impl Envelope {
     /// The topic that it came from; `None` before it was published.
     #[must_use]
     pub fn topic(&self) -> Option<&str> {
-        self.topic.as_deref()
+        self.parts.topic.as_deref()
     }
 
     /// The key: the aggregate whose messages are handled in order. `None` without a key, and for a
@@ -107,7 +146,7 @@ impl Envelope {
     /// The key as raw bytes.
     #[must_use]
     pub fn key_bytes(&self) -> Option<&[u8]> {
-        match &self.record_key {
+        match &self.parts.record_key {
             Some(key) => Some(&key[..]),
             None => self.attribute(Attribute::Key).map(str::as_bytes),
         }
@@ -159,12 +198,13 @@ impl Envelope {
     /// The first value of a header field, as it is on the wire, whatever the name's case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers.get(name)
+        self.parts.headers.get(name)
     }
 
     /// The header fields that do not belong to the envelope, in order, duplicates included.
     pub fn free_headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.headers
+        self.parts
+            .headers
             .iter()
             .filter(|(name, _)| !validate::is_reserved(name))
     }
@@ -172,19 +212,13 @@ impl Envelope {
     /// All header fields as they are on the wire.
     #[must_use]
     pub fn headers(&self) -> &Headers {
-        &self.headers
+        &self.parts.headers
     }
 
     /// The payload.
     #[must_use]
     pub fn payload(&self) -> &Bytes {
-        &self.payload
-    }
-
-    /// The payload, taken out.
-    #[must_use]
-    pub fn into_payload(self) -> Bytes {
-        self.payload
+        &self.parts.payload
     }
 
     /// Reads the payload as JSON.
@@ -192,27 +226,43 @@ impl Envelope {
     /// # Errors
     /// What serde found.
     pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, serde_json::Error> {
-        serde_json::from_slice(&self.payload)
+        serde_json::from_slice(&self.parts.payload)
     }
 
     /// Whether the message came (or goes) without the fields of an envelope.
     #[must_use]
     pub fn is_raw(&self) -> bool {
-        self.raw
+        self.parts.raw
     }
 
     pub(crate) fn attribute(&self, attribute: Attribute) -> Option<&str> {
-        if let Some(text) = &self.text
-            && let Some((_, value)) = text.iter().find(|(a, _)| *a == attribute)
-        {
+        if let Some((_, value)) = self.parts.text.iter().find(|(a, _)| *a == attribute) {
             return Some(value);
         }
-        let index = *self.index.get(attribute as usize)?;
-        if index == ABSENT {
-            return None;
-        }
-        let (_, value) = self.headers.at(index.into())?;
+        let index = self.parts.index.get(attribute)?;
+        let (_, value) = self.parts.headers.at(index)?;
         core::str::from_utf8(value).ok()
+    }
+}
+
+impl From<Parts> for Envelope {
+    fn from(parts: Parts) -> Self {
+        Self {
+            parts: Arc::new(parts),
+        }
+    }
+}
+
+/// Two envelopes are equal when everything that is sent or was received is.
+impl PartialEq for Envelope {
+    fn eq(&self, other: &Self) -> bool {
+        let (a, b) = (&*self.parts, &*other.parts);
+        a.topic == b.topic
+            && a.record_key == b.record_key
+            && a.headers == b.headers
+            && a.payload == b.payload
+            && a.text == b.text
+            && a.raw == b.raw
     }
 }
 
@@ -220,11 +270,11 @@ impl fmt::Debug for Envelope {
     /// Everything but the payload, of which only the length is shown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Envelope")
-            .field("topic", &self.topic)
+            .field("topic", &self.topic())
             .field("id", &self.id())
             .field("key", &self.key())
-            .field("headers", &self.headers)
-            .field("payload_bytes", &self.payload.len())
+            .field("headers", self.headers())
+            .field("payload_bytes", &self.parts.payload.len())
             .finish_non_exhaustive()
     }
 }

@@ -6,84 +6,80 @@ use std::sync::Arc;
 use procession_runtime::port::Record;
 
 use super::escape::unescape;
-use crate::envelope::{ABSENT, Attribute, Envelope, EnvelopeError, validate};
+use super::rfc3339;
+use crate::envelope::{Attribute, Envelope, EnvelopeError, Index, Parts, validate};
 
 /// Reads a record. A record without any of the four fields that CloudEvents asks for (specversion,
-/// id, source, type) is a raw message; one with some of them only is an error.
+/// id, source, type) is a raw message; one with some of them only is malformed, and says so in its
+/// parts.
 ///
 /// Nothing is copied but values that are escaped: payload and header fields are shared.
-pub(crate) fn decode(
-    topic: &Arc<str>,
-    partition: u32,
-    record: &Record,
-) -> Result<Envelope, EnvelopeError> {
-    let headers = &record.headers;
-    if headers.len() > validate::FIELDS_MAX || headers.byte_len() > validate::HEADER_BYTES_MAX {
-        validate::header_block(headers.len(), headers.byte_len())?;
+pub(crate) fn decode(topic: &Arc<str>, partition: u32, record: Record) -> Envelope {
+    let mut parts = Parts::default();
+    if let Err(error) = attributes(&record, &mut parts) {
+        // The key is kept where it can be read: the dead letter waits its turn behind it.
+        let key = parts.index.get(Attribute::Key);
+        parts.index = Index::default();
+        parts
+            .text
+            .retain(|(attribute, _)| *attribute == Attribute::Key);
+        if let Some(number) = key {
+            parts.index.set(Attribute::Key, number);
+        }
+        parts.malformed = Some(Box::new(error));
+        parts.raw = true;
     }
-    let mut index = [ABSENT; Attribute::COUNT];
-    let mut text = Vec::new();
+    if parts.raw {
+        // The stamp keeps apart what one position held before and after a log was rewritten.
+        let id = format!("{topic}/{partition}/{}", record.position.0);
+        parts.text.push((Attribute::Id, id.into_boxed_str()));
+        let source = format!("raw:{}", record.stamp.0);
+        parts
+            .text
+            .push((Attribute::Source, source.into_boxed_str()));
+    }
+    parts.topic = Some(Arc::clone(topic));
+    parts.headers = record.headers;
+    parts.payload = record.payload;
+    parts.record_key = record.key;
+    parts.into()
+}
+
+/// Finds the attributes among the header fields and checks them.
+fn attributes(record: &Record, parts: &mut Parts) -> Result<(), EnvelopeError> {
+    let headers = &record.headers;
+    validate::header_block(headers.len(), headers.byte_len())?;
+    let mut fault = Ok(());
     for (number, (name, value)) in headers.iter().enumerate() {
         let Some((attribute, escaped)) = attribute_of(name) else {
             continue;
         };
-        let Some(slot) = index.get_mut(attribute as usize) else {
-            continue;
-        };
-        let value = utf8(attribute, value)?;
-        let plain = match escaped && (value.contains('%') || value.starts_with('"')) {
-            false => Cow::Borrowed(value),
-            true => unescape(value).ok_or_else(|| not_utf8(attribute, value))?,
-        };
-        if plain.is_empty() && is_optional(attribute) {
-            continue;
-        }
-        if *slot != ABSENT {
-            if attribute == Attribute::ContentType {
-                continue;
-            }
-            return Err(EnvelopeError::new(
-                attribute.label(),
-                &plain,
-                "there are several header fields for it",
-                "let the publisher send one",
-            ));
-        }
-        validate::text(attribute, &plain)?;
-        *slot = u8::try_from(number).unwrap_or(ABSENT);
-        if let Cow::Owned(plain) = plain {
-            text.push((attribute, plain.into_boxed_str()));
-        }
+        // The first fault counts; what follows is read for the key.
+        let read = field(parts, number, attribute, escaped, value);
+        fault = fault.and(read);
     }
-    let has = |attribute: Attribute| index.get(attribute as usize).is_some_and(|&n| n != ABSENT);
-    let raw = !REQUIRED.into_iter().any(has);
-    if raw {
-        // The stamp keeps apart what one position held before and after a log was rewritten.
-        let id = format!("{topic}/{partition}/{}", record.position.0);
-        text.push((Attribute::Id, id.into_boxed_str()));
-        let source = format!("raw:{}", record.stamp.0);
-        text.push((Attribute::Source, source.into_boxed_str()));
-    } else if let Some(missing) = REQUIRED.into_iter().find(|&a| !has(a)) {
+    fault?;
+    let has = |attribute: Attribute| parts.index.get(attribute).is_some();
+    parts.raw = !REQUIRED.into_iter().any(has);
+    if parts.raw {
+        return Ok(());
+    }
+    if let Some(missing) = REQUIRED.into_iter().find(|&a| !has(a)) {
         return Err(EnvelopeError::new(
             missing.label(),
             "",
-            format!("the field is missing, although others of CloudEvents are there: {headers:?}")
-                .chars()
-                .take(512)
-                .collect::<String>(),
+            "the field is missing, although others of CloudEvents are there",
             "let the publisher send ce-specversion, ce-id, ce-source and ce-type, or none of them",
         ));
     }
-    let envelope = Envelope {
-        headers: headers.clone(),
-        payload: record.payload.clone(),
-        topic: Some(Arc::clone(topic)),
-        record_key: record.key.clone(),
-        index,
-        text: (!text.is_empty()).then(|| text.into()),
-        raw,
+    let value = |attribute: Attribute| {
+        if let Some((_, unescaped)) = parts.text.iter().find(|(a, _)| *a == attribute) {
+            return Some(&**unescaped);
+        }
+        let (_, value) = headers.at(parts.index.get(attribute)?)?;
+        core::str::from_utf8(value).ok()
     };
-    let version = envelope.attribute(Attribute::SpecVersion).unwrap_or("1.0");
+    let version = value(Attribute::SpecVersion).unwrap_or_default();
     if !version.starts_with("1.") {
         return Err(EnvelopeError::new(
             "specversion",
@@ -92,8 +88,8 @@ pub(crate) fn decode(
             "let the publisher send 1.0",
         ));
     }
-    if let Some(time) = envelope.attribute(Attribute::Time)
-        && envelope.time().is_none()
+    if let Some(time) = value(Attribute::Time)
+        && rfc3339::parse(time).is_none()
     {
         return Err(EnvelopeError::new(
             "time",
@@ -102,7 +98,45 @@ pub(crate) fn decode(
             "let the publisher send something like 2026-01-31T12:00:00Z",
         ));
     }
-    Ok(envelope)
+    Ok(())
+}
+
+/// Takes in one header field of a known attribute.
+fn field(
+    parts: &mut Parts,
+    number: usize,
+    attribute: Attribute,
+    escaped: bool,
+    value: &[u8],
+) -> Result<(), EnvelopeError> {
+    let value = core::str::from_utf8(value)
+        .map_err(|_| not_utf8(attribute, &String::from_utf8_lossy(value)))?;
+    let plain = if escaped && (value.contains('%') || value.starts_with('"')) {
+        unescape(value).ok_or_else(|| not_utf8(attribute, value))?
+    } else {
+        Cow::Borrowed(value)
+    };
+    if plain.is_empty() && !REQUIRED.contains(&attribute) {
+        return Ok(());
+    }
+    if parts.index.get(attribute).is_some() {
+        // A `content-type` beside `ce-datacontenttype` is common and harmless.
+        if attribute == Attribute::ContentType {
+            return Ok(());
+        }
+        return Err(EnvelopeError::new(
+            attribute.label(),
+            &plain,
+            "there are several header fields for it",
+            "let the publisher send one",
+        ));
+    }
+    validate::text(attribute, &plain)?;
+    parts.index.set(attribute, number);
+    if let Cow::Owned(plain) = plain {
+        parts.text.push((attribute, plain.into_boxed_str()));
+    }
+    Ok(())
 }
 
 const REQUIRED: [Attribute; 4] = [
@@ -120,14 +154,6 @@ fn attribute_of(name: &str) -> Option<(Attribute, bool)> {
     }
     let is_content_type = name.len() == 12 && name.eq_ignore_ascii_case("content-type");
     is_content_type.then_some((Attribute::ContentType, false))
-}
-
-fn is_optional(attribute: Attribute) -> bool {
-    !REQUIRED.contains(&attribute)
-}
-
-fn utf8(attribute: Attribute, value: &[u8]) -> Result<&str, EnvelopeError> {
-    core::str::from_utf8(value).map_err(|_| not_utf8(attribute, &String::from_utf8_lossy(value)))
 }
 
 fn not_utf8(attribute: Attribute, value: &str) -> EnvelopeError {
@@ -161,7 +187,11 @@ mod tests {
     }
 
     fn read(fields: &[(&str, &str)]) -> Result<Envelope, EnvelopeError> {
-        decode(&"orders".into(), 2, &record(fields))
+        let envelope = decode(&"orders".into(), 2, record(fields));
+        match &envelope.parts.malformed {
+            Some(error) => Err((**error).clone()),
+            None => Ok(envelope),
+        }
     }
 
     const GOOD: [(&str, &str); 4] = [
@@ -212,10 +242,10 @@ mod tests {
     fn the_brokers_key_wins_and_an_empty_one_is_none() {
         let mut keyed = record(&[("ce-partitionkey", "other")]);
         keyed.key = Some(Bytes::from_static(b"k\xff"));
-        let raw = decode(&"t".into(), 0, &keyed).unwrap();
+        let raw = decode(&"t".into(), 0, keyed.clone());
         assert_eq!((raw.key(), raw.key_bytes()), (None, Some(&b"k\xff"[..])));
         keyed.key = Some(Bytes::new());
-        let raw = decode(&"t".into(), 0, &keyed).unwrap();
+        let raw = decode(&"t".into(), 0, keyed.clone());
         assert_eq!(raw.key_bytes(), None);
     }
 
@@ -243,6 +273,10 @@ mod tests {
         }
         let error = read(&GOOD[..3]).unwrap_err();
         assert_eq!(error.field(), "type");
+        let keyed = record(&[("ce-id", ""), ("ce-partitionkey", "k%201")]);
+        let envelope = decode(&"t".into(), 0, keyed);
+        assert!(envelope.parts.malformed.is_some());
+        assert_eq!((envelope.key(), envelope.id()), (Some("k 1"), "t/0/7"));
         let many: Vec<_> = (0..129).map(|_| ("x", "y")).collect();
         assert_eq!(read(&many).unwrap_err().field(), "headers");
     }
@@ -257,11 +291,11 @@ mod tests {
         ) {
             let fields: Vec<_> = fields.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
             let given = record(&fields);
-            if let Ok(envelope) = decode(&"t".into(), 0, &given) {
-                // Unknown or not, every field is still there.
-                prop_assert_eq!(envelope.headers(), &given.headers);
-                prop_assert!(!envelope.id().is_empty());
-            }
+            let envelope = decode(&"t".into(), 0, given.clone());
+            // Unknown or not, every field is still there.
+            prop_assert_eq!(envelope.headers(), &given.headers);
+            prop_assert!(!envelope.id().is_empty());
+            prop_assert!(!envelope.source().is_empty());
         }
     }
 }

@@ -9,25 +9,24 @@ use super::{
     Binding,
     escape::{escape, unescape},
 };
-use crate::envelope::{ABSENT, Attribute, Envelope, EnvelopeError, draft_header, validate};
+use crate::envelope::{Attribute, Envelope, EnvelopeError, Parts, draft_header, validate};
 
 /// Writes header fields and remembers where each attribute went.
 pub(crate) struct Encoder {
     headers: HeadersBuilder,
-    payload: Bytes,
     fields: usize,
-    index: [u8; Attribute::COUNT],
-    text: Vec<(Attribute, Box<str>)>,
+    parts: Parts,
 }
 
 impl Encoder {
     pub(crate) fn new(payload: Bytes) -> Self {
         Self {
             headers: HeadersBuilder::with_capacity(10, 320),
-            payload,
             fields: 0,
-            index: [ABSENT; Attribute::COUNT],
-            text: Vec::new(),
+            parts: Parts {
+                payload,
+                ..Parts::default()
+            },
         }
     }
 
@@ -41,12 +40,9 @@ impl Encoder {
         validate::text(attribute, value)?;
         let escaped = escape(value);
         if let Cow::Owned(_) = escaped {
-            self.text.push((attribute, value.into()));
+            self.parts.text.push((attribute, value.into()));
         }
-        if let Some(index) = self.index.get_mut(attribute as usize) {
-            // Attributes are written first and are few: the number always fits.
-            *index = u8::try_from(self.fields).unwrap_or(ABSENT);
-        }
+        self.parts.index.set(attribute, self.fields);
         self.push(draft_header(attribute), escaped.as_bytes());
         Ok(())
     }
@@ -61,19 +57,17 @@ impl Encoder {
         self.push(name, value.as_bytes());
     }
 
+    /// Marks a message without the fields of an envelope; its id is not sent.
+    pub(crate) fn raw(&mut self, id: String) {
+        self.parts.raw = true;
+        self.parts.text.push((Attribute::Id, id.into_boxed_str()));
+    }
+
     /// The envelope.
-    pub(crate) fn finish(self) -> Result<Envelope, EnvelopeError> {
-        let headers = self.headers.build();
-        validate::header_block(self.fields, headers.byte_len())?;
-        Ok(Envelope {
-            headers,
-            payload: self.payload,
-            topic: None,
-            record_key: None,
-            index: self.index,
-            text: (!self.text.is_empty()).then(|| self.text.into()),
-            raw: false,
-        })
+    pub(crate) fn finish(mut self) -> Result<Envelope, EnvelopeError> {
+        self.parts.headers = self.headers.build();
+        validate::header_block(self.fields, self.parts.headers.byte_len())?;
+        Ok(self.parts.into())
     }
 
     fn push(&mut self, name: &str, value: &[u8]) {
@@ -85,20 +79,19 @@ impl Encoder {
 /// The header fields as they go to a broker: its binding, the default source filled in, and nothing
 /// that an earlier broker added.
 pub(crate) fn for_wire(envelope: &Envelope, binding: Binding, source: &str) -> Headers {
-    let needs_source = !envelope.raw && envelope.attribute(Attribute::Source).is_none();
+    let needs_source = !envelope.is_raw() && envelope.attribute(Attribute::Source).is_none();
     let foreign = |name: &str| match binding {
         Binding::Dashed => starts(name, "ce_") || starts(name, "nats-"),
         Binding::Underscored => starts(name, "ce-") || starts(name, "nats-"),
     };
-    if !needs_source && !envelope.headers.iter().any(|(name, _)| foreign(name)) {
-        return envelope.headers.clone();
+    if !needs_source && !envelope.headers().iter().any(|(name, _)| foreign(name)) {
+        return envelope.headers().clone();
     }
-    let fields = envelope.headers.len() + 1;
-    let bytes = envelope.headers.byte_len() + source.len() + 16;
+    let fields = envelope.headers().len() + 1;
+    let bytes = envelope.headers().byte_len() + source.len() + 16;
     let mut builder = HeadersBuilder::with_capacity(fields, bytes);
-    let at = |attribute: Attribute| envelope.index.get(attribute as usize).copied();
-    for (number, (name, value)) in envelope.headers.iter().enumerate() {
-        let is = |attribute| at(attribute).is_some_and(|n| usize::from(n) == number && n != ABSENT);
+    for (number, (name, value)) in envelope.headers().iter().enumerate() {
+        let is = |attribute| envelope.parts.index.get(attribute) == Some(number);
         if starts(name, "nats-") {
             continue;
         } else if is(Attribute::ContentType) {

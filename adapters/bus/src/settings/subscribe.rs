@@ -1,0 +1,229 @@
+//! Tables `[subscribe]` and `[subscribe.NAME]`.
+
+use std::time::Duration;
+
+use procession_core::{
+    Backoff, CommitCadence, Config, Dedupe, Keyless, Limits, Order, Retry, Span,
+};
+use procession_runtime::port::{LeaseSpec, StartAt};
+
+use super::SettingsError;
+use super::reader::Reader;
+
+/// Settings of subscriptions: table `[subscribe]`, and `[subscribe.NAME]` for one of them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct SubscribeSettings {
+    /// `key` (default): messages of one key run one after the other; `unordered`.
+    pub order: Order,
+    /// Messages without a key: `unordered` (default), `shared` (one lane), `refuse` (dead letter).
+    pub keyless: Keyless,
+    /// Handlers that may run at the same time. Default 1,000.
+    pub concurrency: usize,
+    /// Messages held at once. Default 10,000; the bus-wide credit applies, too.
+    pub credit_messages: u32,
+    /// The same in bytes. Default 64 MiB.
+    pub credit_bytes: u64,
+    /// Messages held at once of one partition. Default 10,000.
+    pub partition_credit_messages: u32,
+    /// The same in bytes. Default 64 MiB.
+    pub partition_credit_bytes: u64,
+    /// Intake that stopped at the credit goes on when this many percent of it are held. Default 75.
+    pub low_water_percent: u8,
+    /// The largest message, header fields included; larger ones are dead-lettered. Default 1 MiB.
+    pub message_bytes_max: u64,
+    /// Arrivals that a partition may run ahead of its oldest unfinished message. Default 65,536.
+    pub window: u32,
+    /// The same for all partitions together. Default 262,144.
+    pub window_pool: u32,
+    /// Attempts before a message is dead-lettered; `forever` for no end. Default 5.
+    pub attempts: u32,
+    /// Waiting time before the second attempt; doubles with each one. Default 100 ms.
+    pub backoff_first: Duration,
+    /// The longest waiting time between attempts. Default 30 s.
+    pub backoff_max: Duration,
+    /// Waiting times vary by up to this many percent. Default 20.
+    pub jitter_percent: u8,
+    /// How long a handler may run before it is cancelled; `never` for no limit. Default 30 s.
+    pub handler_timeout: Duration,
+    /// How long a cancelled handler may take before a notice names it. Default 5 s.
+    pub cancel_grace: Duration,
+    /// Progress is written this long after it was made. Default 100 ms.
+    pub commit_every: Duration,
+    /// Progress is written after this many messages. Default 1,000.
+    pub commit_messages: u32,
+    /// Identities remembered to recognise copies; 0 switches it off. Default 65,536.
+    pub dedupe_ids: u32,
+    /// How long an identity is remembered. Default 10 minutes.
+    pub dedupe_age: Duration,
+    /// Where a group without progress begins: `earliest` (default) or `latest`.
+    pub start: StartAt,
+    /// How long this member may go without renewing before another one takes over. Default 15 s.
+    pub lease: Duration,
+    /// An owner stops this long before its lease ends. Default: a fifth of the lease.
+    pub lease_margin: Option<Duration>,
+    /// How long the drain may take that a handler's stop leads to. Default 10 s.
+    pub stop_deadline: Duration,
+    /// Negative control of the command line.
+    #[doc(hidden)]
+    pub hold_commits: bool,
+}
+
+impl Default for SubscribeSettings {
+    fn default() -> Self {
+        Self {
+            order: Order::Key,
+            keyless: Keyless::Unordered,
+            concurrency: 1_000,
+            credit_messages: 10_000,
+            credit_bytes: 64 << 20,
+            partition_credit_messages: 10_000,
+            partition_credit_bytes: 64 << 20,
+            low_water_percent: 75,
+            message_bytes_max: 1 << 20,
+            window: 65_536,
+            window_pool: 262_144,
+            attempts: 5,
+            backoff_first: Duration::from_millis(100),
+            backoff_max: Duration::from_secs(30),
+            jitter_percent: 20,
+            handler_timeout: Duration::from_secs(30),
+            cancel_grace: Duration::from_secs(5),
+            commit_every: Duration::from_millis(100),
+            commit_messages: 1_000,
+            dedupe_ids: 65_536,
+            dedupe_age: Duration::from_secs(600),
+            start: StartAt::Earliest,
+            lease: Duration::from_secs(15),
+            lease_margin: None,
+            stop_deadline: Duration::from_secs(10),
+            hold_commits: false,
+        }
+    }
+}
+
+impl SubscribeSettings {
+    pub(super) fn apply(&mut self, mut r: Reader<'_>) -> Result<(), SettingsError> {
+        const ORDERS: &[(&str, Order)] = &[("key", Order::Key), ("unordered", Order::Unordered)];
+        const KEYLESS: &[(&str, Keyless)] = &[
+            ("unordered", Keyless::Unordered),
+            ("shared", Keyless::Shared),
+            ("refuse", Keyless::Refuse),
+        ];
+        const STARTS: &[(&str, StartAt)] =
+            &[("earliest", StartAt::Earliest), ("latest", StartAt::Latest)];
+        r.word("order", ORDERS, |order| self.order = order)?;
+        r.word("keyless", KEYLESS, |keyless| self.keyless = keyless)?;
+        r.number("concurrency", &mut self.concurrency)?;
+        r.number("credit_messages", &mut self.credit_messages)?;
+        r.bytes("credit_bytes", &mut self.credit_bytes)?;
+        r.number(
+            "partition_credit_messages",
+            &mut self.partition_credit_messages,
+        )?;
+        r.bytes("partition_credit_bytes", &mut self.partition_credit_bytes)?;
+        r.number("low_water_percent", &mut self.low_water_percent)?;
+        r.bytes("message_bytes_max", &mut self.message_bytes_max)?;
+        r.number("window", &mut self.window)?;
+        r.number("window_pool", &mut self.window_pool)?;
+        r.attempts("attempts", &mut self.attempts)?;
+        r.duration("backoff_first", &mut self.backoff_first)?;
+        r.duration("backoff_max", &mut self.backoff_max)?;
+        r.number("jitter_percent", &mut self.jitter_percent)?;
+        r.duration("handler_timeout", &mut self.handler_timeout)?;
+        r.duration("cancel_grace", &mut self.cancel_grace)?;
+        r.duration("commit_every", &mut self.commit_every)?;
+        r.number("commit_messages", &mut self.commit_messages)?;
+        r.number("dedupe_ids", &mut self.dedupe_ids)?;
+        r.duration("dedupe_age", &mut self.dedupe_age)?;
+        r.word("start", STARTS, |start| self.start = start)?;
+        r.duration("lease", &mut self.lease)?;
+        let mut margin = self.lease_margin;
+        r.some("lease_margin", &mut margin, super::value::duration)?;
+        self.lease_margin = margin;
+        r.duration("stop_deadline", &mut self.stop_deadline)?;
+        r.finish()
+    }
+
+    /// Checks every range; `table` names the table in errors.
+    pub(crate) fn validate(&self, table: &str) -> Result<(), SettingsError> {
+        let bad = |field: &str, value: String, fix: &str| {
+            let field = format!("{table}.{field}");
+            Err(SettingsError::new(field, value, "", "out of range", fix))
+        };
+        if !(1..=1_000_000).contains(&self.concurrency) {
+            let value = self.concurrency.to_string();
+            return bad("concurrency", value, "allowed is 1 to 1000000");
+        }
+        if u32::try_from(self.message_bytes_max).is_err() {
+            let value = self.message_bytes_max.to_string();
+            return bad("message_bytes_max", value, "allowed is 1 byte to 4GiB");
+        }
+        if self.lease < Duration::from_secs(1) || self.lease > Duration::from_secs(3_600) {
+            return bad("lease", format!("{:?}", self.lease), "allowed is 1s to 1h");
+        }
+        let margin = self.lease_margin();
+        if margin.is_zero() || self.lease.checked_div(2) < Some(margin) {
+            let fix = "allowed is more than 0, at most half of `lease`";
+            return bad("lease_margin", format!("{margin:?}"), fix);
+        }
+        let core = self.to_core(1, 0).validate();
+        core.map_err(|error| SettingsError::from_core(table, error))
+    }
+
+    /// What the core's consumer is configured with.
+    pub(crate) fn to_core(&self, partitions: u32, seed: u64) -> Config {
+        Config {
+            order: self.order,
+            keyless: self.keyless,
+            partitions,
+            limits: self.limits(),
+            message_bytes_max: u32::try_from(self.message_bytes_max).unwrap_or(u32::MAX),
+            window: self.window,
+            window_pool: self.window_pool,
+            retry: Retry {
+                attempts: self.attempts,
+                backoff: Backoff {
+                    first: Span::from(self.backoff_first),
+                    max: Span::from(self.backoff_max),
+                    jitter_percent: self.jitter_percent,
+                },
+            },
+            handler_timeout: Span::from(self.handler_timeout),
+            cancel_grace: Span::from(self.cancel_grace),
+            commit: CommitCadence {
+                every: Span::from(self.commit_every),
+                messages: self.commit_messages,
+                ..Config::default().commit
+            },
+            dedupe: Dedupe {
+                ids: self.dedupe_ids,
+                age: Span::from(self.dedupe_age),
+            },
+            seed,
+            ..Config::default()
+        }
+    }
+
+    /// The credit of this subscription on its own.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            messages: self.credit_messages,
+            bytes: self.credit_bytes,
+            partition_messages: self.partition_credit_messages,
+            partition_bytes: self.partition_credit_bytes,
+            low_water_percent: self.low_water_percent,
+        }
+    }
+
+    pub(crate) fn lease_spec(&self) -> LeaseSpec {
+        LeaseSpec {
+            lease: Span::from(self.lease),
+            margin: Span::from(self.lease_margin()),
+        }
+    }
+
+    fn lease_margin(&self) -> Duration {
+        self.lease_margin.unwrap_or(self.lease / 5)
+    }
+}

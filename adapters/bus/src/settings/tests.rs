@@ -1,0 +1,262 @@
+use std::time::Duration;
+
+use procession_core::{Config, ProducerConfig};
+use procession_runtime::port::{Storage, TopicMode};
+
+use super::*;
+
+fn environment(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+    let own = |(n, v): &(&str, &str)| ((*n).to_owned(), (*v).to_owned());
+    Settings::from_parts(None, variables.iter().map(own))
+}
+
+#[test]
+fn the_defaults_are_those_of_the_core() {
+    let settings = Settings::from_toml("").unwrap();
+    assert_eq!(
+        settings,
+        environment(&[])
+            .map(|s| Settings {
+                sources: settings.sources.clone(),
+                ..s
+            })
+            .unwrap()
+    );
+    assert_eq!(settings.subscribe.to_core(64, 0), Config::default());
+    assert_eq!(settings.publish.to_core(0), ProducerConfig::default());
+    assert_eq!(
+        settings.publish.duplicate_window(),
+        Duration::from_secs(120)
+    );
+}
+
+#[test]
+fn every_table_is_read_and_the_more_special_one_wins() {
+    let settings = Settings::from_toml(
+        r#"
+        [bus]
+        source = "shop"
+        topics = "create_or_update"
+        credit_bytes = "1MiB"
+        [publish]
+        deadline = "10s"
+        when_full = "fail"
+        [subscribe]
+        attempts = 3
+        handler_timeout = "never"
+        [subscribe.billing]
+        attempts = "forever"
+        lease = "3s"
+        [topics."orders.eu"]
+        partitions = 12
+        storage = "memory"
+        mode = "skip"
+        "#,
+    )
+    .unwrap();
+    assert_eq!(settings.bus.source.as_deref(), Some("shop"));
+    assert_eq!(settings.bus.topics, Some(TopicMode::CreateOrUpdate));
+    assert_eq!(settings.bus.credit_bytes, 1 << 20);
+    assert_eq!(settings.publish.deadline, Duration::from_secs(10));
+    assert_eq!(settings.publish.when_full, WhenFull::Fail);
+    assert_eq!(settings.subscription("mailing").unwrap().attempts, 3);
+    let billing = settings.subscription("billing").unwrap();
+    assert_eq!((billing.attempts, billing.lease.as_secs()), (u32::MAX, 3));
+    assert_eq!(billing.handler_timeout, Duration::MAX);
+    let orders = settings.topic("orders.eu").unwrap();
+    assert_eq!(
+        (orders.partitions, orders.storage),
+        (Some(12), Storage::Memory)
+    );
+    assert_eq!(orders.mode, Some(TopicMode::Skip));
+    assert_eq!(settings.topic("orders").unwrap(), TopicSettings::default());
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("bus.toml");
+    std::fs::write(
+        &file,
+        "[publish]\ndeadline = '10s'\nin_flight = 7\n[subscribe.my-group]\nattempts = 2",
+    )
+    .unwrap();
+    let variables = [
+        ("PROCESSION_PUBLISH__DEADLINE", "20s"),
+        ("PROCESSION_SUBSCRIBE__MY_GROUP__ATTEMPTS", "9"),
+        ("PROCESSION_BROKERS", "required"),
+        ("PATH", "/bin"),
+    ];
+    let own = variables.map(|(n, v)| (n.to_owned(), v.to_owned()));
+    let settings = Settings::from_parts(Some(&file), own).unwrap();
+    assert_eq!(settings.publish.deadline, Duration::from_secs(20));
+    assert_eq!(settings.publish.in_flight, 7);
+    assert_eq!(settings.subscription("my-group").unwrap().attempts, 9);
+}
+
+#[test]
+fn each_bad_setting_has_its_own_clear_error() {
+    let table = [
+        (
+            "[publsh]\ndeadline='1s'",
+            "publsh",
+            "did you mean [publish]?",
+        ),
+        ("deadline = '1s'", "deadline", "tables are"),
+        (
+            "[publish]\ndeadlin = '1s'",
+            "publish.deadlin",
+            "did you mean `deadline`?",
+        ),
+        (
+            "[publish]\ndeadline = 30",
+            "publish.deadline",
+            "needs a unit",
+        ),
+        (
+            "[publish]\ndeadline = '30 parsecs'",
+            "publish.deadline",
+            "\"30 parsecs\" (TOML)",
+        ),
+        (
+            "[publish]\ndeadline = '0s'",
+            "publish.deadline",
+            "more than 0",
+        ),
+        (
+            "[publish]\nduplicate_window = '10s'",
+            "publish.duplicate_window",
+            "at least twice",
+        ),
+        (
+            "[publish]\nwindow_messages = 0",
+            "publish.window_messages",
+            "1 to 4000000",
+        ),
+        (
+            "[publish]\nwindow_bytes = '64 MBytes'",
+            "publish.window_bytes",
+            "not a size",
+        ),
+        (
+            "[publish]\nmessage_bytes_max = '1GiB'",
+            "publish.message_bytes_max",
+            "larger than",
+        ),
+        (
+            "[publish]\nwhen_full = 'wiat'",
+            "publish.when_full",
+            "did you mean `wait`?",
+        ),
+        (
+            "[bus]\ntopics = 'creat'",
+            "bus.topics",
+            "did you mean `create`?",
+        ),
+        ("[bus]\nsource = ''", "bus.source", "not empty"),
+        (
+            "[bus]\ncredit_messages = 0",
+            "bus.credit_messages",
+            "at least 1",
+        ),
+        (
+            "[subscribe]\ncredit_messages = -1",
+            "subscribe.credit_messages",
+            "whole number",
+        ),
+        (
+            "[subscribe]\nattempts = 0",
+            "subscribe.attempts",
+            "1 to 1000000",
+        ),
+        (
+            "[subscribe]\njitter_percent = 300",
+            "subscribe.jitter_percent",
+            "too large",
+        ),
+        (
+            "[subscribe]\nbackoff_first = '1h'",
+            "subscribe.backoff_first",
+            "at most max",
+        ),
+        ("[subscribe]\nlease = '10ms'", "subscribe.lease", "1s to 1h"),
+        (
+            "[subscribe]\nlease_margin = '14s'",
+            "subscribe.lease_margin",
+            "half of `lease`",
+        ),
+        (
+            "[subscribe]\nconcurrency = 0",
+            "subscribe.concurrency",
+            "1 to 1000000",
+        ),
+        (
+            "[subscribe]\ndedupe_ids = 99_000_000",
+            "subscribe.dedupe_ids",
+            "0 (off) to",
+        ),
+        (
+            "[subscribe.b]\nattemps = 1",
+            "subscribe.b.attemps",
+            "did you mean `attempts`?",
+        ),
+        (
+            "[subscribe.b]\nwindow = 1",
+            "subscribe.b.window",
+            "64 to 4194304",
+        ),
+        (
+            "[topics.orders]\npartitions = 0",
+            "topics.orders.partitions",
+            "1 to 1024",
+        ),
+        ("[topics]\norders = 3", "topics.orders", "[topics.NAME]"),
+        ("[publish", "file", "must be TOML"),
+    ];
+    for (text, field, expected) in table {
+        let error = Settings::from_toml(text).expect_err(text);
+        assert_eq!(error.field(), field, "{text}");
+        let message = error.to_string();
+        assert!(message.contains(expected), "{text}: {message}");
+        assert!(
+            !message.contains('\n') && !error.fix().is_empty(),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn each_bad_variable_has_its_own_clear_error() {
+    let table = [
+        (
+            "PROCESSION_PUBLISH__DEADLINE",
+            "soon",
+            "environment variable PROCESSION_PUBLISH__DEADLINE",
+        ),
+        (
+            "PROCESSION_PUBLISH_DEADLINE",
+            "1s",
+            "write PROCESSION_PUBLISH__...",
+        ),
+        (
+            "PROCESSION_PUBLISHER__DEADLINE",
+            "1s",
+            "did you mean [publish]?",
+        ),
+        ("PROCESSION_SUBSCRIBE__A__B__C", "1s", "too many parts"),
+        (
+            "PROCESSION_SUBSCRIBE__A__ATTEMPT",
+            "1",
+            "did you mean `attempts`?",
+        ),
+    ];
+    for (name, value, expected) in table {
+        let message = environment(&[(name, value)]).expect_err(name).to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+    let missing = Settings::from_parts(Some(Path::new("/no/such/file.toml")), []).unwrap_err();
+    assert!(
+        missing.to_string().contains("/no/such/file.toml"),
+        "{missing}"
+    );
+}

@@ -1,0 +1,44 @@
+//! Tables `[topics.NAME]`.
+
+use procession_runtime::port::{Storage, TopicMode};
+
+use super::reader::Reader;
+use super::{SettingsError, value};
+
+/// Settings of one topic: table `[topics.NAME]`.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct TopicSettings {
+    /// What to do when it is missing or different. Default: `topics` in `[bus]`.
+    pub mode: Option<TopicMode>,
+    /// Number of partitions: created with it, checked against it. Default: what is there, 3 when
+    /// created.
+    pub partitions: Option<u32>,
+    /// Where it is kept when it is created: `file` (default) or `memory`.
+    pub storage: Storage,
+}
+
+pub(super) const MODES: &[(&str, TopicMode)] = &[
+    ("validate", TopicMode::Validate),
+    ("create", TopicMode::Create),
+    ("create_or_update", TopicMode::CreateOrUpdate),
+    ("skip", TopicMode::Skip),
+];
+
+impl TopicSettings {
+    pub(super) fn apply(&mut self, mut r: Reader<'_>) -> Result<(), SettingsError> {
+        const STORAGES: &[(&str, Storage)] =
+            &[("file", Storage::File), ("memory", Storage::Memory)];
+        r.word("mode", MODES, |mode| self.mode = Some(mode))?;
+        r.some(
+            "partitions",
+            &mut self.partitions,
+            |v| match value::number(v)? {
+                n @ 1..=1_024 => u32::try_from(n).map_err(|_| ("too large", "write 1 to 1024")),
+                _ => Err(("out of range", "write 1 to 1024")),
+            },
+        )?;
+        r.word("storage", STORAGES, |storage| self.storage = storage)?;
+        r.finish()
+    }
+}
