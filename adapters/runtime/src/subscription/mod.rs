@@ -1,11 +1,18 @@
 //! Drives one `procession_core::Consumer` over a feed and the application's work.
 
+mod alarms;
+mod attempt_task;
+mod attempts;
 mod driver;
 mod handle;
 mod health;
+mod held;
+mod intake;
 mod notice;
 mod observer;
 mod options;
+mod outputs;
+mod partition;
 mod shared;
 mod work;
 

@@ -3,7 +3,7 @@
 use core::fmt;
 use std::sync::Arc;
 
-use procession_core::{PartitionId, Position, Span};
+use procession_core::{NoticeKind, PartitionId, Position, Span};
 
 use crate::port::PortError;
 
@@ -59,8 +59,11 @@ impl fmt::Display for Notice {
         match self {
             Self::Core(n) => write!(
                 f,
-                "{:?} in partition {} at {} ({} times)",
-                n.kind, n.partition.0, n.position.0, n.count
+                "partition {} at {}: {} ({} times)",
+                n.partition.0,
+                n.position.0,
+                describe(n.kind),
+                n.count
             ),
             Self::Standby { partition, owner } => {
                 write!(
@@ -95,5 +98,27 @@ impl fmt::Display for Notice {
             ),
             Self::Missed { count } => write!(f, "{count} notices were dropped unread"),
         }
+    }
+}
+
+/// What a judgement of the core means, and what to do about it where something can be done.
+pub(super) const fn describe(kind: NoticeKind) -> &'static str {
+    match kind {
+        NoticeKind::Gap => "deliveries were lost on the way; they are fetched again",
+        NoticeKind::LogRewritten => "the log was rewritten; the new content runs",
+        NoticeKind::CannotTell => {
+            "retention removed the last message that was known; whether the log was rewritten \
+             cannot be told"
+        }
+        NoticeKind::ResumeVoid => "the recorded progress belongs to another log, and is void",
+        NoticeKind::MapIgnored => "the recorded map of finished messages cannot be read",
+        NoticeKind::Truncated => "retention removed messages that were never delivered",
+        NoticeKind::HandlerStuck => "a handler was asked to stop and has not; its key is blocked",
+        NoticeKind::Abandoned => "a handler still ran when its partition was given up",
+        NoticeKind::CommitDenied => "writing progress is not permitted; check the credentials",
+        NoticeKind::MapTooLarge => "the map of finished messages did not fit into a commit",
+        NoticeKind::WindowFull => "the window is full: the oldest unfinished message blocks intake",
+        NoticeKind::LeaseLapsed => "the lease ran out before it was renewed; nothing is handed out",
+        NoticeKind::DeadLetterRetried => "a dead letter was not stored, and is tried again",
     }
 }

@@ -7,7 +7,7 @@ use procession_core::{Config, Span};
 pub struct DriverOptions {
     /// The core's configuration.
     pub core: Config,
-    /// Handlers that may run at the same time (at least 1).
+    /// Handlers that may run at the same time (0 counts as 1).
     pub concurrency: usize,
     /// How long the drain may take that a handler's `Stop` or a failing port leads to.
     pub stop_deadline: Span,

@@ -1,0 +1,238 @@
+//! Handing messages to handlers, and what comes of it.
+
+use procession_core::{Dispatch, NoticeKind, Outcome, Position, Span, Time, Token};
+
+use super::attempt_task::{AttemptTask, Begun, Finish, Report, begin};
+use super::driver::SubscriptionDriver;
+use super::held::{Held, Running};
+use super::{
+    Attempt, Blocker, Ending, Fence, Notice, Observer, PartitionHealth, SubscriptionError, Verdict,
+    Work,
+};
+use crate::port::Feed;
+use crate::{Cancellation, Shell};
+
+/// Attempts that are begun in one turn, and the time after which events are heard again.
+const DISPATCHES_MAX: usize = 256;
+const DISPATCH_BUDGET: Span = Span::from_millis(2);
+/// A handler that keeps the driver's thread longer than this is named (L4).
+const BLOCKED: Span = Span::from_millis(200);
+
+impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, W, S, O> {
+    /// Begins attempts until the core has none, the concurrency is used up, or the budget is.
+    /// Returns whether there may be more.
+    pub(super) fn dispatch(&mut self) -> bool {
+        let begun = self.tick();
+        for _ in 0..DISPATCHES_MAX {
+            if self.options.concurrency <= self.running.len() {
+                // A task's report wakes the driver.
+                return false;
+            }
+            // The clock is read right before each hand-over: a process that was paused past its
+            // lease starts nothing when it wakes.
+            let now = self.tick();
+            if DISPATCH_BUDGET <= now.since(begun) {
+                return true;
+            }
+            let Some(dispatch) = self.core.poll_dispatch(now) else {
+                return false;
+            };
+            self.attempt(dispatch);
+        }
+        true
+    }
+
+    fn attempt(&mut self, dispatch: Dispatch<Held<W::Message>>) {
+        let Dispatch {
+            token,
+            partition,
+            epoch,
+            position,
+            attempt,
+            deadline,
+            message: held,
+        } = dispatch;
+        let fence = Fence {
+            partition,
+            epoch,
+            position,
+        };
+        if self.observed {
+            self.observer.started(&fence, attempt, &held.message);
+        }
+        let message = held.message.clone();
+        let terms = Attempt {
+            number: attempt,
+            partition,
+            epoch,
+            position,
+            deadline,
+            cancellation: self.spare.clone(),
+        };
+        let since = self.now;
+        let work = &self.work;
+        let begun = begin(|| work.handle(message, terms));
+        let busy = self.tick().since(since);
+        if BLOCKED <= busy {
+            self.shared.notice(Notice::HandlerBlocked {
+                partition,
+                position,
+                busy,
+            });
+        }
+        match begun {
+            Begun::Finished(finish) => {
+                if !self.spare.reuse() {
+                    self.spare = Cancellation::new();
+                }
+                self.settle(token, fence, attempt, held, finish, false);
+            }
+            Begun::Pending(future) => {
+                let cancellation = core::mem::take(&mut self.spare);
+                self.running.insert(
+                    token.to_bits(),
+                    Running {
+                        token,
+                        fence,
+                        attempt,
+                        since,
+                        deadline,
+                        cancellation: cancellation.clone(),
+                        timed_out: false,
+                        held,
+                    },
+                );
+                self.shell.spawn(Box::pin(AttemptTask {
+                    token,
+                    cancellation,
+                    reports: std::sync::Arc::clone(&self.reports),
+                    future: Some(future),
+                }));
+            }
+        }
+    }
+
+    /// A task's future is gone: its attempt can be settled.
+    pub(super) fn settle_task(&mut self, report: Report) {
+        let Some(running) = self.running.remove(&report.token.to_bits()) else {
+            return;
+        };
+        self.stale_health = true;
+        if running.timed_out || report.finish == Finish::Dropped {
+            self.alarms
+                .clear(NoticeKind::HandlerStuck, running.fence.partition);
+        }
+        self.settle(
+            running.token,
+            running.fence,
+            running.attempt,
+            running.held,
+            report.finish,
+            running.timed_out,
+        );
+    }
+
+    fn settle(
+        &mut self,
+        token: Token,
+        fence: Fence,
+        attempt: u32,
+        mut held: Held<W::Message>,
+        finish: Finish,
+        timed_out: bool,
+    ) {
+        let ending = match &finish {
+            Finish::Verdict(Verdict::Done) => Ending::Done,
+            Finish::Verdict(Verdict::Retry(_)) => Ending::Retry,
+            Finish::Verdict(Verdict::Reject(_)) => Ending::Reject,
+            Finish::Verdict(Verdict::Stop(_)) => Ending::Cancelled,
+            Finish::Panicked(_) => Ending::Panic,
+            Finish::Dropped if timed_out => Ending::Timeout,
+            Finish::Dropped => Ending::Cancelled,
+        };
+        // The history knows of the end before the core does.
+        if self.observed {
+            self.observer.ended(&fence, attempt, &held.message, ending);
+        }
+        let mut stop = None;
+        let outcome = match finish {
+            Finish::Verdict(Verdict::Done) => Outcome::Done,
+            Finish::Verdict(Verdict::Retry(error)) | Finish::Panicked(error) => {
+                held.error = Some(error);
+                Outcome::Retry(held)
+            }
+            Finish::Verdict(Verdict::Reject(error)) => {
+                held.error = Some(error);
+                Outcome::Reject(held)
+            }
+            Finish::Verdict(Verdict::Stop(error)) => {
+                stop = Some(error);
+                Outcome::Cancelled(held)
+            }
+            Finish::Dropped => {
+                if timed_out {
+                    held.error = Some("the handler reached its timeout".into());
+                }
+                Outcome::Cancelled(held)
+            }
+        };
+        if let Some(error) = stop {
+            // Drained first, so that the message which stopped it is not handed out again.
+            let deadline = self.now + self.options.stop_deadline;
+            self.stop(SubscriptionError::Stopped(error));
+            self.drain(deadline);
+        }
+        // Stale only after a partition was given up under a running handler: nothing to do (S6).
+        let _ = self.core.settle(self.now, token, outcome);
+    }
+
+    /// Asks attempts to stop: raises their flag, upon which their task drops the future and reports.
+    pub(super) fn cancel(&mut self) {
+        while let Some(token) = self.core.poll_cancel() {
+            if let Some(running) = self.running.get_mut(&token.to_bits()) {
+                running.timed_out = running.deadline <= self.now;
+                running.cancellation.raise();
+            }
+        }
+    }
+
+    /// What health says of the partitions: how far they are, and which attempt blocks them.
+    pub(super) fn partition_health(&self) -> Vec<PartitionHealth> {
+        let mut all: Vec<PartitionHealth> = Vec::new();
+        // Where each partition stands in `all`.
+        let mut places: Vec<Option<usize>> = Vec::with_capacity(self.partitions.len());
+        for (number, known) in (0..).zip(&self.partitions) {
+            if known.epoch.is_none() && known.owner.is_none() {
+                places.push(None);
+                continue;
+            }
+            let partition = procession_core::PartitionId(number);
+            places.push(Some(all.len()));
+            all.push(PartitionHealth {
+                partition,
+                epoch: known.epoch,
+                frontier: known.epoch.and_then(|_| self.core.frontier(partition)),
+                owner: known.owner.clone(),
+                blocker: None,
+            });
+        }
+        for running in self.running.values() {
+            let place = places.get(running.fence.partition.0 as usize).copied();
+            if let Some(health) = place.flatten().and_then(|place| all.get_mut(place))
+                && health.frontier == Some(running.fence.position)
+            {
+                health.blocker = Some(self.blocker(running, running.fence.position, self.now));
+            }
+        }
+        all
+    }
+
+    fn blocker(&self, running: &Running<W::Message>, position: Position, now: Time) -> Blocker {
+        Blocker {
+            position,
+            name: self.work.describe(&running.held.message).into(),
+            attempt: running.attempt,
+            running_for: now.since(running.since),
+        }
+    }
+}

@@ -1,0 +1,448 @@
+//! What the feed says, on its way into the core.
+
+use std::sync::Arc;
+
+use procession_core::{
+    Admit, Arrival, CommitResult, Epoch, NoticeKind, PartitionId, Position, Receipt, Refusal,
+    Resume, Session, Why,
+};
+
+use super::driver::{Phase, SubscriptionDriver};
+use super::held::Held;
+use super::partition::{Kept, Partition};
+use super::{Decoded, Incident, Notice, Observer, SubscriptionError, Work};
+use crate::Shell;
+use crate::port::{BreakReason, Feed, FeedEvent, PortError, PortErrorKind, Record, ResumeState};
+
+impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, W, S, O> {
+    /// The state of a partition; made when it is met first. `None` for a number that the
+    /// configuration does not allow.
+    pub(super) fn partition(&mut self, id: PartitionId) -> Option<&mut Partition<W::Message>> {
+        let index = id.0 as usize;
+        if self.options.core.partitions <= id.0 {
+            return None;
+        }
+        if self.partitions.len() <= index {
+            self.partitions.resize_with(index + 1, Partition::default);
+        }
+        self.partitions.get_mut(index)
+    }
+
+    pub(super) fn feed_event(&mut self, event: FeedEvent) {
+        self.stale_health = true;
+        if let Phase::Closing { feed_closed, .. } = &mut self.phase {
+            *feed_closed |= matches!(event, FeedEvent::Closed);
+            return;
+        }
+        let now = self.now;
+        match event {
+            FeedEvent::Records {
+                partition,
+                epoch,
+                session,
+                records,
+            } => self.records(partition, epoch, session, records),
+            FeedEvent::Advance {
+                partition,
+                epoch,
+                session,
+                position,
+            } => {
+                let Some(known) = self.partition(partition) else {
+                    return;
+                };
+                if known.kept.is_empty() {
+                    self.core.advance(now, partition, epoch, session, position);
+                } else if known.session == Some((epoch, session)) {
+                    // One of them is enough: a later one says more.
+                    if let Some(Kept::Advance { position: last, .. }) = known.kept.back_mut() {
+                        *last = position;
+                    } else {
+                        known.kept.push_back(Kept::Advance {
+                            epoch,
+                            session,
+                            position,
+                        });
+                    }
+                }
+            }
+            FeedEvent::Assigned {
+                partition,
+                epoch,
+                resume,
+                until,
+            } => self.assigned(partition, epoch, &resume, until),
+            FeedEvent::Extended {
+                partition,
+                epoch,
+                until,
+            } => {
+                self.core.extend(now, partition, epoch, until);
+                self.alarms.clear(NoticeKind::LeaseLapsed, partition);
+            }
+            FeedEvent::Revoked {
+                partition,
+                epoch,
+                deadline,
+            } => {
+                if self.observed {
+                    self.observer.revoked(partition, epoch);
+                }
+                self.core.revoke(now, partition, epoch, deadline);
+            }
+            FeedEvent::Lost { partition, epoch } => {
+                self.core.lose(now, partition, epoch);
+                self.lost(partition, epoch);
+            }
+            FeedEvent::Session {
+                partition,
+                epoch,
+                session,
+                continuity,
+            } => {
+                if self.observed {
+                    let position = self.core.frontier(partition).unwrap_or_default();
+                    let why = match continuity {
+                        procession_core::Continuity::Continues => "began: the log continues",
+                        procession_core::Continuity::Rewritten { .. } => {
+                            "began: the log was rewritten"
+                        }
+                        procession_core::Continuity::CannotTell => {
+                            "began: whether the log continues cannot be told"
+                        }
+                    };
+                    self.observer
+                        .incident(partition, position, Incident::Session, why);
+                }
+                self.core
+                    .session(now, partition, epoch, session, continuity);
+            }
+            FeedEvent::Broken {
+                partition,
+                epoch,
+                session,
+                why,
+            } => self.broken(partition, epoch, session, why),
+            FeedEvent::Committed {
+                partition,
+                epoch,
+                write,
+                result,
+            } => self.committed(partition, epoch, write, result),
+            FeedEvent::Buried { token, receipt } => {
+                let burial = self.burials.remove(&token.to_bits());
+                if let (Receipt::Stored, Some(burial)) = (receipt, burial) {
+                    self.alarms
+                        .clear(NoticeKind::DeadLetterRetried, burial.partition);
+                    if let Some(message) = burial.message {
+                        self.observer.buried(
+                            burial.partition,
+                            burial.position,
+                            &message,
+                            burial.why,
+                        );
+                    }
+                }
+                self.core.dead_letter_result(now, token, receipt);
+            }
+            FeedEvent::Standby { partition, owner } => {
+                let owner: Arc<str> = owner.into();
+                if let Some(known) = self.partition(partition) {
+                    known.owner = Some(Arc::clone(&owner));
+                }
+                self.shared.notice(Notice::Standby { partition, owner });
+            }
+            FeedEvent::Connected => {
+                self.connected = true;
+                self.shared.notice(Notice::Connected);
+            }
+            FeedEvent::Disconnected => {
+                self.connected = false;
+                self.shared.notice(Notice::Disconnected);
+            }
+            FeedEvent::Failed(error) => {
+                self.stop(SubscriptionError::Failed(error));
+                self.abort(SubscriptionError::Aborted);
+            }
+            FeedEvent::Closed => {
+                // Nobody asked for it: nothing more will come, and nothing can be committed.
+                let error = PortError::new(
+                    PortErrorKind::Disconnected,
+                    "the broker port closed by itself; subscribe again",
+                );
+                self.stop(SubscriptionError::Failed(error));
+                self.abort(SubscriptionError::Aborted);
+                if let Phase::Closing { feed_closed, .. } = &mut self.phase {
+                    *feed_closed = true;
+                }
+            }
+        }
+    }
+
+    fn assigned(
+        &mut self,
+        id: PartitionId,
+        epoch: Epoch,
+        resume: &ResumeState,
+        until: Option<procession_core::Time>,
+    ) {
+        if self.partition(id).is_none() {
+            let error = PortError::new(
+                PortErrorKind::Invalid,
+                format!(
+                    "partition {} was assigned, and `partitions` is {}; raise it to the number of \
+                     partitions of the topic",
+                    id.0, self.options.core.partitions
+                ),
+            );
+            self.stop(SubscriptionError::Failed(error));
+            self.abort(SubscriptionError::Aborted);
+            return;
+        }
+        let state = Resume {
+            frontier: resume.frontier,
+            anchor: resume.anchor,
+            map: &resume.map,
+            recorded: resume.recorded,
+            incarnation: resume.incarnation,
+            log_start: resume.log_start,
+            log_end: resume.log_end,
+        };
+        self.core.open(self.now, id, epoch, &state, until);
+        let frontier = self.core.frontier(id).unwrap_or_default();
+        let anchor = resume.anchor;
+        if let Some(known) = self.partition(id) {
+            known.end_epoch();
+            known.owner = None;
+            known.opened_at = (frontier, anchor);
+        }
+        self.note_epoch(id, epoch);
+    }
+
+    /// Tells the observer of an epoch that it does not know yet.
+    pub(super) fn note_epoch(&mut self, id: PartitionId, epoch: Epoch) {
+        let Some(known) = self.partition(id) else {
+            return;
+        };
+        if known.epoch == Some(epoch) {
+            return;
+        }
+        known.epoch = Some(epoch);
+        if self.observed {
+            let frontier = self.core.frontier(id).unwrap_or_default();
+            self.observer.assigned(id, epoch, frontier);
+        }
+    }
+
+    fn lost(&mut self, id: PartitionId, epoch: Epoch) {
+        self.alarms.clear_partition(id);
+        let Some(known) = self.partition(id) else {
+            return;
+        };
+        if known.epoch.is_some_and(|ours| ours <= epoch) {
+            known.end_epoch();
+            if self.observed {
+                self.observer.lost(id, epoch);
+            }
+        }
+    }
+
+    fn broken(&mut self, id: PartitionId, epoch: Epoch, session: Session, why: BreakReason) {
+        if let Some(known) = self.partition(id)
+            && known.session == Some((epoch, session))
+        {
+            known.end_session();
+        }
+        if self.observed {
+            let position = self.core.frontier(id).unwrap_or_default();
+            let why = match why {
+                BreakReason::Disconnected => "ended: the connection was lost",
+                BreakReason::Gone => "ended: the broker says that it is gone",
+                BreakReason::TailLost => "ended: a heartbeat told of deliveries that did not come",
+                BreakReason::Silence => "ended: nothing was heard for too long",
+                BreakReason::NotStarted => "could not begin",
+            };
+            self.observer.incident(id, position, Incident::Session, why);
+        }
+        self.core.broken(self.now, id, epoch, session);
+    }
+
+    fn committed(&mut self, id: PartitionId, epoch: Epoch, write: u64, result: CommitResult) {
+        if let Some(known) = self.partition(id)
+            && let Some(sent) = known
+                .committing
+                .take_if(|sent| sent.epoch == epoch && sent.write == write)
+            && result == CommitResult::Stored
+        {
+            self.alarms.clear(NoticeKind::CommitDenied, id);
+            if self.observed {
+                self.observer
+                    .committed(id, epoch, sent.frontier, &sent.beyond);
+            }
+        }
+        self.core.commit_result(self.now, id, epoch, write, result);
+        if result == CommitResult::Lost {
+            self.lost(id, epoch);
+        }
+    }
+
+    fn records(&mut self, id: PartitionId, epoch: Epoch, session: Session, records: Vec<Record>) {
+        let Some(known) = self.partition(id) else {
+            return;
+        };
+        // Of an older session: the core would call it void.
+        if known.session != Some((epoch, session)) {
+            return;
+        }
+        for record in &records {
+            known.grants.delivered(record.bytes);
+        }
+        let waits = !known.kept.is_empty();
+        known.kept.push_back(Kept::Records {
+            epoch,
+            session,
+            head: None,
+            rest: records.into_iter(),
+        });
+        if !waits {
+            self.offer_partition(id);
+        }
+    }
+
+    /// Offers again what the core has refused, now that something may have changed.
+    pub(super) fn offer_kept(&mut self) -> bool {
+        let mut busy = false;
+        for index in 0..self.partitions.len() {
+            if self
+                .partitions
+                .get(index)
+                .is_some_and(|p| !p.kept.is_empty())
+            {
+                busy |= self.offer_partition(PartitionId(u32::try_from(index).unwrap_or(u32::MAX)));
+            }
+        }
+        busy
+    }
+
+    /// Offers what is kept of one partition, in order, until the core refuses. Returns whether the
+    /// core took anything.
+    fn offer_partition(&mut self, id: PartitionId) -> bool {
+        // Taken out for the time of the loop: deciding needs the whole driver.
+        let Some(known) = self.partition(id) else {
+            return false;
+        };
+        let mut kept = core::mem::take(&mut known.kept);
+        let mut grants = known.grants;
+        let mut took = false;
+        'batches: while let Some(batch) = kept.front_mut() {
+            match batch {
+                Kept::Advance {
+                    epoch,
+                    session,
+                    position,
+                } => self.core.advance(self.now, id, *epoch, *session, *position),
+                Kept::Records {
+                    epoch,
+                    session,
+                    head,
+                    rest,
+                } => {
+                    while let Some((bytes, arrival)) = head.take().or_else(|| {
+                        let record = rest.next()?;
+                        let bytes = record.bytes;
+                        Some((bytes, self.decode(id, *epoch, *session, record)))
+                    }) {
+                        if let Some(refused) = self.offer(arrival) {
+                            *head = Some((bytes, refused));
+                            break 'batches;
+                        }
+                        grants.offered(bytes);
+                        took = true;
+                    }
+                }
+            }
+            kept.pop_front();
+        }
+        if let Some(known) = self.partition(id) {
+            known.kept = kept;
+            known.grants = grants;
+        }
+        took
+    }
+
+    fn decode(
+        &self,
+        partition: PartitionId,
+        epoch: Epoch,
+        session: Session,
+        record: Record,
+    ) -> Arrival<Held<W::Message>> {
+        let (position, stamp, delivery) = (record.position, record.stamp, record.delivery);
+        let Decoded {
+            lane,
+            key,
+            identity,
+            bytes,
+            quarantine,
+            message,
+        } = self.work.decode(partition, record);
+        Arrival {
+            partition,
+            epoch,
+            session,
+            delivery,
+            position,
+            stamp,
+            lane,
+            key,
+            identity,
+            bytes,
+            quarantine,
+            message: Held {
+                message,
+                error: None,
+            },
+        }
+    }
+
+    /// Offers one arrival; gives it back when it has to wait.
+    fn offer(&mut self, arrival: Arrival<Held<W::Message>>) -> Option<Arrival<Held<W::Message>>> {
+        let (partition, position) = (arrival.partition, arrival.position);
+        // The core keeps no copy of a duplicate; an observer needs one.
+        let copy = self.observed.then(|| arrival.message.message.clone());
+        let refused = match self.core.offer(self.now, arrival) {
+            Ok(admit) => {
+                self.admitted(admit, partition, position, copy);
+                return None;
+            }
+            Err(refused) => refused,
+        };
+        let mut arrival = refused.arrival;
+        match refused.why {
+            Refusal::Credit | Refusal::Window => Some(arrival),
+            Refusal::TooLarge => {
+                arrival.quarantine = Some(Why::TooLarge);
+                arrival.bytes = self.options.core.message_bytes_max;
+                match self.core.offer(self.now, arrival) {
+                    Ok(admit) => {
+                        self.admitted(admit, partition, position, copy);
+                        None
+                    }
+                    Err(refused) => Some(refused.arrival),
+                }
+            }
+        }
+    }
+
+    fn admitted(
+        &mut self,
+        admit: Admit,
+        partition: PartitionId,
+        position: Position,
+        copy: Option<W::Message>,
+    ) {
+        if let (Admit::Duplicate, Some(copy)) = (admit, copy) {
+            self.observer.duplicate(partition, position, &copy);
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! What the core wants of the feed, the observer and the owner.
+
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+
+use bytes::Bytes;
+use procession_core::{Commit, DeadLetter, Flow, NoticeKind, PartitionId, Receipt, decode_map};
+
+use super::driver::SubscriptionDriver;
+use super::held::{Burial, Committing};
+use super::notice::describe;
+use super::partition::Amount;
+use super::{Incident, Letter, Notice, Observer, Work};
+use crate::Shell;
+use crate::port::{Feed, FeedCommand, ProgressWrite};
+
+impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, W, S, O> {
+    pub(super) fn start_sessions(&mut self) {
+        while let Some(start) = self.core.poll_session(self.now) {
+            // A core that found its log rewritten has begun a new epoch by itself.
+            self.note_epoch(start.partition, start.epoch);
+            if let Some(known) = self.partition(start.partition) {
+                known.end_session();
+                known.session = Some((start.epoch, start.session));
+            }
+            self.feed.submit(FeedCommand::Start(start));
+        }
+    }
+
+    /// Copies that were recognised when their turn came.
+    pub(super) fn tell_duplicates(&mut self) {
+        while let Some((partition, position, held)) = self.core.poll_duplicate() {
+            if self.observed {
+                self.observer.duplicate(partition, position, &held.message);
+            }
+        }
+    }
+
+    pub(super) fn bury(&mut self) {
+        loop {
+            let Self {
+                core,
+                work,
+                burials,
+                feed,
+                observed,
+                ..
+            } = self;
+            let Some(DeadLetter {
+                token,
+                partition,
+                position,
+                why,
+                attempts,
+                shorten,
+                message: held,
+            }) = core.poll_dead_letter()
+            else {
+                return;
+            };
+            let letter = Letter {
+                partition,
+                position,
+                why,
+                attempts,
+                error: held.error.clone(),
+                shorten,
+            };
+            let made = catch_unwind(AssertUnwindSafe(|| work.bury(&held.message, &letter)));
+            if let Ok(message) = made {
+                let burial = Burial {
+                    partition,
+                    position,
+                    why,
+                    message: observed.then(|| held.message.clone()),
+                };
+                burials.insert(token.to_bits(), burial);
+                feed.submit(FeedCommand::Bury { token, message });
+            } else {
+                self.shared.notice(Notice::BuryPanicked {
+                    partition,
+                    position,
+                });
+                self.core
+                    .dead_letter_result(self.now, token, Receipt::NotStored);
+            }
+        }
+    }
+
+    pub(super) fn commit(&mut self) {
+        while let Some(commit) = self.core.poll_commit(self.now, &mut self.map) {
+            let Commit {
+                partition,
+                epoch,
+                write,
+                frontier,
+                anchor,
+                map_len,
+                last,
+                ..
+            } = commit;
+            self.note_epoch(partition, epoch);
+            let map = self.map.get(..map_len).unwrap_or_default();
+            let mut sent = ProgressWrite {
+                partition,
+                epoch,
+                write,
+                frontier,
+                anchor,
+                map: Bytes::copy_from_slice(map),
+                last,
+            };
+            if self.options.hold_commits
+                && let Some(known) = self.partitions.get(partition.0 as usize)
+            {
+                (sent.frontier, sent.anchor) = known.opened_at;
+                sent.map = Bytes::new();
+            }
+            let mut beyond = Vec::new();
+            if self.observed {
+                if !sent.map.is_empty() {
+                    beyond = decode_map(&sent.map, sent.frontier).unwrap_or_default();
+                }
+                self.observer
+                    .commit(partition, epoch, sent.frontier, &beyond);
+            }
+            if last {
+                // Its landing permits the next owner to start: the line comes before.
+                self.announce_release(partition, epoch);
+            }
+            if let Some(known) = self.partition(partition) {
+                known.committing = Some(Committing {
+                    epoch,
+                    write,
+                    frontier: sent.frontier,
+                    beyond,
+                });
+            }
+            self.feed.submit(FeedCommand::Commit(sent));
+        }
+    }
+
+    fn announce_release(&mut self, partition: PartitionId, epoch: procession_core::Epoch) {
+        let observed = self.observed;
+        if let Some(known) = self.partition(partition)
+            && known.released != Some(epoch)
+        {
+            known.released = Some(epoch);
+            if observed {
+                self.observer.released(partition, epoch);
+            }
+        }
+    }
+
+    pub(super) fn release(&mut self) {
+        while let Some(release) = self.core.poll_release() {
+            self.announce_release(release.partition, release.epoch);
+            self.alarms.clear_partition(release.partition);
+            if let Some(known) = self.partition(release.partition) {
+                known.end_epoch();
+            }
+            self.feed.submit(FeedCommand::Release {
+                partition: release.partition,
+                epoch: release.epoch,
+            });
+        }
+    }
+
+    /// Pressure: pauses for feeds that push, grants for feeds that pull.
+    pub(super) fn regulate(&mut self) {
+        while let Some(flow) = self.core.poll_flow() {
+            self.feed.submit(match flow {
+                Flow::Pause(partition) => FeedCommand::Pause(partition),
+                Flow::Resume(partition) => FeedCommand::Resume(partition),
+            });
+        }
+        let stats = self.core.stats();
+        let (mut open, mut outstanding) = (0_u64, Amount::default());
+        for known in self.partitions.iter().filter(|p| p.session.is_some()) {
+            open += 1;
+            let more = known.grants.outstanding();
+            outstanding.messages += more.messages;
+            outstanding.bytes = outstanding.bytes.saturating_add(more.bytes);
+        }
+        if open == 0 {
+            return;
+        }
+        let (messages, bytes) = (u64::from(self.limits.messages), self.limits.bytes);
+        let mut free = Amount {
+            messages: messages
+                .saturating_sub(u64::from(stats.held))
+                .saturating_sub(outstanding.messages),
+            bytes: bytes
+                .saturating_sub(stats.held_bytes)
+                .saturating_sub(outstanding.bytes),
+        };
+        // The core keeps half of the credit for the partitions, in equal parts; one message of the
+        // largest size gets in even beyond it.
+        let share = Amount {
+            messages: (messages / (2 * open)).max(1),
+            bytes: (bytes / (2 * open)).max(self.options.core.message_bytes_max.into()),
+        };
+        for index in 0..self.partitions.len() {
+            let partition = PartitionId(u32::try_from(index).unwrap_or(u32::MAX));
+            let credit = self.core.credit(partition);
+            let Some(known) = self.partitions.get_mut(index) else {
+                return;
+            };
+            let Some((_, session)) = known.session else {
+                continue;
+            };
+            let before = known.grants.outstanding();
+            let Some(total) = known.grants.grow(credit, free, share, stats.held == 0) else {
+                continue;
+            };
+            let after = known.grants.outstanding();
+            free.messages = free
+                .messages
+                .saturating_sub(after.messages - before.messages);
+            free.bytes = free.bytes.saturating_sub(after.bytes - before.bytes);
+            self.feed.submit(FeedCommand::Grant {
+                partition,
+                session,
+                messages: total.messages,
+                bytes: total.bytes,
+            });
+        }
+    }
+
+    pub(super) fn tell_notices(&mut self) {
+        while let Some(notice) = self.core.poll_notice() {
+            let (partition, kind, position) = (notice.partition, notice.kind, notice.position);
+            self.alarms.raise(kind, partition, position);
+            if self.observed {
+                let incident = match kind {
+                    NoticeKind::Gap => Incident::Gap,
+                    NoticeKind::LogRewritten => Incident::Rewritten,
+                    NoticeKind::ResumeVoid | NoticeKind::Truncated => Incident::Reset,
+                    NoticeKind::CannotTell
+                    | NoticeKind::MapIgnored
+                    | NoticeKind::HandlerStuck
+                    | NoticeKind::Abandoned
+                    | NoticeKind::CommitDenied
+                    | NoticeKind::MapTooLarge
+                    | NoticeKind::WindowFull
+                    | NoticeKind::LeaseLapsed
+                    | NoticeKind::DeadLetterRetried => Incident::Notice,
+                };
+                self.observer
+                    .incident(partition, position, incident, describe(kind));
+            }
+            self.shared.notice(Notice::Core(notice));
+        }
+    }
+}
