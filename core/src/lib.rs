@@ -12,6 +12,10 @@ mod claim;
 mod config;
 mod consumer;
 mod ids;
+#[cfg(feature = "mutants")]
+pub mod mutants;
+#[cfg(not(feature = "mutants"))]
+mod mutants;
 mod producer;
 mod time;
 
@@ -23,7 +27,7 @@ pub use config::{
     Backoff, CommitCadence, Config, ConfigError, Dedupe, Keyless, Limits, Order, Retry,
 };
 pub use consumer::{
-    Admit, Anchor, Arrival, Commit, CommitResult, Consumer, Continuity, Credit, DeadLetter,
+    Admit, Anchor, Arrival, Commit, CommitResult, Consumer, Continuity, Copied, Credit, DeadLetter,
     Dispatch, Drained, Flow, Notice, NoticeKind, Outcome, Receipt, Refusal, Refused, Release,
     Resume, Stale, Start, Stats, Wake, WakeReason, Why, decode_map,
 };

@@ -1,149 +1,211 @@
 //! Order, acks, dedupe and pressure of one subscription.
 
+mod bits;
+mod check;
+mod commit;
+mod dedupe;
+mod dispatch;
+mod finish;
+mod flow;
+mod handover;
 mod inputs;
+mod intake;
+mod lanes;
+mod letters;
+mod map;
+mod notices;
 mod outputs;
+mod partition;
+mod session;
+mod slab;
+mod timeouts;
+mod timers;
+mod window;
 
-pub use inputs::*;
-pub use outputs::*;
+pub use inputs::{
+    Admit, Anchor, Arrival, CommitResult, Continuity, Outcome, Receipt, Refusal, Refused, Resume,
+    Stale, Wake, WakeReason, Why,
+};
+pub use map::decode_map;
+pub use outputs::{
+    Commit, Copied, Credit, DeadLetter, Dispatch, Drained, Flow, Notice, NoticeKind, Release,
+    Start, Stats,
+};
 
-use crate::{Config, ConfigError, Epoch, Limits, PartitionId, Position, Session, Time, Token};
+use alloc::vec::Vec;
 
-/// stub
+use bits::BitSet;
+use dedupe::Identities;
+use lanes::Lanes;
+use notices::Notices;
+use partition::Partition;
+use slab::Slab;
+use timers::Timers;
+use window::Pool;
+
+use crate::{Config, ConfigError, Epoch, Limits, PartitionId, Position, Time};
+
+/// Order, acks, dedupe and pressure of one subscription, as a pure state machine.
+///
+/// `M` is the message: opaque, moved in and out, never looked at and never cloned.
+///
+/// Methods come in four kinds:
+/// - *from the broker*: [`open`](Self::open), [`extend`](Self::extend), [`session`](Self::session),
+///   [`broken`](Self::broken), [`offer`](Self::offer), [`advance`](Self::advance),
+///   [`revoke`](Self::revoke), [`lose`](Self::lose), [`commit_result`](Self::commit_result),
+///   [`dead_letter_result`](Self::dead_letter_result);
+/// - *from the application*: [`settle`](Self::settle), [`set_limits`](Self::set_limits),
+///   [`drain`](Self::drain);
+/// - *time*: [`handle_timeout`](Self::handle_timeout), [`poll_timeout`](Self::poll_timeout);
+/// - *to the adapter*: the other `poll_*`, and [`credit`](Self::credit).
+///
+/// Feed it anything in any order with time that never goes back; ask it anything at any moment; it
+/// never grows, blocks or reads a clock. Outputs are levels, not queued events: call the polls in
+/// any order, as often or as seldom as you like. What names an unknown partition, an older epoch or
+/// session or a settled token changes nothing (S6). Time that goes back counts as standing still.
+///
+/// Costs: every call is O(1) amortised, except where it says otherwise; losing, releasing or
+/// rewinding a partition walks over all slots once.
 pub struct Consumer<M> {
-    _m: core::marker::PhantomData<M>,
+    config: Config,
+    limits: Limits,
+    now: Time,
+
+    slab: Slab<M>,
+    lanes: Lanes,
+    identities: Identities,
+    pool: Pool,
+    timers: Timers,
+    partitions: Vec<Partition>,
+
+    // Levels: one bit each, drained by the polls.
+    sessions: BitSet,
+    commits: BitSet,
+    releases: BitSet,
+    flows: BitSet,
+    shut: BitSet,
+    cancels: BitSet,
+    letters: BitSet,
+    copies: BitSet,
+    notices: Notices,
+
+    credit: flow::Account,
+    /// Open partitions without a block of their own in the window pool: one is kept for each.
+    blockless: u32,
+    /// No handler reaches its deadline, and no grace ends, before this time.
+    handlers_at: Time,
+    /// No partition has anything to do before this time, and what it will be.
+    partitions_at: Time,
+    partitions_why: WakeReason,
+    draining: Option<Time>,
+    drained: Drained,
+    drained_reported: bool,
+    stats: Stats,
 }
 
-#[allow(missing_docs, unused_variables, clippy::missing_errors_doc)]
 impl<M> Consumer<M> {
+    /// A machine without partitions. All memory is allocated here.
+    ///
+    /// # Errors
+    /// The first field of the configuration that is out of range.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
-        todo!()
+        config.validate()?;
+        // One slot beyond the credit: the message at a frontier can always get in.
+        let slots = config.limits.messages as usize + 1;
+        let partitions = config.partitions as usize;
+        let mut all = Vec::with_capacity(partitions);
+        all.resize_with(partitions, Partition::closed);
+        Ok(Self {
+            config: config.clone(),
+            limits: config.limits,
+            now: Time::ZERO,
+            slab: Slab::new(slots),
+            lanes: Lanes::new(slots),
+            identities: Identities::new(config.dedupe, slots),
+            pool: Pool::new(config.window_pool),
+            timers: Timers::new(slots),
+            partitions: all,
+            sessions: BitSet::new(partitions),
+            commits: BitSet::new(partitions),
+            releases: BitSet::new(partitions),
+            flows: BitSet::new(partitions),
+            shut: BitSet::new(partitions),
+            cancels: BitSet::new(slots),
+            letters: BitSet::new(slots),
+            copies: BitSet::new(slots),
+            notices: Notices::new(partitions),
+            credit: flow::Account::default(),
+            blockless: 0,
+            handlers_at: Time::MAX,
+            partitions_at: Time::MAX,
+            partitions_why: WakeReason::Commit,
+            draining: None,
+            drained: Drained::default(),
+            drained_reported: false,
+            stats: Stats::default(),
+        })
     }
-    pub fn open(
-        &mut self,
-        now: Time,
-        partition: PartitionId,
-        epoch: Epoch,
-        resume: &Resume<'_>,
-        until: Option<Time>,
-    ) {
-        todo!()
-    }
-    pub fn extend(&mut self, now: Time, partition: PartitionId, epoch: Epoch, until: Time) {
-        todo!()
-    }
-    pub fn session(
-        &mut self,
-        now: Time,
-        partition: PartitionId,
-        epoch: Epoch,
-        session: Session,
-        continuity: Continuity,
-    ) {
-        todo!()
-    }
-    /// The session ended: connection lost, consumer gone, silence, a heartbeat that is ahead.
-    pub fn broken(&mut self, now: Time, partition: PartitionId, epoch: Epoch, session: Session) {
-        todo!()
-    }
-    pub fn offer(&mut self, now: Time, arrival: Arrival<M>) -> Result<Admit, Refused<M>> {
-        todo!()
-    }
-    pub fn advance(
-        &mut self,
-        now: Time,
-        partition: PartitionId,
-        epoch: Epoch,
-        session: Session,
-        position: Position,
-    ) {
-        todo!()
-    }
-    pub fn revoke(&mut self, now: Time, partition: PartitionId, epoch: Epoch, deadline: Time) {
-        todo!()
-    }
-    pub fn lose(&mut self, now: Time, partition: PartitionId, epoch: Epoch) {
-        todo!()
-    }
-    pub fn commit_result(
-        &mut self,
-        now: Time,
-        partition: PartitionId,
-        epoch: Epoch,
-        write: u64,
-        result: CommitResult,
-    ) {
-        todo!()
-    }
-    pub fn dead_letter_result(&mut self, now: Time, token: Token, result: Receipt) {
-        todo!()
-    }
-    pub fn settle(&mut self, now: Time, token: Token, outcome: Outcome<M>) -> Result<(), Stale> {
-        todo!()
-    }
-    pub fn set_limits(&mut self, now: Time, limits: &Limits) {
-        todo!()
-    }
-    pub fn drain(&mut self, now: Time, deadline: Time) {
-        todo!()
-    }
-    pub fn handle_timeout(&mut self, now: Time) {
-        todo!()
-    }
-    pub fn poll_timeout(&self) -> Option<Wake> {
-        todo!()
-    }
-    pub fn poll_session(&mut self, now: Time) -> Option<Start> {
-        todo!()
-    }
-    pub fn poll_dispatch(&mut self, now: Time) -> Option<Dispatch<M>> {
-        todo!()
-    }
-    pub fn poll_cancel(&mut self) -> Option<Token> {
-        todo!()
-    }
-    pub fn poll_dead_letter(&mut self) -> Option<DeadLetter<'_, M>> {
-        todo!()
-    }
-    pub fn poll_commit(&mut self, now: Time, map: &mut [u8]) -> Option<Commit> {
-        todo!()
-    }
-    pub fn poll_release(&mut self) -> Option<Release> {
-        todo!()
-    }
-    pub fn poll_drained(&mut self) -> Option<Drained> {
-        todo!()
-    }
-    pub fn poll_flow(&mut self) -> Option<Flow> {
-        todo!()
-    }
-    pub fn credit(&self, partition: PartitionId) -> Credit {
-        todo!()
-    }
-    pub fn poll_notice(&mut self) -> Option<Notice> {
-        todo!()
-    }
-    /// messages finished as duplicates at dispatch time (queued copies)
-    pub fn poll_duplicate(&mut self) -> Option<(PartitionId, Position, M)> {
-        todo!()
-    }
-    pub fn stats(&self) -> Stats {
-        todo!()
-    }
-    pub fn frontier(&self, partition: PartitionId) -> Option<Position> {
-        todo!()
-    }
-    /// what is held and not finished
-    pub fn held(&self) -> impl Iterator<Item = (PartitionId, Position)> + '_ {
-        core::iter::empty()
-    }
-    /// Checks every invariant; for tests and the simulator.
-    pub fn check_invariants(&self) -> Result<(), &'static str> {
-        todo!()
-    }
-}
 
-/// Reads a progress map: finished ranges `[from, to)` beyond `frontier`; None when it is not one of ours.
-pub fn decode_map(map: &[u8], frontier: Position) -> Option<alloc::vec::Vec<(Position, Position)>> {
-    let _ = (map, frontier);
-    todo!()
+    /// Counters, and what is held now.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            held: self.slab.used(),
+            held_bytes: self.credit.used_bytes,
+            window: self.partitions.iter().map(|p| p.window.len).sum(),
+            identities: self.identities.len() as u32,
+            lanes: self.lanes.len() as u32,
+            ..self.stats
+        }
+    }
+
+    /// The first position of an open partition that is not finished.
+    #[must_use]
+    pub fn frontier(&self, partition: PartitionId) -> Option<Position> {
+        let part = self.partitions.get(partition.0 as usize)?;
+        part.is_ours().then_some(part.frontier)
+    }
+
+    /// The epoch of an open partition, as the core counts it.
+    #[must_use]
+    pub fn epoch(&self, partition: PartitionId) -> Option<Epoch> {
+        let part = self.partitions.get(partition.0 as usize)?;
+        part.is_ours().then_some(part.epoch)
+    }
+
+    /// Every message that is held and not finished, in no particular order. O(slots).
+    pub fn held(&self) -> impl Iterator<Item = (PartitionId, Position)> + '_ {
+        self.slab.hot.iter().filter_map(|slot| {
+            let held = !matches!(slot.state, slab::State::Free | slab::State::Orphan);
+            held.then(|| {
+                (
+                    PartitionId(slot.partition.into()),
+                    self.pool.position(slot.entry),
+                )
+            })
+        })
+    }
+
+    /// Time never goes back: an earlier `now` counts as the latest one seen.
+    fn tick(&mut self, now: Time) -> Time {
+        self.now = self.now.max(now);
+        self.now
+    }
+
+    /// The partition that an input speaks of, if it is ours and the epoch is not an older one. A
+    /// core that found its log rewritten counts the epoch up by itself; until the owner's record
+    /// carries the new number, the broker side still speaks of the one before.
+    fn ours(&mut self, partition: PartitionId, epoch: Epoch) -> Option<usize> {
+        let index = partition.0 as usize;
+        let part = self.partitions.get(index)?;
+        (part.is_ours() && part.opened <= epoch && epoch <= part.epoch).then_some(index)
+    }
+
+    /// Makes sure that `handle_timeout` looks at the partitions at `at`.
+    fn look_at(&mut self, at: Time, why: WakeReason) {
+        if at < self.partitions_at {
+            self.partitions_at = at;
+            self.partitions_why = why;
+        }
+    }
 }

@@ -41,6 +41,19 @@ pub struct Dispatch<M> {
     pub message: M,
 }
 
+/// A queued message turned out to be a copy of one that succeeded meanwhile. It is finished and was
+/// not run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[must_use]
+pub struct Copied<M> {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The position.
+    pub position: Position,
+    /// The message.
+    pub message: M,
+}
+
 /// Store this message at the dead-letter destination, and report with
 /// [`dead_letter_result`](super::Consumer::dead_letter_result). The core keeps the message.
 #[derive(Debug)]
@@ -222,4 +235,6 @@ pub struct Stats {
     pub window: u32,
     /// Identities remembered, pending ones included.
     pub identities: u32,
+    /// Live lanes.
+    pub lanes: u32,
 }

@@ -1,0 +1,85 @@
+//! The invariants, checked as a whole: for tests and the simulator.
+
+use super::Consumer;
+use super::partition::Phase;
+use super::slab::State;
+use super::window::Note;
+
+impl<M> Consumer<M> {
+    /// Checks every invariant of the machine. O(everything): for tests and the simulator.
+    ///
+    /// # Errors
+    /// The promise that is broken, or the structure that is not sound, in words.
+    pub fn check_invariants(&self) -> Result<(), &'static str> {
+        self.lanes.check(&self.slab)?;
+        self.timers.check(&self.slab)?;
+        self.identities.check()?;
+        self.check_account()?;
+        let waiting = self.slab.hot.iter();
+        let waiting = waiting
+            .filter(|s| matches!(s.state, State::Waiting | State::Reburying))
+            .count();
+        if waiting != self.timers.len() {
+            return Err("L1: a waiting message has no timer");
+        }
+        let mut blockless = 0;
+        for (index, part) in self.partitions.iter().enumerate() {
+            part.window.check(&self.pool)?;
+            let slots = || {
+                self.slab.hot.iter().filter(move |s| {
+                    usize::from(s.partition) == index
+                        && !matches!(s.state, State::Free | State::Orphan)
+                })
+            };
+            if part.phase == Phase::Closed {
+                if slots().next().is_some() || part.window.blocks() > 0 || part.resumed.is_some() {
+                    return Err("S5: a released partition still holds something");
+                }
+                continue;
+            }
+            blockless += u32::from(part.window.blocks() == 0);
+            if part.used_messages as usize != slots().count() {
+                return Err("S7: a partition's count is not what is held of it");
+            }
+            if part.window.blocks() > self.blocks_max() {
+                return Err("S7: a window is larger than configured");
+            }
+            let first = part.window.first(&self.pool).unwrap_or(part.floor);
+            if part.frontier != first {
+                return Err("S3: the frontier is not the first unfinished position");
+            }
+            let unfinished = part.window.blocks_from_head(&self.pool).map(|view| {
+                let from = !0u64 << view.first.min(63);
+                let held = if view.entries.len() == 64 {
+                    !0
+                } else {
+                    (1 << view.entries.len()) - 1
+                };
+                let from = if view.first == 64 { 0 } else { from };
+                (!view.done & held & from).count_ones() as usize
+            });
+            if part.phase == Phase::Open && unfinished.sum::<usize>() != slots().count() {
+                return Err("S9: an unfinished position is not held");
+            }
+            for slot in slots() {
+                if self.pool.is_done(slot.entry) {
+                    return Err("S3: a held message is marked finished");
+                }
+                if let Note::Identity(identity) = self.pool.note(slot.entry)
+                    && slot.state == State::Running
+                    && self.identities.is_done(identity)
+                    && part.phase == Phase::Closed
+                {
+                    return Err("S4: a finished identity runs");
+                }
+            }
+        }
+        if blockless != self.blockless {
+            return Err("S7: partitions without a block are miscounted");
+        }
+        if self.pool.free_blocks() < self.blockless {
+            return Err("L1: no block is left for a partition without one");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! Writing progress: one commit of a partition at a time, never beyond what is finished (S3).
+
+use super::partition::Phase;
+use super::{Commit, CommitResult, Consumer, NoticeKind, WakeReason, map};
+use crate::{Epoch, PartitionId, Time, mutants};
+
+impl<M> Consumer<M> {
+    /// Writes progress that is due: by time, by count, or because the partition is to be released.
+    /// The progress map goes into `map`, as far as it fits. At most one commit of a partition is
+    /// outstanding; answer every one with [`commit_result`](Self::commit_result).
+    pub fn poll_commit(&mut self, now: Time, map: &mut [u8]) -> Option<Commit> {
+        let now = self.tick(now);
+        while let Some(partition) = self.commits.pop() {
+            let index = partition as usize;
+            let part = &mut self.partitions[index];
+            if part.outstanding.is_some() && !mutants::is(12) {
+                continue;
+            }
+            let last = part.phase == Phase::Closing;
+            if !(part.is_ours() || mutants::is(21)) || !(part.dirty || last) {
+                continue;
+            }
+            if now < part.commit_after {
+                part.commit_at = part.commit_after;
+                let at = part.commit_at;
+                self.look_at(at, WakeReason::Commit);
+                continue;
+            }
+            part.write += 1;
+            part.outstanding = Some((part.epoch, part.write));
+            part.outstanding_last = last;
+            part.dirty = false;
+            part.unwritten = 0;
+            part.commit_at = Time::MAX;
+            let mut frontier = part.frontier;
+            if mutants::is(1) || (mutants::is(24) && last) {
+                frontier = part.floor;
+            }
+            let room = map.len().min(self.config.map_bytes as usize);
+            let map_len = if part.mapless {
+                0
+            } else {
+                let out = &mut map[..room];
+                map::encode(&part.window, &self.pool, frontier, part.incarnation, out)
+            };
+            return Some(Commit {
+                partition: PartitionId(partition),
+                epoch: part.epoch,
+                write: part.write,
+                frontier,
+                anchor: part.anchor,
+                map_len,
+                finished: core::mem::take(&mut part.unstored),
+                last,
+            });
+        }
+        None
+    }
+
+    /// How a commit ended. Anything but `Stored` is written again, with whatever was finished
+    /// meanwhile; `Lost` is as [`lose`](Self::lose).
+    pub fn commit_result(
+        &mut self,
+        now: Time,
+        partition: PartitionId,
+        epoch: Epoch,
+        write: u64,
+        result: CommitResult,
+    ) {
+        let now = self.tick(now);
+        let index = partition.0 as usize;
+        let Some(part) = self.partitions.get_mut(index) else {
+            return;
+        };
+        if part.outstanding != Some((epoch, write)) {
+            return;
+        }
+        part.outstanding = None;
+        let last = core::mem::take(&mut part.outstanding_last);
+        if result == CommitResult::Lost {
+            let epoch = part.epoch;
+            return self.lose(now, partition, epoch);
+        }
+        if part.epoch != epoch {
+            // The log was rewritten while this one was under way. It says nothing about the new
+            // epoch, whose first commit may go now.
+            self.commit_again(now, index);
+            return;
+        }
+        let unknown = result == CommitResult::Unknown && !mutants::is(13);
+        if result == CommitResult::Stored || (result == CommitResult::Unknown && !unknown) {
+            let part = &mut self.partitions[index];
+            part.commit_failures = 0;
+            part.commit_after = Time::ZERO;
+            part.mapless = false;
+            if last {
+                self.end_partition(index, true);
+            } else {
+                self.commit_again(now, index);
+            }
+            return;
+        }
+        self.commit_failed(now, index, result);
+    }
+
+    /// The way is free for the next commit.
+    fn commit_again(&mut self, now: Time, index: usize) {
+        let part = &mut self.partitions[index];
+        if part.phase == Phase::Closing || part.unwritten >= self.config.commit.messages {
+            self.commits.insert(index as u32);
+        } else if part.dirty {
+            part.commit_at = Time::MAX;
+            self.dirty(now, index, 0);
+        }
+    }
+
+    fn commit_failed(&mut self, now: Time, index: usize, result: CommitResult) {
+        let backoff = self.config.commit.backoff;
+        let seed = self.config.seed;
+        let part = &mut self.partitions[index];
+        part.dirty = true;
+        part.commit_failures = part.commit_failures.saturating_add(1);
+        let frontier = part.frontier;
+        let mut wait = backoff.after(part.commit_failures, seed, index as u64);
+        match result {
+            CommitResult::TooLarge => {
+                part.mapless = true;
+                wait = crate::Span::ZERO;
+                self.notice(index, NoticeKind::MapTooLarge, frontier);
+            }
+            CommitResult::Denied => {
+                wait = backoff.max;
+                self.notice(index, NoticeKind::CommitDenied, frontier);
+            }
+            CommitResult::Stored
+            | CommitResult::Refused
+            | CommitResult::Retry
+            | CommitResult::Lost
+            | CommitResult::Unknown => {}
+        }
+        let part = &mut self.partitions[index];
+        part.commit_after = now + wait;
+        if wait == crate::Span::ZERO {
+            self.commits.insert(index as u32);
+        } else {
+            part.commit_at = part.commit_after;
+            let at = part.commit_at;
+            self.look_at(at, WakeReason::Commit);
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! Recognition of copies by identity, in two phases: pending while held, done after success.
+//!
+//! An identity is marked on success, never before: failure, retry and crash never make a message
+//! look like a duplicate (S4). Done identities are kept in the order of their success and forgotten
+//! by count and by age; too old is never a reason to drop, only a reason to run again.
+
+use alloc::vec::Vec;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as TableEntry;
+
+use super::slab::NONE;
+use crate::{Dedupe, Time, mutants};
+
+/// One identity. 32 bytes, and 5 bytes of table at a load of at most one half.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    identity: u128,
+    /// When it succeeded (meaningful while `done`).
+    at: Time,
+    /// Next in the order of success, or next free.
+    next: u32,
+    /// Held messages of this identity, shifted left by one; lowest bit: done.
+    refs_done: u32,
+}
+
+/// What is known of an identity that was just offered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Claimed {
+    /// It succeeded inside the window.
+    Done,
+    /// Not yet; the entry holds the place of this message until it is settled.
+    Pending(u32),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Identities {
+    table: HashTable<u32>,
+    entries: Vec<Entry>,
+    free: u32,
+    /// Done entries, oldest first.
+    oldest: u32,
+    newest: u32,
+    done: u32,
+    settings: Dedupe,
+}
+
+fn hash(identity: u128) -> u64 {
+    ((identity as u64) ^ (identity >> 64) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// The 32 bits of an identity that are kept for a finished position.
+pub(super) const fn digest(identity: u128) -> u32 {
+    let folded = (identity as u64) ^ (identity >> 64) as u64;
+    (folded as u32) ^ (folded >> 32) as u32
+}
+
+impl Identities {
+    /// Room for the window of done identities and for one pending identity a slot.
+    pub(super) fn new(settings: Dedupe, slots: usize) -> Self {
+        let capacity = if settings.ids == 0 {
+            0
+        } else {
+            settings.ids as usize + slots + 1
+        };
+        let mut entries = Vec::with_capacity(capacity);
+        for i in 0..capacity {
+            let next = if i + 1 < capacity {
+                (i + 1) as u32
+            } else {
+                NONE
+            };
+            entries.push(Entry {
+                identity: 0,
+                at: Time::ZERO,
+                next,
+                refs_done: 0,
+            });
+        }
+        Self {
+            // Twice the entries: at one times, tombstones make the table grow in steady state.
+            table: HashTable::with_capacity(2 * capacity),
+            entries,
+            free: if capacity == 0 { NONE } else { 0 },
+            oldest: NONE,
+            newest: NONE,
+            done: 0,
+            settings,
+        }
+    }
+
+    pub(super) const fn is_on(&self) -> bool {
+        self.settings.ids > 0
+    }
+
+    /// Identities remembered, pending ones included.
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Looks an identity up and takes a place for it. One probe.
+    pub(super) fn claim(&mut self, now: Time, identity: u128) -> Claimed {
+        self.forget_aged(now);
+        let entries = &mut self.entries;
+        match self.table.entry(
+            hash(identity),
+            |&i| entries[i as usize].identity == identity,
+            |&i| hash(entries[i as usize].identity),
+        ) {
+            TableEntry::Occupied(found) => {
+                let index = *found.get();
+                let entry = &mut self.entries[index as usize];
+                if entry.refs_done & 1 == 1 {
+                    return Claimed::Done;
+                }
+                entry.refs_done += 2;
+                Claimed::Pending(index)
+            }
+            TableEntry::Vacant(vacant) => {
+                let index = self.free;
+                vacant.insert(index);
+                let entry = &mut self.entries[index as usize];
+                self.free = entry.next;
+                *entry = Entry {
+                    identity,
+                    at: Time::ZERO,
+                    next: NONE,
+                    refs_done: 2,
+                };
+                Claimed::Pending(index)
+            }
+        }
+    }
+
+    pub(super) fn is_done(&self, index: u32) -> bool {
+        self.entries[index as usize].refs_done & 1 == 1
+    }
+
+    pub(super) fn identity(&self, index: u32) -> u128 {
+        self.entries[index as usize].identity
+    }
+
+    /// A held message of this identity succeeded.
+    pub(super) fn succeed(&mut self, now: Time, index: u32) {
+        if mutants::is(6) {
+            return self.release(index);
+        }
+        let entry = &mut self.entries[index as usize];
+        entry.refs_done -= 2;
+        if entry.refs_done & 1 == 1 {
+            return;
+        }
+        entry.refs_done |= 1;
+        entry.at = now;
+        entry.next = NONE;
+        if self.newest == NONE {
+            self.oldest = index;
+        } else {
+            self.entries[self.newest as usize].next = index;
+        }
+        self.newest = index;
+        self.done += 1;
+        let capacity = if mutants::is(7) { 1 } else { self.settings.ids };
+        while self.done > capacity {
+            self.forget_oldest();
+        }
+    }
+
+    /// Marks an identity before its message has succeeded (a fault, for the simulator).
+    pub(super) fn mark(&mut self, now: Time, index: u32) {
+        if self.entries[index as usize].refs_done & 1 == 0 {
+            self.entries[index as usize].refs_done += 2;
+            self.succeed(now, index);
+        }
+    }
+
+    /// A held message of this identity ended without success.
+    pub(super) fn release(&mut self, index: u32) {
+        let entry = &mut self.entries[index as usize];
+        entry.refs_done -= 2;
+        if entry.refs_done == 0 {
+            self.remove(index);
+        }
+    }
+
+    fn forget_aged(&mut self, now: Time) {
+        while self.oldest != NONE
+            && now.since(self.entries[self.oldest as usize].at) > self.settings.age
+        {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let index = self.oldest;
+        let entry = &mut self.entries[index as usize];
+        self.oldest = entry.next;
+        if self.oldest == NONE {
+            self.newest = NONE;
+        }
+        self.done -= 1;
+        entry.refs_done &= !1;
+        if entry.refs_done == 0 {
+            self.remove(index);
+        }
+    }
+
+    fn remove(&mut self, index: u32) {
+        let identity = self.entries[index as usize].identity;
+        if let Ok(found) = self.table.find_entry(hash(identity), |&i| i == index) {
+            found.remove();
+        }
+        self.entries[index as usize].next = self.free;
+        self.free = index;
+    }
+
+    /// Bytes of all tables, for the memory budget.
+    #[cfg(test)]
+    pub(super) fn bytes_per_id(&self) -> usize {
+        (self.entries.capacity() * size_of::<Entry>() + self.table.allocation_size())
+            / self.entries.len().max(1)
+    }
+
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let mut walked = 0;
+        let mut at = self.oldest;
+        let mut before = Time::ZERO;
+        while at != NONE {
+            let entry = &self.entries[at as usize];
+            if entry.refs_done & 1 == 0 {
+                return Err("dedupe: an identity in the order of success is not done");
+            }
+            if entry.at < before {
+                return Err("dedupe: the order of success is not the order of time");
+            }
+            before = entry.at;
+            walked += 1;
+            if walked > self.entries.len() {
+                return Err("dedupe: the order of success has a loop");
+            }
+            at = entry.next;
+        }
+        if walked != self.done as usize {
+            return Err("dedupe: the count of done identities is wrong");
+        }
+        if self.done > self.settings.ids {
+            return Err("S7: more identities than configured");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Span;
+
+    fn identities(ids: u32, age_ns: u64) -> Identities {
+        Identities::new(
+            Dedupe {
+                ids,
+                age: Span::from_nanos(age_ns),
+            },
+            4,
+        )
+    }
+
+    #[test]
+    fn s4_an_identity_is_done_after_success_only() {
+        let mut set = identities(2, 100);
+        let now = Time::ZERO;
+        let Claimed::Pending(a) = set.claim(now, 7) else {
+            panic!()
+        };
+        assert_eq!(
+            set.claim(now, 7),
+            Claimed::Pending(a),
+            "a copy of a pending one is not done"
+        );
+        set.release(a);
+        set.succeed(now, a);
+        assert_eq!(set.claim(now, 7), Claimed::Done);
+        set.check().unwrap();
+    }
+
+    #[test]
+    fn s7_done_identities_are_forgotten_by_count_and_by_age() {
+        let mut set = identities(2, 100);
+        for id in 1..=3 {
+            let Claimed::Pending(i) = set.claim(Time::ZERO, id) else {
+                panic!()
+            };
+            set.succeed(Time::ZERO, i);
+        }
+        let Claimed::Pending(again) = set.claim(Time::ZERO, 1) else {
+            panic!("forgotten by count")
+        };
+        set.release(again);
+        assert_eq!(set.claim(Time::from_nanos(100), 3), Claimed::Done);
+        assert!(matches!(
+            set.claim(Time::from_nanos(101), 3),
+            Claimed::Pending(_)
+        ));
+        set.check().unwrap();
+        assert!(set.len() <= 3);
+    }
+
+    #[test]
+    fn an_identity_costs_at_most_160_bytes() {
+        let set = Identities::new(
+            Dedupe {
+                ids: 65_536,
+                age: Span::MAX,
+            },
+            10_000,
+        );
+        assert!(set.bytes_per_id() <= 160, "{}", set.bytes_per_id());
+    }
+}

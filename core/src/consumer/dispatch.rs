@@ -1,0 +1,298 @@
+//! Handing messages to handlers, and hearing how it went.
+
+use super::slab::{HEAD, State, TIMED_OUT};
+use super::window::Note;
+use super::{Consumer, Copied, Dispatch, NoticeKind, Outcome, Stale, WakeReason, Why};
+use crate::{PartitionId, Position, Span, Time, Token, mutants};
+
+use super::partition::Phase;
+
+impl<M> Consumer<M> {
+    /// Hands out a message: the next one of a key that has none running (S1, S2). Keys take turns in
+    /// the order in which they became ready. Past the end of a lease nothing of that partition is
+    /// handed out; give a `now` that was read just before.
+    pub fn poll_dispatch(&mut self, now: Time) -> Option<Dispatch<M>> {
+        let now = self.tick(now);
+        loop {
+            let index = self.lanes.pop_ready(&self.slab)?;
+            let slot = &mut self.slab.hot[index as usize];
+            let partition = usize::from(slot.partition);
+            let part = &mut self.partitions[partition];
+            if part.phase != Phase::Open && !(mutants::is(14) && part.is_ours()) {
+                slot.state = State::Held;
+                continue;
+            }
+            if now >= part.until && !mutants::is(17) {
+                slot.state = State::Held;
+                if !part.lapsed {
+                    part.lapsed = true;
+                    let frontier = part.frontier;
+                    self.notice(partition, NoticeKind::LeaseLapsed, frontier);
+                }
+                continue;
+            }
+            if let Note::Identity(identity) = self.pool.note(slot.entry)
+                && self.identities.is_done(identity)
+            {
+                slot.state = State::Copied;
+                self.copies.insert(index);
+                continue;
+            }
+            return Some(self.start(now, index, partition));
+        }
+    }
+
+    fn start(&mut self, now: Time, index: u32, partition: usize) -> Dispatch<M> {
+        let deadline = self.deadline(now);
+        let slot = &mut self.slab.hot[index as usize];
+        slot.state = State::Running;
+        slot.flags &= !TIMED_OUT;
+        let entry = slot.entry;
+        let cold = &mut self.slab.cold[index as usize];
+        cold.set_attempts(cold.attempts() + 1);
+        cold.at = deadline;
+        let attempt = cold.attempts();
+        self.handlers_at = self.handlers_at.min(deadline);
+        let part = &mut self.partitions[partition];
+        part.busy += 1;
+        self.stats.running += 1;
+        if mutants::is(19)
+            && let Note::Identity(identity) = self.pool.note(entry)
+        {
+            self.identities.mark(now, identity);
+        }
+        let message = self.slab.messages[index as usize]
+            .take()
+            .expect("invariant: a ready message is in its slot");
+        Dispatch {
+            token: self.slab.token(index),
+            partition: PartitionId(partition as u32),
+            epoch: self.partitions[partition].epoch,
+            position: self.pool.position(entry),
+            attempt,
+            deadline,
+            message,
+        }
+    }
+
+    /// Deadlines are rounded up to a 64th of the timeout: expired handlers are found by walking
+    /// over the slots, and so a walk happens at most 64 times in a timeout, whatever is started.
+    fn deadline(&self, now: Time) -> Time {
+        let timeout = self.config.handler_timeout;
+        if timeout == Span::MAX {
+            return Time::MAX;
+        }
+        let grain = (timeout.as_nanos() / 64).max(1);
+        let at = (now + timeout).as_nanos();
+        Time::from_nanos(at.div_ceil(grain).saturating_mul(grain))
+    }
+
+    /// Says how an attempt ended. A result of a lost or rewritten partition frees what it held and
+    /// changes nothing else, except that a success is remembered by identity (S4, S6).
+    ///
+    /// # Errors
+    /// [`Stale`] when the token was settled before; nothing was changed.
+    pub fn settle(&mut self, now: Time, token: Token, outcome: Outcome<M>) -> Result<(), Stale> {
+        let now = self.tick(now);
+        let index = self.slab.resolve(token).ok_or(Stale)?;
+        let slot = self.slab.hot[index as usize];
+        match slot.state {
+            State::Running | State::Stopping => {}
+            State::Orphan => {
+                self.stats.running -= 1;
+                self.end_orphan(now, index, matches!(outcome, Outcome::Done));
+                return Ok(());
+            }
+            State::Free
+            | State::Queued
+            | State::Ready
+            | State::Held
+            | State::Waiting
+            | State::Burying
+            | State::Buried
+            | State::Reburying
+            | State::Copied => return Err(Stale),
+        }
+        let partition = usize::from(slot.partition);
+        self.stats.running -= 1;
+        self.partitions[partition].busy -= 1;
+        self.cancels.remove(index);
+        match outcome {
+            Outcome::Done => {
+                self.stats.done += 1;
+                self.finish(now, index, true);
+            }
+            Outcome::Retry(message) => self.failed(now, index, message),
+            Outcome::Reject(message) => {
+                self.slab.messages[index as usize] = Some(message);
+                self.stats.failed += 1;
+                self.bury(index, Why::Rejected);
+            }
+            Outcome::Cancelled(message) if slot.flags & TIMED_OUT != 0 => {
+                self.failed(now, index, message);
+            }
+            Outcome::Cancelled(message) => {
+                // It never came to an end of its own: the attempt does not count.
+                self.slab.messages[index as usize] = Some(message);
+                let cold = &mut self.slab.cold[index as usize];
+                cold.set_attempts(cold.attempts() - 1);
+                self.activate(index);
+            }
+        }
+        self.close_when_idle(now, partition);
+        Ok(())
+    }
+
+    fn failed(&mut self, now: Time, index: u32, message: M) {
+        self.stats.failed += 1;
+        if mutants::is(4) {
+            return self.finish(now, index, true);
+        }
+        self.slab.messages[index as usize] = Some(message);
+        let slot = self.slab.hot[index as usize];
+        let attempts = self.slab.cold[index as usize].attempts();
+        if attempts >= self.config.retry.attempts {
+            return self.bury(index, Why::Exhausted);
+        }
+        if self.partitions[usize::from(slot.partition)].phase != Phase::Open {
+            self.slab.hot[index as usize].state = State::Held;
+            return;
+        }
+        if mutants::is(5)
+            && let Some(head) = self.lanes.rotate(&mut self.slab, index)
+        {
+            return self.activate(head);
+        }
+        let position = self.pool.position(slot.entry).0;
+        let wait = self
+            .config
+            .retry
+            .backoff
+            .after(attempts, self.config.seed, position);
+        self.slab.hot[index as usize].state = State::Waiting;
+        let at = if mutants::is(22) && attempts == 2 {
+            Time::MAX
+        } else {
+            now + wait
+        };
+        self.timers.arm(&mut self.slab, index, at);
+    }
+
+    /// A handler that should stop: drop its future, or tell it; then settle with
+    /// [`Outcome::Cancelled`], or with whatever it ended with.
+    pub fn poll_cancel(&mut self) -> Option<Token> {
+        self.cancels.pop().map(|index| self.slab.token(index))
+    }
+
+    /// A queued message that turned out to be a copy of one that has succeeded meanwhile. It is
+    /// finished by this call.
+    pub fn poll_duplicate(&mut self, now: Time) -> Option<Copied<M>> {
+        let now = self.tick(now);
+        let index = self.copies.pop()?;
+        let slot = self.slab.hot[index as usize];
+        let message = self.slab.messages[index as usize]
+            .take()
+            .expect("invariant: a copy is in its slot until it is reported");
+        let position: Position = self.pool.position(slot.entry);
+        self.stats.duplicates += 1;
+        self.finish(now, index, false);
+        Some(Copied {
+            partition: PartitionId(slot.partition.into()),
+            position,
+            message,
+        })
+    }
+
+    /// The head of a lane may go on: it joins the ready list, or the dead letters.
+    pub(super) fn activate(&mut self, index: u32) {
+        let slot = &mut self.slab.hot[index as usize];
+        debug_assert!(
+            slot.flags & HEAD != 0 || mutants::is(2),
+            "invariant: only heads go on"
+        );
+        if self.partitions[usize::from(slot.partition)].phase != Phase::Open && !mutants::is(14) {
+            slot.state = State::Held;
+        } else if slot.flags & super::slab::QUARANTINED != 0 {
+            self.stage(index);
+        } else {
+            self.lanes.push_ready(&mut self.slab, index);
+        }
+    }
+
+    /// Looks for handlers whose time is up. O(slots), at most 64 times in a handler timeout.
+    pub(super) fn expire_handlers(&mut self, now: Time) {
+        if now < self.handlers_at {
+            return;
+        }
+        let mut next = Time::MAX;
+        for index in 0..self.slab.capacity() {
+            let state = self.slab.hot[index].state;
+            if !matches!(state, State::Running | State::Stopping) {
+                continue;
+            }
+            let at = self.slab.cold[index].at;
+            if at > now {
+                next = next.min(at);
+                continue;
+            }
+            let slot = &mut self.slab.hot[index];
+            if state == State::Running {
+                slot.state = State::Stopping;
+                slot.flags |= TIMED_OUT;
+                let at = now + self.config.cancel_grace;
+                self.slab.cold[index].at = at;
+                next = next.min(at);
+                self.cancels.insert(index as u32);
+            } else {
+                // S1: the key stays blocked until the old future has ended; everything else runs.
+                self.slab.cold[index].at = Time::MAX;
+                let (partition, entry) = (usize::from(slot.partition), slot.entry);
+                let position = self.pool.position(entry);
+                self.notice(partition, NoticeKind::HandlerStuck, position);
+            }
+        }
+        self.handlers_at = next;
+    }
+
+    /// Asks every handler of a partition to stop. O(slots).
+    pub(super) fn stop_handlers(&mut self, partition: usize) {
+        for index in 0..self.slab.capacity() {
+            let slot = &mut self.slab.hot[index];
+            if slot.state == State::Running && usize::from(slot.partition) == partition {
+                slot.state = State::Stopping;
+                self.slab.cold[index].at = Time::MAX;
+                self.cancels.insert(index as u32);
+            }
+        }
+    }
+
+    pub(super) fn due_timers(&mut self, now: Time) {
+        while let Some(index) = self.timers.pop_due(&mut self.slab, now) {
+            match self.slab.hot[index as usize].state {
+                State::Waiting => self.activate(index),
+                State::Reburying => self.restage(index),
+                State::Free
+                | State::Queued
+                | State::Ready
+                | State::Held
+                | State::Running
+                | State::Stopping
+                | State::Burying
+                | State::Buried
+                | State::Copied
+                | State::Orphan => {
+                    debug_assert!(false, "invariant: only waiting slots have timers")
+                }
+            }
+        }
+    }
+
+    pub(super) fn next_slot_wake(&self) -> (Time, WakeReason) {
+        let retry = self.timers.first(&self.slab).unwrap_or(Time::MAX);
+        if self.handlers_at < retry {
+            (self.handlers_at, WakeReason::Handler)
+        } else {
+            (retry, WakeReason::Retry)
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Lanes: one chain of slots a key, and the list of keys that may run.
+//!
+//! ```text
+//! table: hash -> head slot           ready: head -> head -> head     (first in, first out)
+//!    key A:  [7 RUNNING] -> [9] -> [2]     only the head may run (S1); its `tail` makes append O(1)
+//!    key B:  [4 READY  ] -> [5]            when 7 is finished, 9 is head and may run (S2)
+//! ```
+//! The key's state lives in its head slot. A lane is found by a 64-bit hash: a collision makes two
+//! keys share a lane, which can delay a message and never reorder it.
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+use super::slab::{HEAD, NONE, Slab, State};
+use crate::mutants;
+
+#[derive(Clone, Debug)]
+pub(super) struct Lanes {
+    table: HashTable<u32>,
+    ready_first: u32,
+    ready_last: u32,
+}
+
+fn hash(lane: u64) -> u64 {
+    lane.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+impl Lanes {
+    pub(super) fn new(slots: usize) -> Self {
+        // Four times the live keys: with less, tombstones make the table rehash in steady state.
+        Self {
+            table: HashTable::with_capacity(4 * slots),
+            ready_first: NONE,
+            ready_last: NONE,
+        }
+    }
+
+    /// Live lanes.
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Appends a slot to its lane. Returns whether it is the head.
+    pub(super) fn append<M>(&mut self, slab: &mut Slab<M>, index: u32) -> bool {
+        let hot = &mut slab.hot;
+        let lane = hot[index as usize].lane;
+        hot[index as usize].next = NONE;
+        match self.table.entry(
+            hash(lane),
+            |&i| hot[i as usize].lane == lane,
+            |&i| hash(hot[i as usize].lane),
+        ) {
+            Entry::Occupied(found) => {
+                let head = *found.get() as usize;
+                let tail = hot[head].tail as usize;
+                hot[tail].next = index;
+                hot[head].tail = index;
+                hot[index as usize].state = State::Queued;
+                mutants::is(2)
+            }
+            Entry::Vacant(vacant) => {
+                vacant.insert(index);
+                let slot = &mut hot[index as usize];
+                slot.tail = index;
+                slot.flags |= HEAD;
+                true
+            }
+        }
+    }
+
+    /// Takes the head out of its lane. Returns the new head.
+    pub(super) fn pop_head<M>(&mut self, slab: &mut Slab<M>, index: u32) -> Option<u32> {
+        let hot = &mut slab.hot;
+        let slot = hot[index as usize];
+        if mutants::is(2) && slot.flags & HEAD == 0 {
+            return None;
+        }
+        debug_assert!(slot.flags & HEAD != 0, "invariant: only heads are finished");
+        let Ok(mut found) = self.table.find_entry(hash(slot.lane), |&i| i == index) else {
+            debug_assert!(false, "invariant: every head is in the table");
+            return None;
+        };
+        if slot.next == NONE {
+            found.remove();
+            return None;
+        }
+        *found.get_mut() = slot.next;
+        let next = &mut hot[slot.next as usize];
+        next.tail = slot.tail;
+        next.flags |= HEAD;
+        Some(slot.next)
+    }
+
+    /// Moves the head behind all others of its lane (a fault, for the simulator).
+    pub(super) fn rotate<M>(&mut self, slab: &mut Slab<M>, index: u32) -> Option<u32> {
+        let next = self.pop_head(slab, index)?;
+        slab.hot[index as usize].flags &= !HEAD;
+        self.append(slab, index);
+        Some(next)
+    }
+
+    /// Whether another slot of this lane is the head, and which.
+    pub(super) fn head<M>(&self, slab: &Slab<M>, lane: u64) -> Option<u32> {
+        self.table
+            .find(hash(lane), |&i| slab.hot[i as usize].lane == lane)
+            .copied()
+    }
+
+    pub(super) fn push_ready<M>(&mut self, slab: &mut Slab<M>, index: u32) {
+        let slot = &mut slab.hot[index as usize];
+        slot.state = State::Ready;
+        slot.link = NONE;
+        if self.ready_last == NONE {
+            self.ready_first = index;
+        } else {
+            slab.hot[self.ready_last as usize].link = index;
+        }
+        self.ready_last = index;
+    }
+
+    pub(super) fn pop_ready<M>(&mut self, slab: &Slab<M>) -> Option<u32> {
+        let index = self.ready_first;
+        if index == NONE {
+            return None;
+        }
+        self.ready_first = slab.hot[index as usize].link;
+        if self.ready_first == NONE {
+            self.ready_last = NONE;
+        }
+        Some(index)
+    }
+
+    /// Keeps in the ready list what `keep` says. Costs a walk over the list.
+    pub(super) fn retain_ready<M>(&mut self, slab: &mut Slab<M>, keep: impl Fn(u16) -> bool) {
+        let mut at = self.ready_first;
+        self.ready_first = NONE;
+        self.ready_last = NONE;
+        while at != NONE {
+            let slot = slab.hot[at as usize];
+            if keep(slot.partition) {
+                self.push_ready(slab, at);
+            }
+            at = slot.link;
+        }
+    }
+
+    pub(super) fn check<M>(&self, slab: &Slab<M>) -> Result<(), &'static str> {
+        let hot = &slab.hot;
+        let mut in_lanes = 0u32;
+        for (i, slot) in hot.iter().enumerate() {
+            if slot.state == State::Free || slot.flags & HEAD == 0 {
+                continue;
+            }
+            if self.head(slab, slot.lane) != Some(i as u32) {
+                return Err("S1: a head is not the head that its lane's table entry names");
+            }
+            let mut at = i as u32;
+            loop {
+                in_lanes += 1;
+                if in_lanes > slab.used() {
+                    return Err("lanes: a chain has a loop");
+                }
+                let of = &hot[at as usize];
+                if of.lane != slot.lane || of.state == State::Free {
+                    return Err("lanes: a chain holds a stranger");
+                }
+                if at != i as u32 && (of.state != State::Queued || of.flags & HEAD != 0) {
+                    return Err("S1: a message behind the head of its lane is not queued");
+                }
+                if of.next == NONE {
+                    break;
+                }
+                at = of.next;
+            }
+            if at != slot.tail {
+                return Err("lanes: the tail is not the last of its chain");
+            }
+        }
+        if in_lanes != slab.used() {
+            return Err("lanes: a held message is in no lane");
+        }
+        let (mut at, mut ready) = (self.ready_first, 0);
+        while at != NONE {
+            let slot = &hot[at as usize];
+            if slot.state != State::Ready {
+                return Err("lanes: the ready list holds a message that is not ready");
+            }
+            ready += 1;
+            if ready > slab.used() {
+                return Err("lanes: the ready list has a loop");
+            }
+            at = slot.link;
+        }
+        if ready != hot.iter().filter(|s| s.state == State::Ready).count() as u32 {
+            return Err("L1: a ready message is not in the ready list");
+        }
+        Ok(())
+    }
+
+    /// Bytes of the lane index for each live key, with every slot a key of its own.
+    #[cfg(test)]
+    pub(super) fn bytes_per_key(&self, slots: usize) -> usize {
+        self.table.allocation_size() / slots
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_live_key_costs_at_most_48_bytes() {
+        for slots in [1_000, 10_000, 65_536, 100_000] {
+            let bytes = Lanes::new(slots).bytes_per_key(slots);
+            assert!(bytes <= 48, "{bytes} bytes at {slots} keys");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Dead letters: the key and the position wait until the broker has confirmed them (S9).
+
+use super::slab::{QUARANTINED, SHORTEN_SHIFT, State, WHY_SHIFT};
+use super::{Consumer, DeadLetter, NoticeKind, Receipt, Why};
+use crate::{PartitionId, Time, Token, mutants};
+
+const WHYS: [Why; 5] = [
+    Why::Exhausted,
+    Why::Rejected,
+    Why::Malformed,
+    Why::TooLarge,
+    Why::Keyless,
+];
+/// The shortest form: a reference with a digest.
+const SHORTEN_MAX: u8 = 2;
+
+impl<M> Consumer<M> {
+    /// The message in this slot ends as a dead letter.
+    pub(super) fn bury(&mut self, index: u32, why: Why) {
+        let slot = &mut self.slab.hot[index as usize];
+        slot.flags &= !(7 << WHY_SHIFT);
+        slot.flags |= (why as u8) << WHY_SHIFT;
+        if mutants::is(8) {
+            // Its credit is never given back.
+            self.credit.used_messages += 1;
+        }
+        self.stage(index);
+    }
+
+    /// A dead letter is to be handed out.
+    pub(super) fn stage(&mut self, index: u32) {
+        let partition = usize::from(self.slab.hot[index as usize].partition);
+        self.partitions[partition].busy += 1;
+        self.restage(index);
+    }
+
+    pub(super) fn restage(&mut self, index: u32) {
+        self.slab.hot[index as usize].state = State::Burying;
+        self.letters.insert(index);
+    }
+
+    /// Store this message at the dead-letter destination. It is lent, and kept until
+    /// [`dead_letter_result`](Self::dead_letter_result) says that it is stored.
+    pub fn poll_dead_letter(&mut self) -> Option<DeadLetter<'_, M>> {
+        let index = self.letters.pop()?;
+        let token = self.slab.token(index);
+        let slot = &mut self.slab.hot[index as usize];
+        slot.state = State::Buried;
+        Some(DeadLetter {
+            token,
+            partition: PartitionId(slot.partition.into()),
+            position: self.pool.position(slot.entry),
+            why: WHYS[usize::from((slot.flags >> WHY_SHIFT) & 7) % WHYS.len()],
+            attempts: self.slab.cold[index as usize].attempts(),
+            shorten: slot.flags >> SHORTEN_SHIFT,
+            message: self.slab.messages[index as usize]
+                .as_ref()
+                .expect("invariant: a dead letter is in its slot until it is confirmed"),
+        })
+    }
+
+    /// How the storing of a dead letter ended. Anything but `Stored` is tried again: the key and the
+    /// position wait. A stale token changes nothing.
+    pub fn dead_letter_result(&mut self, now: Time, token: Token, result: Receipt) {
+        let now = self.tick(now);
+        let Some(index) = self.slab.resolve(token) else {
+            return;
+        };
+        let slot = self.slab.hot[index as usize];
+        if slot.state != State::Buried {
+            return;
+        }
+        let partition = usize::from(slot.partition);
+        let shorten = slot.flags >> SHORTEN_SHIFT;
+        match result {
+            Receipt::TooLarge if shorten < SHORTEN_MAX => {
+                self.slab.hot[index as usize].flags += 1 << SHORTEN_SHIFT;
+                self.restage(index);
+            }
+            Receipt::NotStored | Receipt::Unknown | Receipt::TooLarge if !mutants::is(10) => {
+                let position = self.pool.position(slot.entry);
+                self.notice(partition, NoticeKind::DeadLetterRetried, position);
+                let tries = self.slab.cold[index as usize].count_burial();
+                let backoff = self.config.dead_letter_backoff;
+                let wait = backoff.after(tries, self.config.seed, position.0);
+                self.slab.hot[index as usize].state = State::Reburying;
+                self.timers.arm(&mut self.slab, index, now + wait);
+            }
+            Receipt::Stored | Receipt::NotStored | Receipt::Unknown | Receipt::TooLarge => {
+                // Zero already when the hand-over has left it behind.
+                let part = &mut self.partitions[partition];
+                part.busy = part.busy.saturating_sub(1);
+                self.slab.hot[index as usize].flags &= !QUARANTINED;
+                self.stats.dead += 1;
+                self.finish(now, index, false);
+                self.close_when_idle(now, partition);
+            }
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! The progress map: which positions beyond the frontier are finished already.
+//!
+//! It travels with the commit and is read back as an untrusted input. Layout, all numbers little
+//! endian:
+//! ```text
+//!  0      version (1)
+//!  1      kind (1: bitmap)
+//!  2..10  incarnation of the log
+//! 10..18  frontier, as committed beside it
+//! 18..22  checksum over everything else
+//! 22..    bits: bit i (lowest first) of byte i/8 says that position `frontier + i` is finished or a
+//!         hole between two finished ones; bit 0 is 0, the last byte is not 0
+//! ```
+//! A map that does not fit forgets its far end, never its near one: what is forgotten runs again.
+
+use super::window::{BLOCK, Pool, Window};
+use crate::backoff::mix;
+use crate::{Incarnation, Position};
+
+const VERSION: u8 = 1;
+const BITMAP: u8 = 1;
+pub(super) const HEADER: usize = 22;
+
+/// Sets bits in a byte buffer; whatever lies beyond its end is forgotten.
+struct Bits<'a> {
+    bytes: &'a mut [u8],
+    /// One past the last bit that was set.
+    end: u64,
+}
+
+impl Bits<'_> {
+    const fn capacity(&self) -> u64 {
+        self.bytes.len() as u64 * 8
+    }
+
+    /// Sets `from..to`.
+    fn fill(&mut self, from: u64, to: u64) {
+        let to = to.min(self.capacity());
+        for bit in from..to {
+            self.bytes[(bit / 8) as usize] |= 1 << (bit % 8);
+        }
+        if from < to {
+            self.end = self.end.max(to);
+        }
+    }
+
+    /// Sets the bits of `word` from `from` on.
+    fn fill_word(&mut self, from: u64, word: u64) {
+        if word == 0 || from >= self.capacity() {
+            return;
+        }
+        let (byte, shift) = ((from / 8) as usize, from % 8);
+        let wide = u128::from(word) << shift;
+        for (i, target) in self.bytes.iter_mut().skip(byte).take(9).enumerate() {
+            *target |= (wide >> (8 * i)) as u8;
+        }
+        self.end = self
+            .end
+            .max((from + 64 - u64::from(word.leading_zeros())).min(self.capacity()));
+    }
+}
+
+/// Writes the map of a window into `out`. Returns its length; 0 when nothing beyond the frontier is
+/// finished or nothing fits.
+pub(super) fn encode(
+    window: &Window,
+    pool: &Pool,
+    frontier: Position,
+    incarnation: Incarnation,
+    out: &mut [u8],
+) -> usize {
+    if out.len() <= HEADER {
+        return 0;
+    }
+    out.fill(0);
+    let (header, body) = out.split_at_mut(HEADER);
+    let mut bits = Bits {
+        bytes: body,
+        end: 0,
+    };
+    // The last finished arrival, while nothing unfinished has come since: holes between two
+    // finished arrivals count as finished.
+    let mut run_from = None;
+    for view in window.blocks_from_head(pool) {
+        let start = view.base.saturating_sub(frontier.0);
+        if start >= bits.capacity() {
+            break;
+        }
+        let len = view.entries.len() as u32;
+        let span = view.entries.last().map_or(0, |e| e >> 32);
+        let done = view.done & (!0u64).checked_shl(view.first).unwrap_or(0);
+        let done = if len < BLOCK {
+            done & ((1 << len) - 1)
+        } else {
+            done
+        };
+        if span + 1 == u64::from(len) {
+            // No holes: the whole block is one shift. The block's base may lie below the frontier.
+            if view.base >= frontier.0 {
+                if let Some(from) = run_from
+                    && done & 1 == 1
+                {
+                    bits.fill(from, start);
+                }
+                bits.fill_word(start, done);
+            } else {
+                let below = frontier.0 - view.base;
+                bits.fill_word(0, done.checked_shr(below as u32).unwrap_or(0));
+            }
+            let last_done = len > view.first && done >> (len - 1) & 1 == 1;
+            run_from = last_done.then(|| view.base + span + 1 - frontier.0);
+            continue;
+        }
+        for (i, &entry) in view.entries.iter().enumerate().skip(view.first as usize) {
+            let at = (view.base + (entry >> 32)).saturating_sub(frontier.0);
+            if done >> i & 1 == 0 {
+                run_from = None;
+                continue;
+            }
+            bits.fill(run_from.unwrap_or(at), at + 1);
+            run_from = Some(at + 1);
+        }
+    }
+    // A word that reached over the end may have left nothing below it.
+    let reached = bits.end.div_ceil(8) as usize;
+    let used = body[..reached]
+        .iter()
+        .rposition(|&b| b != 0)
+        .map_or(0, |last| last + 1);
+    if used == 0 {
+        return 0;
+    }
+    header[0] = VERSION;
+    header[1] = BITMAP;
+    header[2..10].copy_from_slice(&incarnation.0.to_le_bytes());
+    header[10..18].copy_from_slice(&frontier.0.to_le_bytes());
+    let sum = checksum(&header[..18], &body[..used]);
+    header[18..22].copy_from_slice(&sum.to_le_bytes());
+    HEADER + used
+}
+
+/// The bits of a map, if it is a whole and sound map of this frontier and incarnation that claims
+/// nothing at or beyond `log_end`.
+pub(super) fn decode(
+    map: &[u8],
+    frontier: Position,
+    incarnation: Option<Incarnation>,
+    log_end: Position,
+) -> Option<&[u8]> {
+    let (header, body) = map.split_at_checked(HEADER)?;
+    let word = |at: usize| header[at..at + 8].try_into().map(u64::from_le_bytes).ok();
+    let sum = u32::from_le_bytes(header[18..22].try_into().ok()?);
+    if header[0] != VERSION
+        || header[1] != BITMAP
+        || incarnation.is_some_and(|i| word(2) != Some(i.0))
+        || word(10)? != frontier.0
+        || sum != checksum(&header[..18], body)
+    {
+        return None;
+    }
+    let last = *body.last()?;
+    if body[0] & 1 == 1 || last == 0 {
+        return None;
+    }
+    let highest = (body.len() as u64 - 1) * 8 + 7 - u64::from(last.leading_zeros());
+    (frontier.0.checked_add(highest)? < log_end.0).then_some(body)
+}
+
+/// 32 bits over the head and the body: SplitMix64 over words of 8 bytes.
+fn checksum(header: &[u8], body: &[u8]) -> u32 {
+    let mut sum = mix(header.len() as u64 ^ (body.len() as u64) << 32);
+    for part in [header, body] {
+        for chunk in part.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            sum = mix(sum ^ u64::from_le_bytes(word));
+        }
+    }
+    (sum >> 32) as u32
+}
+
+/// Reads a progress map: the finished ranges `[from, to)` beyond `frontier`, or `None` when it is
+/// not a sound map of that frontier. For histories and tools; ranges count holes as finished.
+#[must_use]
+pub fn decode_map(map: &[u8], frontier: Position) -> Option<alloc::vec::Vec<(Position, Position)>> {
+    let body = decode(map, frontier, None, Position(u64::MAX))?;
+    let mut ranges = alloc::vec::Vec::new();
+    let mut from = None;
+    for bit in 0..=body.len() as u64 * 8 {
+        let set = body
+            .get((bit / 8) as usize)
+            .is_some_and(|b| b >> (bit % 8) & 1 == 1);
+        match (from, set) {
+            (None, true) => from = Some(bit),
+            (Some(start), false) => {
+                ranges.push((Position(frontier.0 + start), Position(frontier.0 + bit)));
+                from = None;
+            }
+            (None, false) | (Some(_), true) => {}
+        }
+    }
+    Some(ranges)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::window::Note;
+    use super::*;
+    use alloc::vec::Vec;
+    use proptest::prelude::*;
+
+    fn window(pool: &mut Pool, arrivals: &[(u64, bool)]) -> Window {
+        let mut window = Window::EMPTY;
+        for &(position, done) in arrivals {
+            let entry = window.push(pool, Position(position), Note::Digest(0));
+            if done {
+                pool.finish(entry, 0);
+            }
+        }
+        window.advance(pool);
+        window
+    }
+
+    /// The ranges that the map must say, by definition.
+    fn expected(arrivals: &[(u64, bool)]) -> Vec<(Position, Position)> {
+        let mut ranges: Vec<(Position, Position)> = Vec::new();
+        let mut before_done = false;
+        for &(position, done) in arrivals.iter().skip_while(|(_, done)| *done) {
+            if done {
+                match ranges.last_mut() {
+                    Some(last) if before_done => last.1 = Position(position + 1),
+                    _ => ranges.push((Position(position), Position(position + 1))),
+                }
+            }
+            before_done = done;
+        }
+        ranges
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_finished_beyond_the_frontier_comes_back(
+            steps in proptest::collection::vec((1u64..4, any::<bool>()), 1..400),
+            dense in any::<bool>(),
+        ) {
+            let mut at = 0;
+            let arrivals: Vec<(u64, bool)> = steps.iter()
+                .map(|&(step, done)| { at += if dense { 1 } else { step }; (at, done) }).collect();
+            let mut pool = Pool::new(1024);
+            let window = window(&mut pool, &arrivals);
+            let Some(frontier) = window.first(&pool) else { return Ok(()) };
+            let mut out = [0; 512];
+            let len = encode(&window, &pool, frontier, Incarnation(5), &mut out);
+            let want = expected(&arrivals);
+            if want.is_empty() {
+                prop_assert_eq!(len, 0);
+            } else {
+                prop_assert_eq!(decode_map(&out[..len], frontier).unwrap(), want);
+            }
+        }
+
+        #[test]
+        fn a_short_buffer_forgets_the_far_end_only(
+            dones in proptest::collection::vec(any::<bool>(), 1..400), room in 23usize..60,
+        ) {
+            let arrivals: Vec<(u64, bool)> =
+                dones.iter().enumerate().map(|(i, &d)| (i as u64 + 1, d)).collect();
+            let mut pool = Pool::new(1024);
+            let window = window(&mut pool, &arrivals);
+            let Some(frontier) = window.first(&pool) else { return Ok(()) };
+            let mut out = alloc::vec![0; room];
+            let len = encode(&window, &pool, frontier, Incarnation(5), &mut out);
+            let end = frontier.0 + (room as u64 - 22) * 8;
+            let want: Vec<_> = expected(&arrivals).into_iter()
+                .filter(|r| r.0.0 < end).map(|r| (r.0, Position(r.1.0.min(end)))).collect();
+            let got = if len == 0 { Vec::new() } else { decode_map(&out[..len], frontier).unwrap() };
+            prop_assert_eq!(got, want);
+        }
+
+        #[test]
+        fn anything_else_is_refused_as_a_whole(flip in 0usize..64, bit in 0u8..8, cut in 0usize..30) {
+            let arrivals: Vec<(u64, bool)> = (1..300).map(|i| (i, i % 3 == 0)).collect();
+            let mut pool = Pool::new(1024);
+            let window = window(&mut pool, &arrivals);
+            let mut out = [0; 128];
+            let len = encode(&window, &pool, Position(1), Incarnation(5), &mut out);
+            let good = &out[..len];
+            let sound = |m: &[u8]| decode(m, Position(1), Some(Incarnation(5)), Position(300)).is_some();
+            prop_assert!(sound(good));
+            prop_assert!(!sound(&good[..len - 1 - cut]));
+            let mut bad = good.to_vec();
+            bad[flip % len] ^= 1 << bit;
+            prop_assert!(!sound(&bad));
+            prop_assert!(decode(good, Position(2), Some(Incarnation(5)), Position(300)).is_none());
+            prop_assert!(decode(good, Position(1), Some(Incarnation(6)), Position(300)).is_none());
+            prop_assert!(decode(good, Position(1), Some(Incarnation(5)), Position(297)).is_none());
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = decode_map(&bytes, Position(u64::MAX));
+            let _ = decode_map(&bytes, Position(0));
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What the core knows of one partition.
+
+use super::window::Window;
+use super::{Anchor, Release};
+use crate::{Epoch, Incarnation, Position, Session, Time};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// Not ours.
+    Closed,
+    /// Ours.
+    Open,
+    /// Ours, and to be given up: what runs may finish, nothing starts.
+    Revoking,
+    /// As `Revoking`, with nothing running any more: the last commit is due or outstanding.
+    Closing,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Delivery {
+    /// No session, and none wanted.
+    Idle,
+    /// A session is wanted, not before this time.
+    Wanted(Time),
+    /// Started; what it found is not known yet.
+    Starting,
+    /// It delivers.
+    Live,
+}
+
+/// A progress map that is being resumed: bits in blocks of the window pool.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Resumed {
+    /// First block that is still needed.
+    pub(super) block: u32,
+    /// Blocks left, this one included.
+    pub(super) blocks: u32,
+    /// Position of its first bit.
+    pub(super) base: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Partition {
+    pub(super) phase: Phase,
+    /// Whether it was ever ours.
+    pub(super) known: bool,
+    /// The epoch as the broker side counts it.
+    pub(super) opened: Epoch,
+    /// The epoch, counted up by the core for every rewrite that it found.
+    pub(super) epoch: Epoch,
+    pub(super) incarnation: Incarnation,
+    /// The lease: past it nothing is handed out.
+    pub(super) until: Time,
+    /// Something was not handed out because the lease had run out.
+    pub(super) lapsed: bool,
+
+    pub(super) delivery: Delivery,
+    pub(super) session: Session,
+    /// The number that the next delivery of the session must have.
+    pub(super) next_delivery: u64,
+    /// The last message received in this epoch, finished or not.
+    pub(super) last: Option<Anchor>,
+    /// Sessions in a row that delivered nothing.
+    pub(super) barren: u32,
+
+    pub(super) window: Window,
+    pub(super) resumed: Option<Resumed>,
+    /// The first unfinished position.
+    pub(super) frontier: Position,
+    /// Nothing below is still to come.
+    pub(super) floor: Position,
+    /// The message whose settling last moved the frontier.
+    pub(super) anchor: Option<Anchor>,
+
+    /// Commits handed out in this epoch.
+    pub(super) write: u64,
+    /// The commit that has no answer yet.
+    pub(super) outstanding: Option<(Epoch, u64)>,
+    /// The outstanding commit is the last of the epoch.
+    pub(super) outstanding_last: bool,
+    /// Something is finished that no stored commit covers.
+    pub(super) dirty: bool,
+    /// When the next commit falls due by time.
+    pub(super) commit_at: Time,
+    /// No commit before this time (waiting after a failure).
+    pub(super) commit_after: Time,
+    pub(super) commit_failures: u32,
+    /// Messages finished since the last commit was handed out.
+    pub(super) unwritten: u32,
+    /// Messages finished since the last commit was stored.
+    pub(super) unstored: u64,
+    /// The next commit leaves its map out.
+    pub(super) mapless: bool,
+
+    /// Messages and bytes held.
+    pub(super) used_messages: u32,
+    pub(super) used_bytes: u64,
+    /// Intake is shut until the load has fallen to the low water mark.
+    pub(super) shut: bool,
+    /// The last flow that was handed out was a pause.
+    pub(super) paused: bool,
+
+    /// Messages with a handler or on their way to the dead-letter destination.
+    pub(super) busy: u32,
+    /// When handlers are asked to stop, when they are abandoned, when all is over.
+    pub(super) stop_at: Time,
+    pub(super) abandon_at: Time,
+    pub(super) deadline: Time,
+    pub(super) abandoned: u32,
+    pub(super) release: Option<Release>,
+}
+
+impl Partition {
+    pub(super) fn closed() -> Self {
+        Self {
+            phase: Phase::Closed,
+            known: false,
+            opened: Epoch(0),
+            epoch: Epoch(0),
+            incarnation: Incarnation(0),
+            until: Time::MAX,
+            lapsed: false,
+            delivery: Delivery::Idle,
+            session: Session(0),
+            next_delivery: 1,
+            last: None,
+            barren: 0,
+            window: Window::EMPTY,
+            resumed: None,
+            frontier: Position(0),
+            floor: Position(0),
+            anchor: None,
+            write: 0,
+            outstanding: None,
+            outstanding_last: false,
+            dirty: false,
+            commit_at: Time::MAX,
+            commit_after: Time::ZERO,
+            commit_failures: 0,
+            unwritten: 0,
+            unstored: 0,
+            mapless: false,
+            used_messages: 0,
+            used_bytes: 0,
+            shut: false,
+            paused: false,
+            busy: 0,
+            stop_at: Time::MAX,
+            abandon_at: Time::MAX,
+            deadline: Time::MAX,
+            abandoned: 0,
+            release: None,
+        }
+    }
+
+    pub(super) const fn is_ours(&self) -> bool {
+        !matches!(self.phase, Phase::Closed)
+    }
+}

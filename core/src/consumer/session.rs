@@ -1,0 +1,357 @@
+//! Owning a partition and being delivered from it: epochs, leases, sessions, recognised logs.
+
+use super::partition::{Delivery, Partition, Phase, Resumed};
+use super::window::BLOCK;
+use super::{Anchor, Consumer, Continuity, NoticeKind, Resume, Start, WakeReason, map};
+use crate::{Epoch, PartitionId, Position, Session, Time, mutants};
+
+impl<M> Consumer<M> {
+    /// The partition is ours from now on, until the lease ends (`None`: the broker fences).
+    ///
+    /// Progress of another incarnation of the log, or beyond its end, is void as a whole and
+    /// reported; a map that is not whole and sound is ignored and reported. In either case the
+    /// message at the frontier runs. An epoch that is not newer than what is known is ignored; a
+    /// newer one ends the old one as [`lose`](Self::lose) does, and handlers that still run keep
+    /// their keys busy (S1).
+    pub fn open(
+        &mut self,
+        now: Time,
+        partition: PartitionId,
+        epoch: Epoch,
+        resume: &Resume<'_>,
+        until: Option<Time>,
+    ) {
+        let now = self.tick(now);
+        let index = partition.0 as usize;
+        let Some(part) = self.partitions.get(index) else {
+            return;
+        };
+        let newest = if part.is_ours() {
+            part.epoch
+        } else {
+            part.opened
+        };
+        if part.known && epoch <= newest {
+            return;
+        }
+        // A core that counted its epoch up for a rewrite may be ahead of the broker side.
+        let counted = if part.known {
+            epoch.max(Epoch(part.epoch.0 + 1))
+        } else {
+            epoch
+        };
+        if part.is_ours() {
+            self.drop_partition(index);
+        }
+        let keep = &self.partitions[index];
+        let fresh = Partition {
+            phase: Phase::Open,
+            known: true,
+            opened: epoch,
+            epoch: counted,
+            incarnation: resume.incarnation,
+            until: until.unwrap_or(Time::MAX),
+            delivery: Delivery::Wanted(now),
+            paused: keep.paused,
+            release: keep.release,
+            ..Partition::closed()
+        };
+        self.partitions[index] = fresh;
+        self.blockless += 1;
+        self.share_out(1);
+        self.resume(index, resume);
+        self.sessions.insert(partition.0);
+        if self.partitions[index].paused {
+            self.flows.insert(partition.0);
+        }
+        if let Some(deadline) = self.draining {
+            self.revoke_at(now, index, deadline);
+        }
+    }
+
+    fn resume(&mut self, index: usize, resume: &Resume<'_>) {
+        let foreign = resume.recorded.is_some_and(|r| r != resume.incarnation) && !mutants::is(23);
+        let recorded = resume.frontier.filter(|_| !foreign);
+        let beyond = recorded.is_some_and(|f| f > resume.log_end);
+        if foreign || beyond {
+            self.notice(
+                index,
+                NoticeKind::ResumeVoid,
+                resume.frontier.unwrap_or_default(),
+            );
+        }
+        // Beyond the end, the anchor can still tell where the log was cut.
+        let anchor = resume
+            .anchor
+            .filter(|a| recorded.is_some_and(|f| a.position < f) && !foreign);
+        let frontier = match recorded {
+            Some(f) if !beyond => f,
+            Some(_) if anchor.is_some() => resume.log_end,
+            Some(_) | None => resume.log_start,
+        };
+        if frontier < resume.log_start && recorded.is_some() {
+            self.notice(index, NoticeKind::Truncated, frontier);
+        }
+        let start = frontier.max(resume.log_start);
+        let part = &mut self.partitions[index];
+        part.frontier = start;
+        part.floor = start;
+        part.anchor = anchor;
+        if resume.map.is_empty() || foreign || beyond {
+            return;
+        }
+        let incarnation = if mutants::is(23) {
+            None
+        } else {
+            Some(resume.incarnation)
+        };
+        match map::decode(resume.map, frontier, incarnation, resume.log_end) {
+            Some(bits) => self.keep_map(index, frontier, bits),
+            None => self.notice(index, NoticeKind::MapIgnored, frontier),
+        }
+    }
+
+    /// Keeps the bits of a resumed map in blocks of the window pool. What does not fit is forgotten.
+    fn keep_map(&mut self, index: usize, base: Position, bits: &[u8]) {
+        let mut last = None;
+        for chunk in bits.chunks(BLOCK as usize * 8) {
+            if self.pool.free_blocks() <= self.blockless {
+                return;
+            }
+            let Some(block) = self.pool.take() else {
+                return;
+            };
+            for (word, bytes) in self
+                .pool
+                .words(block)
+                .iter_mut()
+                .zip(chunk.chunks(8).chain(core::iter::repeat(&[][..])))
+            {
+                let mut whole = [0; 8];
+                whole[..bytes.len()].copy_from_slice(bytes);
+                *word = u64::from_le_bytes(whole);
+            }
+            let part = &mut self.partitions[index];
+            match (last, &mut part.resumed) {
+                (Some(before), Some(resumed)) => {
+                    self.pool.link(before, block);
+                    resumed.blocks += 1;
+                }
+                _ => {
+                    part.resumed = Some(Resumed {
+                        block,
+                        blocks: 1,
+                        base: base.0,
+                    })
+                }
+            }
+            last = Some(block);
+        }
+    }
+
+    /// Whether a resumed map says that `position` is finished. Positions are asked in growing order:
+    /// what lies behind is given back.
+    pub(super) fn resumed_done(&mut self, index: usize, position: Position) -> bool {
+        const SPAN: u64 = BLOCK as u64 * 64;
+        loop {
+            let Some(resumed) = self.partitions[index].resumed else {
+                return false;
+            };
+            let Some(bit) = position.0.checked_sub(resumed.base) else {
+                return false;
+            };
+            if bit < SPAN {
+                return self.pool.word(resumed.block, (bit / 64) as usize) >> (bit % 64) & 1 == 1;
+            }
+            self.drop_map_block(index);
+        }
+    }
+
+    fn drop_map_block(&mut self, index: usize) {
+        let part = &mut self.partitions[index];
+        let Some(resumed) = &mut part.resumed else {
+            return;
+        };
+        let (block, next) = (resumed.block, self.pool.next(resumed.block));
+        self.pool.give(block);
+        resumed.blocks -= 1;
+        resumed.block = next;
+        resumed.base += u64::from(BLOCK) * 64;
+        if resumed.blocks == 0 {
+            part.resumed = None;
+        }
+    }
+
+    pub(super) fn drop_map(&mut self, index: usize) {
+        while self.partitions[index].resumed.is_some() {
+            self.drop_map_block(index);
+        }
+    }
+
+    /// The lease was renewed; past `until` the partition gives nothing. O(slots) when it had lapsed.
+    pub fn extend(&mut self, now: Time, partition: PartitionId, epoch: Epoch, until: Time) {
+        let now = self.tick(now);
+        let Some(index) = self.ours(partition, epoch) else {
+            return;
+        };
+        let part = &mut self.partitions[index];
+        part.until = until;
+        if part.lapsed && now < until {
+            part.lapsed = false;
+            if part.phase == Phase::Open {
+                self.wake_held(index);
+            }
+        }
+    }
+
+    /// The session has begun, and this is what it found where it was told to start. A rewritten log
+    /// is reported, and begins a new epoch with its frontier at the first new message (O(slots)).
+    pub fn session(
+        &mut self,
+        now: Time,
+        partition: PartitionId,
+        epoch: Epoch,
+        session: Session,
+        continuity: Continuity,
+    ) {
+        let now = self.tick(now);
+        let Some(index) = self.current(partition, epoch, session) else {
+            return;
+        };
+        let part = &mut self.partitions[index];
+        if part.delivery != Delivery::Starting {
+            return;
+        }
+        part.delivery = Delivery::Live;
+        match continuity {
+            Continuity::Continues => {}
+            Continuity::CannotTell => {
+                let position = part.frontier;
+                self.notice(index, NoticeKind::CannotTell, position);
+            }
+            Continuity::Rewritten { from } => self.rewind(now, index, from),
+        }
+    }
+
+    /// The session ended: connection lost, consumer gone, silence, a heartbeat ahead of what came,
+    /// or it could not begin. A new one is wanted: at once after one that delivered, else after a
+    /// growing waiting time.
+    pub fn broken(&mut self, now: Time, partition: PartitionId, epoch: Epoch, session: Session) {
+        let now = self.tick(now);
+        if let Some(index) = self.current(partition, epoch, session) {
+            self.end_session(now, index);
+        }
+    }
+
+    pub(super) fn end_session(&mut self, now: Time, index: usize) {
+        let seed = self.config.seed;
+        let backoff = self.config.session_backoff;
+        let part = &mut self.partitions[index];
+        if part.phase != Phase::Open {
+            part.delivery = Delivery::Idle;
+            return;
+        }
+        let wait = match part.barren {
+            0 => crate::Span::ZERO,
+            n => backoff.after(n, seed, index as u64),
+        };
+        part.barren = part.barren.saturating_add(1);
+        part.delivery = Delivery::Wanted(now + wait);
+        if wait == crate::Span::ZERO {
+            self.sessions.insert(index as u32);
+        } else {
+            self.look_at(now + wait, WakeReason::Session);
+        }
+    }
+
+    /// Nothing below `position` is still to come in this session: trailing holes are passed.
+    pub fn advance(
+        &mut self,
+        now: Time,
+        partition: PartitionId,
+        epoch: Epoch,
+        session: Session,
+        position: Position,
+    ) {
+        let now = self.tick(now);
+        let Some(index) = self.current(partition, epoch, session) else {
+            return;
+        };
+        let part = &mut self.partitions[index];
+        if part.delivery != Delivery::Live || position <= part.floor {
+            return;
+        }
+        part.floor = position;
+        if part.window.len == 0 {
+            part.frontier = position;
+            self.dirty(now, index, 0);
+        }
+    }
+
+    /// Starts delivery of a partition: carry it out, and report with `session` or `broken`. It
+    /// starts *at* the last received message, which must be found there again (overlap by one):
+    /// starting one after it would skip in silence what a rewritten log holds (S9).
+    pub fn poll_session(&mut self, now: Time) -> Option<Start> {
+        let now = self.tick(now);
+        while let Some(partition) = self.sessions.pop() {
+            let part = &mut self.partitions[partition as usize];
+            let Delivery::Wanted(at) = part.delivery else {
+                continue;
+            };
+            if at > now {
+                self.look_at(at, WakeReason::Session);
+                continue;
+            }
+            part.session = Session(part.session.0 + 1);
+            part.delivery = Delivery::Starting;
+            part.next_delivery = 1;
+            let mut expect: Option<Anchor> = part.last.or(part.anchor);
+            if mutants::is(16) {
+                expect = None;
+            }
+            let at = match (expect, part.last) {
+                (Some(anchor), _) => anchor.position,
+                (None, Some(last)) => last.position.next(),
+                (None, None) => part.frontier,
+            };
+            return Some(Start {
+                partition: PartitionId(partition),
+                epoch: part.epoch,
+                session: part.session,
+                at,
+                expect,
+            });
+        }
+        None
+    }
+
+    /// The partition, if this is its epoch and its session.
+    fn current(&self, partition: PartitionId, epoch: Epoch, session: Session) -> Option<usize> {
+        let index = partition.0 as usize;
+        let part = self.partitions.get(index)?;
+        let delivers = matches!(part.delivery, Delivery::Starting | Delivery::Live);
+        (part.phase == Phase::Open && part.epoch == epoch && part.session == session && delivers)
+            .then_some(index)
+    }
+
+    /// The log was rewritten: what is known of positions from `from` on is void. A new epoch begins
+    /// there; what was queued comes again, what runs keeps its key busy and changes nothing else.
+    pub(super) fn rewind(&mut self, now: Time, index: usize, from: Position) {
+        self.notice(index, NoticeKind::LogRewritten, from);
+        // What is unfinished below the rewritten part is still in the log, and must come again.
+        let from = from.min(self.partitions[index].frontier);
+        self.clear_partition(index);
+        let part = &mut self.partitions[index];
+        part.epoch = Epoch(part.epoch.0 + 1);
+        part.write = 0;
+        part.frontier = from;
+        part.floor = from;
+        part.last = None;
+        part.anchor = None;
+        part.barren = 0;
+        part.session = Session(0);
+        part.delivery = Delivery::Wanted(now);
+        self.sessions.insert(index as u32);
+        self.dirty(now, index, 0);
+    }
+}

@@ -1,0 +1,205 @@
+//! Slots: what the core knows of each held message, in fixed arrays, linked by index.
+
+use alloc::vec::Vec;
+use core::num::NonZeroU32;
+
+use crate::{Time, Token};
+
+/// No index.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// Where a held message stands. Only the head of a lane is ever beyond `Queued`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(super) enum State {
+    Free,
+    /// Behind another message of its lane.
+    Queued,
+    /// Next of its lane, in the ready list.
+    Ready,
+    /// Next of its lane, and its partition may not start anything now.
+    Held,
+    /// With a handler.
+    Running,
+    /// With a handler that was asked to stop.
+    Stopping,
+    /// Failed; waits for its next attempt in the timer heap.
+    Waiting,
+    /// To be stored as a dead letter.
+    Burying,
+    /// Handed out as a dead letter; waits for the confirmation.
+    Buried,
+    /// The dead letter was not stored; waits in the timer heap.
+    Reburying,
+    /// Found to be a copy of an identity that succeeded while it was queued; waits to be reported.
+    Copied,
+    /// With a handler whose partition was lost: keeps its key busy, changes nothing else (S6).
+    Orphan,
+}
+
+/// The hot half of a slot: 32 bytes, half a cache line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    /// Hash of its lane.
+    pub(super) lane: u64,
+    /// Behind it in its lane; of a free slot, the next free one.
+    pub(super) next: u32,
+    /// Of a head: the last of its lane.
+    pub(super) tail: u32,
+    /// Behind it in the ready list, or its place in the timer heap.
+    pub(super) link: u32,
+    /// Counts the uses of this slot; never 0.
+    pub(super) generation: u32,
+    /// Its entry in the window; of an orphan, the index of its identity.
+    pub(super) entry: u32,
+    pub(super) partition: u16,
+    pub(super) state: State,
+    pub(super) flags: u8,
+}
+
+/// The slot is the first of its lane.
+pub(super) const HEAD: u8 = 1;
+/// The handler was asked to stop because its time was up: a cancelled attempt is a failed one.
+pub(super) const TIMED_OUT: u8 = 1 << 1;
+/// It never reaches a handler.
+pub(super) const QUARANTINED: u8 = 1 << 2;
+/// Bits 3-5: why it ends as a dead letter. Bits 6-7: how far the dead letter is shortened.
+pub(super) const WHY_SHIFT: u8 = 3;
+pub(super) const SHORTEN_SHIFT: u8 = 6;
+
+/// The cold half: 24 bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cold {
+    /// When its timer fires: end of the attempt, of the grace, of the waiting time.
+    pub(super) at: Time,
+    pub(super) stamp: u64,
+    pub(super) bytes: u32,
+    /// Attempts in the lower 20 bits; tries to bury it above. Both saturate.
+    counts: u32,
+}
+
+// The budget of design section 5 is 64 bytes for each message in flight: 32 + 24 here, 4 in the timer
+// heap, and its bits in the window and in three sets of levels.
+const _: () = assert!(size_of::<Slot>() == 32 && size_of::<Cold>() == 24);
+
+const ATTEMPTS_MAX: u32 = (1 << 20) - 1;
+
+impl Cold {
+    pub(super) const fn new(stamp: u64, bytes: u32) -> Self {
+        Self {
+            at: Time::ZERO,
+            stamp,
+            bytes,
+            counts: 0,
+        }
+    }
+
+    pub(super) const fn attempts(&self) -> u32 {
+        self.counts & ATTEMPTS_MAX
+    }
+
+    pub(super) fn set_attempts(&mut self, attempts: u32) {
+        self.counts = (self.counts & !ATTEMPTS_MAX) | attempts.min(ATTEMPTS_MAX);
+    }
+
+    /// Counts another try to bury it, and returns the count.
+    pub(super) fn count_burial(&mut self) -> u32 {
+        let tries = (self.counts >> 20).saturating_add(1).min(0xFFF);
+        self.counts = (self.counts & ATTEMPTS_MAX) | (tries << 20);
+        tries
+    }
+}
+
+/// All slots, and the messages beside them.
+#[derive(Clone, Debug)]
+pub(super) struct Slab<M> {
+    pub(super) hot: Vec<Slot>,
+    pub(super) cold: Vec<Cold>,
+    pub(super) messages: Vec<Option<M>>,
+    free: u32,
+    used: u32,
+}
+
+impl<M> Slab<M> {
+    pub(super) fn new(capacity: usize) -> Self {
+        let mut messages = Vec::with_capacity(capacity);
+        messages.resize_with(capacity, || None);
+        let hot = (0..capacity)
+            .map(|i| Slot {
+                lane: 0,
+                next: if i + 1 < capacity {
+                    (i + 1) as u32
+                } else {
+                    NONE
+                },
+                tail: NONE,
+                link: NONE,
+                generation: 1,
+                entry: NONE,
+                partition: 0,
+                state: State::Free,
+                flags: 0,
+            })
+            .collect();
+        let cold = alloc::vec![Cold::new(0, 0); capacity];
+        Self {
+            hot,
+            cold,
+            messages,
+            free: if capacity == 0 { NONE } else { 0 },
+            used: 0,
+        }
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.hot.len()
+    }
+
+    pub(super) const fn used(&self) -> u32 {
+        self.used
+    }
+
+    pub(super) const fn has_room(&self) -> bool {
+        self.free != NONE
+    }
+
+    /// Takes a free slot; the caller fills the hot half.
+    pub(super) fn take(&mut self) -> u32 {
+        let index = self.free;
+        self.free = self.hot[index as usize].next;
+        self.used += 1;
+        index
+    }
+
+    /// Frees a slot; tokens that named it are stale from here on.
+    pub(super) fn give(&mut self, index: u32) {
+        self.messages[index as usize] = None;
+        let slot = &mut self.hot[index as usize];
+        slot.state = State::Free;
+        slot.flags = 0;
+        slot.generation = if slot.generation == u32::MAX {
+            1
+        } else {
+            slot.generation + 1
+        };
+        slot.next = self.free;
+        self.free = index;
+        self.used -= 1;
+    }
+
+    pub(super) fn token(&self, index: u32) -> Token {
+        let generation = NonZeroU32::new(self.hot[index as usize].generation)
+            .expect("invariant: generations start at 1 and skip 0");
+        Token {
+            slot: index,
+            generation,
+        }
+    }
+
+    /// The slot that a token names, if it is not stale.
+    pub(super) fn resolve(&self, token: Token) -> Option<u32> {
+        let slot = self.hot.get(token.slot as usize)?;
+        (slot.generation == token.generation.get() && slot.state != State::Free)
+            .then_some(token.slot)
+    }
+}
