@@ -1,1 +1,9 @@
-//! procession-tests
+//! What the tests of the workspace share.
+//!
+//! * [`proxy`]: a TCP proxy that does harm, with [`frames`] of the NATS protocol.
+//! * [`tree`]: the source files of the workspace.
+#![warn(missing_docs)]
+
+pub mod frames;
+pub mod proxy;
+pub mod tree;
