@@ -29,9 +29,9 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
 
     /// Copies that were recognised when their turn came.
     pub(super) fn tell_duplicates(&mut self) {
-        while let Some((partition, position, held)) = self.core.poll_duplicate() {
+        while let Some(copy) = self.core.poll_duplicate(self.shell.now()) {
             if self.observed {
-                self.observer.duplicate(partition, position, &held.message);
+                self.observer.duplicate(copy.partition, copy.position, &copy.message.message);
             }
         }
     }
