@@ -121,6 +121,20 @@ impl<T> Mailbox<T> {
         core::mem::swap(&mut self.state.lock().items, into);
     }
 
+    /// Drops the messages that `keep` says no to; for senders that take back what nobody has read.
+    /// `keep` must be quick and must not touch this mailbox.
+    pub fn retain(&self, keep: impl FnMut(&T) -> bool) {
+        // Dropped outside of the lock: a destructor may do anything.
+        let mut keep = keep;
+        let dropped: Vec<T> = self
+            .state
+            .lock()
+            .items
+            .extract_if(.., |i| !keep(i))
+            .collect();
+        drop(dropped);
+    }
+
     /// Refuses further messages and wakes the reader. What waits can still be drained.
     pub fn close(&self) {
         let reader = {

@@ -5,100 +5,150 @@ use core::future::Future;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use procession_core::{Position, Time};
+use procession_core::Time;
 
+use super::cell::{Cell, Request};
+use super::shared::Shared;
+use super::{PublishError, Stored};
 use crate::port::Outgoing;
 
 /// Publishes through one sink. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct PublisherHandle {}
-
-/// A message is in the log: the broker's acknowledgement.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Stored {
-    /// The partition.
-    pub partition: u32,
-    /// The position.
-    pub position: Position,
-    /// The broker had this identity already; it is in the log once.
-    pub duplicate: bool,
+#[derive(Clone)]
+pub struct PublisherHandle {
+    shared: Arc<Shared>,
 }
-
-/// Why a publish has no acknowledgement.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum PublishError {
-    /// There was no room, at once or until the deadline. Nothing was sent.
-    Full,
-    /// It is not in the log, and never will be. The reason.
-    Refused(Arc<str>),
-    /// Its deadline passed without an answer: it may be in the log or not. The reason.
-    Unknown(Arc<str>),
-    /// The publisher is closed. Nothing was sent.
-    Closed,
-}
-
-impl fmt::Display for PublishError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full => f.write_str(
-                "no room: too many publishes are outstanding; wait for results, or raise the \
-                 publishing limits",
-            ),
-            Self::Refused(why) => write!(f, "not stored: {why}"),
-            Self::Unknown(why) => write!(f, "nobody knows whether it was stored: {why}"),
-            Self::Closed => f.write_str("the publisher is closed"),
-        }
-    }
-}
-
-impl std::error::Error for PublishError {}
 
 impl PublisherHandle {
-    /// Publishes a message. The first poll hands it to the driver.
+    pub(super) const fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+
+    /// Publishes a message. The first poll hands it to the driver; publishes are accepted in the
+    /// order of their first polls.
     ///
     /// `lane` is the 64-bit hash of (topic, key), `None` without a key. `deadline` is on the clock
     /// of the shell. With `wait_for_room` the publish waits for room until its deadline, else it
-    /// fails at once with [`PublishError::Full`].
+    /// fails with [`PublishError::Full`] as soon as the driver sees that there is none.
     ///
     /// Dropping the future before the driver has accepted it sends nothing; after that it changes
     /// nothing.
     #[must_use = "a publish does nothing until it is polled"]
     pub fn publish(
         &self,
-        _message: Outgoing,
-        _lane: Option<u64>,
-        _deadline: Time,
-        _wait_for_room: bool,
+        message: Outgoing,
+        lane: Option<u64>,
+        deadline: Time,
+        wait_for_room: bool,
     ) -> Publish {
-        Publish {}
+        // Without a key it waits for nothing: its identity is a lane of its own.
+        let lane = lane.unwrap_or_else(|| {
+            let bytes = message.identity.to_le_bytes();
+            bytes.chunks_exact(8).fold(0, |lane, half| {
+                lane ^ half.try_into().map_or(0, u64::from_le_bytes)
+            })
+        });
+        let request = Request {
+            message,
+            lane,
+            deadline,
+            wait_for_room,
+        };
+        Publish {
+            shared: Arc::clone(&self.shared),
+            cell: Arc::new(Cell::new(request)),
+            step: Step::New,
+        }
     }
 
     /// Takes no further publishes, waits for the results of the accepted ones until `deadline`, and
     /// ends: what is without an answer then is unknown.
-    pub fn close(&self, _deadline: Time) {}
+    pub fn close(&self, deadline: Time) {
+        self.shared.close(deadline);
+    }
 
     /// How many publishes are accepted and without a result.
     #[must_use]
     pub fn outstanding(&self) -> usize {
-        0
+        self.shared.outstanding.load(Ordering::Relaxed)
     }
 
-    /// Resolves once the driver has ended and the sink is closed.
+    /// Whether the port says that the broker is connected.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.shared.connected.load(Ordering::Relaxed)
+    }
+
+    /// Resolves once the driver has ended: every accepted publish has its result, the sink is
+    /// closed.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
-        core::future::ready(())
+        let shared = Arc::clone(&self.shared);
+        core::future::poll_fn(move |cx| shared.poll_ended(cx))
+    }
+}
+
+impl fmt::Debug for PublisherHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublisherHandle")
+            .field("outstanding", &self.outstanding())
+            .finish_non_exhaustive()
     }
 }
 
 /// A publish on its way.
-#[derive(Debug)]
-pub struct Publish {}
+pub struct Publish {
+    shared: Arc<Shared>,
+    cell: Arc<Cell>,
+    step: Step,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Step {
+    New,
+    Sent,
+    Resolved,
+}
 
 impl Future for Publish {
     type Output = Result<Stored, PublishError>;
 
-    fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(Err(PublishError::Closed))
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // The waker is in place before the driver can see the cell.
+        let polled = self.cell.poll(cx);
+        match polled {
+            Poll::Ready(result) => {
+                self.step = Step::Resolved;
+                Poll::Ready(result)
+            }
+            Poll::Pending => {
+                if self.step == Step::New {
+                    self.step = Step::Sent;
+                    // Bounded by its senders: each entry belongs to a future that somebody holds,
+                    // and what dropped futures leave behind is swept out.
+                    if self.shared.intake.push(Arc::clone(&self.cell)).is_err() {
+                        self.step = Step::Resolved;
+                        return Poll::Ready(Err(PublishError::Closed));
+                    }
+                }
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Publish {
+    fn drop(&mut self) {
+        if self.step == Step::Sent && self.cell.abandon() {
+            self.shared.left_behind();
+        }
+    }
+}
+
+impl fmt::Debug for Publish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publish")
+            .field("step", &self.step)
+            .finish_non_exhaustive()
     }
 }

@@ -1,9 +1,15 @@
 //! Drives one `procession_core::Producer` over a sink.
 
+mod cell;
 mod driver;
 mod handle;
 mod observer;
+mod options;
+mod shared;
+mod stored;
 
-pub use driver::{PublisherDriver, PublisherOptions, publisher};
-pub use handle::{Publish, PublishError, PublisherHandle, Stored};
+pub use driver::{PublisherDriver, publisher};
+pub use handle::{Publish, PublisherHandle};
 pub use observer::{NoPublishObserver, PublishObserver};
+pub use options::PublisherOptions;
+pub use stored::{PublishError, Stored};

@@ -31,7 +31,8 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
     pub(super) fn tell_duplicates(&mut self) {
         while let Some(copy) = self.core.poll_duplicate(self.shell.now()) {
             if self.observed {
-                self.observer.duplicate(copy.partition, copy.position, &copy.message.message);
+                self.observer
+                    .duplicate(copy.partition, copy.position, &copy.message.message);
             }
         }
     }
