@@ -138,7 +138,7 @@ impl Machine {
         while self.core.poll_notice().is_some() {}
         while self.core.poll_flow().is_some() {}
         while self.core.poll_cancel().is_some() {}
-        while self.core.poll_duplicate().is_some() {}
+        while self.core.poll_duplicate(self.now).is_some() {}
         let _due = self.core.poll_timeout();
     }
 

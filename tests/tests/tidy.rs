@@ -51,21 +51,42 @@ fn the_core_and_the_simulator_have_no_clock_and_no_chance() {
     let words = [
         "Instant::now",
         "SystemTime::now",
-        "std::time",
-        "thread_rng",
         "RandomState",
         "getrandom",
         "rand::",
+    ];
+    // The program around the simulator measures and spreads seeds over threads.
+    let program = "sim/src/bin/";
+    check(&["core/src", "sim/src"], |file| {
+        if file.path.starts_with(program) {
+            return Vec::new();
+        }
+        naming(file, &words)
+    });
+    let words = [
+        "std::time",
         "std::thread",
         "std::env",
+        "std::fs",
+        "std::net",
     ];
-    check(&["core/src", "sim/src"], |file| naming(file, &words));
+    check(&["core/src"], |file| naming(file, &words));
 }
 
 /// S11: the order of a hash table is nobody's business.
 #[test]
 fn no_hash_table_is_walked() {
-    check(&["core/src", "sim/src"], walks_a_table);
+    // Invariant checks: a breach is found in any order.
+    let waived = [("core/src/producer/lanes.rs", "`table`")];
+    check(&["core/src", "sim/src"], |file| {
+        let mut found = walks_a_table(file);
+        found.retain(|finding| {
+            let waives =
+                |(path, table): &(&str, &str)| file.path == *path && finding.contains(table);
+            !waived.iter().any(waives)
+        });
+        found
+    });
 }
 
 /// Lines that walk a field or variable whose declared type, in the same file, is a hash table.

@@ -1,6 +1,9 @@
 //! Consuming: sessions, grants, faults, ownership, retention.
 
-use procession_core::{CommitResult, Continuity, PartitionId, Position, Span};
+use procession_core::{
+    CommitResult, Continuity, PartitionId, Position, Producer, ProducerConfig, Publish, Receipt,
+    Span, Time, Token,
+};
 use procession_memory::Settings;
 use procession_memory::hooks::Members;
 use procession_runtime::port::{
@@ -274,6 +277,48 @@ fn retention_follows_the_slowest_group() {
     assert_eq!(positions(events), [21]);
 }
 
+/// A full log still takes dead letters: else the message that blocks the frontier could never go.
+#[test]
+fn a_full_log_takes_dead_letters() {
+    let (broker, hand) = broker(Settings {
+        log_bytes: 64 << 10,
+        ..Settings::default()
+    });
+    create(&broker, "t", 1);
+    create(&broker, "t-dlq-g", 1);
+    let mut member = Member::new(&broker, "t", "g", "a");
+    member.own(&hand);
+    let mut publisher = Publisher::new(&broker);
+    for id in 0..100 {
+        publisher.send(message("t", id, 1_000));
+    }
+    publisher.poll();
+    let token = token();
+    for (id, expected) in [(200, Receipt::Stored), (201, Receipt::TooLarge)] {
+        let bytes = if id == 200 { 1_000 } else { 1 << 20 };
+        let message = message("t-dlq-g", id, bytes);
+        member.feed.submit(FeedCommand::Bury { token, message });
+        let events = member.poll();
+        let buried = events.iter().any(
+            |event| matches!(event, FeedEvent::Buried { receipt, .. } if *receipt == expected),
+        );
+        assert!(buried, "{events:?}");
+    }
+    let message = message("nowhere", 1, 1);
+    member.feed.submit(FeedCommand::Bury { token, message });
+    let events = member.poll();
+    let refused = events.iter().any(|event| {
+        matches!(
+            event,
+            FeedEvent::Buried {
+                receipt: Receipt::NotStored,
+                ..
+            }
+        )
+    });
+    assert!(refused, "{events:?}");
+}
+
 #[test]
 fn closing_the_broker_ends_feeds_and_sinks() {
     let (broker, hand) = filled(10);
@@ -288,4 +333,16 @@ fn closing_the_broker_ends_feeds_and_sinks() {
     assert!(member.poll().is_empty() && publisher.poll().is_empty());
     let error = now(broker.sink()).err().unwrap();
     assert_eq!(error.kind, PortErrorKind::Disconnected);
+}
+
+/// A token, which only a core can make.
+fn token() -> Token {
+    let mut producer = Producer::new(&ProducerConfig::default()).unwrap();
+    let publish = Publish {
+        lane: 1,
+        bytes: 1,
+        deadline: Time::MAX,
+        message: (),
+    };
+    producer.publish(Time::ZERO, publish).unwrap()
 }
