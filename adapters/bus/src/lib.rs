@@ -1,9 +1,54 @@
-//! Procession
+//! An event bus that keeps aggregates in order.
+//!
+//! A service publishes [`Envelope`]s keyed by aggregate and subscribes a [`Handler`]; Procession
+//! sees to it that every envelope reaches its handler in per-key order, once, under pressure, on
+//! NATS JetStream or in the memory of the process, and that nothing is lost or leaked when handlers
+//! fail, brokers reconnect or processes die.
+//!
+//! ```
+#![doc = include_str!("../examples/memory.rs")]
+//! ```
+//!
+//! What is where: [`Bus`] connects, publishes and subscribes; [`Subscription`] drains and tells of
+//! its health; [`settings`] has every knob; [`observe`] shows everything that happens. The wire
+//! format is fixed in `docs/wire.md`.
 #![warn(missing_docs)]
 
+mod builder;
+mod bus;
+mod credit;
+mod dead_letter;
 mod envelope;
+mod error;
+mod handler;
 pub mod identity;
+pub mod observe;
+mod publish;
 pub mod settings;
+mod subscribe;
+mod subscription;
+mod topics;
 mod wire;
+mod work;
 
+pub use builder::BusBuilder;
+pub use bus::Bus;
+pub use dead_letter::dead_letter_topic;
 pub use envelope::{Envelope, EnvelopeBuilder, EnvelopeError};
+pub use error::Error;
+pub use handler::{Context, Handler, HandlerError, Json, json, raw};
+pub use publish::{PublishError, Stored};
+pub use settings::{Settings, SettingsError};
+pub use subscribe::Subscribe;
+pub use subscription::{Drained, Ended, Notices, Subscription};
+
+pub use procession_core::{
+    Epoch, Keyless, NoticeKind, Order, PartitionId, Position, Stats, Why,
+};
+pub use procession_runtime::NameError;
+pub use procession_runtime::port::{
+    Broker, BrokerInfo, Headers, PortError, PortErrorKind, StartAt, Storage, TopicInfo, TopicMode,
+};
+pub use procession_runtime::subscription::{
+    Blocker, Fence, Health, Notice, PartitionHealth, State, SubscriptionError,
+};

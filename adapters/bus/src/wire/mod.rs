@@ -7,6 +7,7 @@ pub(crate) mod rfc3339;
 
 pub(crate) use decode::decode;
 pub(crate) use encode::{Encoder, for_wire};
+pub(crate) use escape::escape;
 
 /// How CloudEvents attributes become header fields.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

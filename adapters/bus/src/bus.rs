@@ -1,0 +1,217 @@
+//! The bus: one connection to a broker, its publisher and its subscriptions.
+
+use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use std::sync::Arc;
+
+use procession_core::{Position, Span};
+use procession_runtime::Clock as _;
+use procession_runtime::port::{Broker, BrokerInfo, TopicInfo, TopicMode};
+use procession_runtime::publisher::PublisherHandle;
+use procession_runtime::tokio::TokioShell;
+
+use crate::builder::BusBuilder;
+use crate::credit::Credit;
+use crate::handler::Handler;
+use crate::observe::Observe;
+use crate::publish::{PublishError, Stored, publish};
+use crate::subscribe::Subscribe;
+use crate::subscription::Drained;
+use crate::topics::{Topic, Topics};
+use crate::wire::{self, Binding};
+use crate::{Envelope, Error, Settings};
+
+/// An event bus: publishes envelopes and hands them to handlers, in order per key, once.
+///
+/// Cloning is cheap; clones are the same bus. When the last one and all subscriptions are dropped,
+/// everything ends at once; [`close`](Self::close) ends it in order.
+#[derive(Clone)]
+pub struct Bus {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) info: BrokerInfo,
+    pub(crate) binding: Binding,
+    pub(crate) settings: Settings,
+    /// What is done about topics without a mode of their own.
+    pub(crate) topic_mode: TopicMode,
+    pub(crate) source: Arc<str>,
+    pub(crate) member: Arc<str>,
+    pub(crate) lane_seed: u64,
+    pub(crate) jitter_seed: u64,
+    pub(crate) shell: TokioShell,
+    pub(crate) publisher: PublisherHandle,
+    pub(crate) topics: Topics,
+    pub(crate) credit: Arc<Credit>,
+    pub(crate) observer: Option<Arc<dyn Observe>>,
+    pub(crate) closed: AtomicBool,
+}
+
+impl Bus {
+    /// Connects: `memory://` (in this process), `memory://NAME` (shared by all that name it in this
+    /// process), `nats://HOST:PORT[,HOST:PORT]`. Settings come from the environment.
+    ///
+    /// # Errors
+    /// An address or setting that cannot be, a broker that does not answer within
+    /// `bus.connect_timeout`.
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::builder(url).connect().await
+    }
+
+    /// Connects with settings of a file or of the program.
+    pub fn builder(url: &str) -> BusBuilder {
+        BusBuilder::new(url)
+    }
+
+    /// Publishes an envelope, and resolves to the broker's acknowledgement.
+    ///
+    /// The publishes of one key reach the log in the order in which they were accepted, that is,
+    /// first polled, whatever fails or reconnects (S8). Each accepted one has exactly one result by
+    /// `publish.deadline` (S10). Dropping the future before acceptance sends nothing; after that it
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// See [`PublishError`]: all but `Unknown` mean that it is not in the log.
+    pub fn publish(
+        &self,
+        topic: &str,
+        envelope: Envelope,
+    ) -> impl Future<Output = Result<Stored, PublishError>> + Send + 'static {
+        publish(Arc::clone(&self.inner), topic, envelope, 0)
+    }
+
+    /// Publishes a copy past the broker's own dedupe, under the same identity: what a publisher
+    /// does that was restored from a backup. For tests of the dedupe of subscriptions.
+    ///
+    /// # Errors
+    /// As [`publish`](Self::publish).
+    pub fn publish_copy(
+        &self,
+        topic: &str,
+        envelope: Envelope,
+        copy: u8,
+    ) -> impl Future<Output = Result<Stored, PublishError>> + Send + 'static {
+        publish(Arc::clone(&self.inner), topic, envelope, copy)
+    }
+
+    /// Subscribes a handler to a topic, as a member of a group: of all members, one handles each
+    /// message. Await the result, or set options of this subscription first.
+    pub fn subscribe<H: Handler>(&self, topic: &str, group: &str, handler: H) -> Subscribe<H> {
+        Subscribe::new(self.clone(), topic, group, handler)
+    }
+
+    /// Creates or checks a topic now, as its settings say, rather than at its first use.
+    ///
+    /// # Errors
+    /// A topic that is missing or not as asked for, with the fix.
+    pub async fn topic(&self, name: &str) -> Result<TopicInfo, Error> {
+        let topic = self.inner.topics.entry(name)?;
+        Ok(self.inner.ready(&topic).await?.clone())
+    }
+
+    /// Reads the whole log of a topic: partition, position and envelope, in log order per partition.
+    /// For audits and tests: all of it is in memory at once.
+    ///
+    /// # Errors
+    /// What the broker says.
+    pub async fn audit(&self, topic: &str) -> Result<Vec<(u32, Position, Envelope)>, Error> {
+        let topic = self.inner.topics.entry(topic)?;
+        let records = self.inner.broker.audit(Arc::clone(&topic.name)).await?;
+        let read = records.into_iter().map(|(partition, record)| {
+            let position = record.position;
+            let envelope = wire::decode(&topic.name, partition, record);
+            (partition, position, envelope)
+        });
+        Ok(read.collect())
+    }
+
+    /// What the broker is.
+    #[must_use]
+    pub fn info(&self) -> &BrokerInfo {
+        &self.inner.info
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// How many publishes are accepted and without a result.
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
+        self.inner.publisher.outstanding()
+    }
+
+    /// Ends in order: drains all subscriptions, waits for the results of publishes, and closes the
+    /// connection, all of it within this time. When it returns, no task, thread or socket is left.
+    ///
+    /// # Errors
+    /// What could not be ended in time.
+    pub async fn close(&self, within: Duration) -> Result<Drained, Error> {
+        let bus = &self.inner;
+        if bus.closed.swap(true, Ordering::AcqRel) {
+            return Err(Error::Closed);
+        }
+        let deadline = bus.shell.now() + Span::from(within);
+        let open = bus.credit.open();
+        for subscription in &open {
+            subscription.drain(deadline);
+        }
+        // What the drivers may take to end on top of their deadline.
+        let patience = within.saturating_add(Duration::from_secs(5));
+        let orderly = async {
+            let mut closed = Drained::default();
+            for subscription in open {
+                if let Ok(drained) = subscription.ended().await {
+                    closed.add(drained);
+                }
+            }
+            bus.publisher.close(deadline);
+            bus.publisher.ended().await;
+            closed
+        };
+        let closed = tokio::time::timeout(patience, orderly).await;
+        let left = deadline.since(bus.shell.now());
+        bus.broker.close(left + Span::from_secs(1)).await?;
+        closed.map_err(|_| Error::CloseTimedOut {
+            within,
+            left: format!(
+                "{} subscriptions, {} publishes",
+                bus.credit.open().len(),
+                bus.publisher.outstanding()
+            ),
+        })
+    }
+}
+
+impl Inner {
+    /// Creates or checks a topic, the first time.
+    pub(crate) async fn ready<'t>(&self, topic: &'t Topic) -> Result<&'t TopicInfo, Error> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        topic
+            .ready(&*self.broker, &self.settings, self.topic_mode)
+            .await
+    }
+}
+
+impl Drop for Inner {
+    /// Nobody can ask for results any more: the publisher ends, and with it the connection.
+    fn drop(&mut self) {
+        self.publisher.close(self.shell.now());
+    }
+}
+
+impl fmt::Debug for Bus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bus")
+            .field("broker", &self.inner.info)
+            .field("member", &self.inner.member)
+            .finish_non_exhaustive()
+    }
+}
