@@ -1,0 +1,356 @@
+//! Serves one sink on its connection.
+
+use core::task::{Context, Poll};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use procession_core::Span;
+use procession_runtime::mailbox::Mailbox;
+use procession_runtime::port::{
+    Outgoing, PortError, PortErrorKind, SinkCommand, SinkEvent, SinkReceipt, SinkTicket, Storage,
+    TopicMode, TopicSpec,
+};
+use tokio::time::Instant;
+
+use super::outstanding::{Outstanding, Sent};
+use crate::jetstream::{CallError, StreamInfo, code, read};
+use crate::names::{inbox, stream_of, subjects_of};
+use crate::publish::{self, ACK_WITHIN};
+use crate::requests::Unanswered;
+use crate::topics;
+use crate::wire::{ConnectError, Handler, Message, Moment, Next, Outbox, ServerInfo, Turn, fields};
+
+/// The subscription of the inbox.
+const INBOX: u64 = 1;
+/// Most topics that are remembered; more are looked up again.
+const TOPICS_MAX: usize = 4_096;
+
+/// Partition counts of topics, shared by all parts of a broker.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    topics: Arc<Mutex<HashMap<Arc<str>, u32>>>,
+}
+
+impl Known {
+    pub(crate) fn insert(&self, topic: Arc<str>, partitions: u32) {
+        let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        if TOPICS_MAX <= topics.len() {
+            topics.clear();
+        }
+        topics.insert(topic, partitions);
+    }
+
+    pub(crate) fn get(&self, topic: &str) -> Option<u32> {
+        let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        topics.get(topic).copied()
+    }
+}
+
+/// The handler of a sink's connection.
+pub(super) struct Publisher {
+    commands: Arc<Mailbox<SinkCommand>>,
+    events: Arc<Mailbox<Vec<SinkEvent>>>,
+    known: Known,
+    topics: HashMap<Arc<str>, Topic>,
+    outstanding: Outstanding,
+    /// The inbox, with a dot at its end; new for each connection.
+    prefix: String,
+    /// The reply subject under construction.
+    reply: String,
+    max_payload: usize,
+    /// Numbers the questions for topics.
+    questions: u64,
+    batch: Vec<SinkCommand>,
+    results: Vec<SinkEvent>,
+    closing: bool,
+}
+
+enum Topic {
+    /// Its subjects, by partition.
+    Ready(Vec<String>),
+    /// Asked for: the number of the question, until when, and what waits for it.
+    Asked {
+        question: u64,
+        until: Instant,
+        waiting: Vec<(SinkTicket, Outgoing)>,
+    },
+}
+
+impl Publisher {
+    pub(super) fn new(
+        commands: Arc<Mailbox<SinkCommand>>,
+        events: Arc<Mailbox<Vec<SinkEvent>>>,
+        known: Known,
+    ) -> Self {
+        Self {
+            commands,
+            events,
+            known,
+            topics: HashMap::new(),
+            outstanding: Outstanding::default(),
+            prefix: String::new(),
+            reply: String::new(),
+            max_payload: 1 << 20,
+            questions: 0,
+            batch: Vec::new(),
+            results: Vec::new(),
+            closing: false,
+        }
+    }
+
+    fn result(&mut self, ticket: SinkTicket, receipt: SinkReceipt) {
+        self.results.push(SinkEvent::Result { ticket, receipt });
+    }
+
+    fn send(&mut self, now: Instant, ticket: SinkTicket, message: Outgoing, out: &mut Outbox) {
+        match self.topics.get_mut(&message.topic) {
+            Some(Topic::Ready(_)) => self.publish(now, ticket, &message, out),
+            Some(Topic::Asked { waiting, .. }) => waiting.push((ticket, message)),
+            None => {
+                if TOPICS_MAX <= self.topics.len() {
+                    self.topics
+                        .retain(|_, topic| matches!(topic, Topic::Asked { .. }));
+                }
+                if let Some(partitions) = self.known.get(&message.topic) {
+                    let subjects = subjects_of(&message.topic, partitions);
+                    self.topics
+                        .insert(Arc::clone(&message.topic), Topic::Ready(subjects));
+                    self.publish(now, ticket, &message, out);
+                } else {
+                    self.ask(now, ticket, message, out);
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self, now: Instant, ticket: SinkTicket, message: &Outgoing, out: &mut Outbox) {
+        let Some(Topic::Ready(subjects)) = self.topics.get(&message.topic) else {
+            return;
+        };
+        let partitions = u32::try_from(subjects.len()).unwrap_or(u32::MAX);
+        let partition = publish::partition(message, partitions);
+        let Some(subject) = subjects.get(partition as usize) else {
+            let error = PortError::new(
+                PortErrorKind::Invalid,
+                format!(
+                    "partition {partition} of topic `{}`: it has {partitions}, counted from 0",
+                    message.topic
+                ),
+            );
+            self.result(ticket, SinkReceipt::NotStored(error));
+            return;
+        };
+        let mut block = out.take_block();
+        let sendable = publish::header_block(message, &mut block).and_then(|()| {
+            publish::check_size(block.len() + message.payload.len(), self.max_payload)
+        });
+        if let Err(error) = sendable {
+            out.keep_block(block);
+            self.result(ticket, SinkReceipt::NotStored(error));
+            return;
+        }
+        let sent = Sent { ticket, partition };
+        match self.outstanding.insert(now + ACK_WITHIN, sent) {
+            Some(number) => {
+                use core::fmt::Write as _;
+                self.reply.truncate(self.prefix.len());
+                let _ = write!(self.reply, "{number}");
+                out.publish_with(subject, &self.reply, &block, &message.payload);
+            }
+            None => {
+                let error = PortError::new(
+                    PortErrorKind::Refused,
+                    "too many publishes without an answer",
+                );
+                self.result(ticket, SinkReceipt::Retry(error));
+            }
+        }
+        out.keep_block(block);
+    }
+
+    /// Asks how many partitions a topic has; the message waits for the answer.
+    fn ask(&mut self, now: Instant, ticket: SinkTicket, message: Outgoing, out: &mut Outbox) {
+        let question = self.questions;
+        self.questions += 1;
+        out.publish(
+            &format!("$JS.API.STREAM.INFO.{}", stream_of(&message.topic)),
+            &format!("{}t{question}", self.prefix),
+            b"",
+        );
+        let topic = Topic::Asked {
+            question,
+            until: now + ACK_WITHIN,
+            waiting: Vec::from([(ticket, message.clone())]),
+        };
+        self.topics.insert(message.topic, topic);
+    }
+
+    /// The answer to a question for a topic.
+    fn topic(&mut self, now: Instant, question: u64, message: &Message<'_>, out: &mut Outbox) {
+        let name = self.topics.iter().find_map(|(name, topic)| match topic {
+            Topic::Asked { question: q, .. } if *q == question => Some(Arc::clone(name)),
+            _ => None,
+        });
+        let Some(name) = name else {
+            return;
+        };
+        let Some(Topic::Asked { waiting, .. }) = self.topics.remove(&name) else {
+            return;
+        };
+        let looked = match fields::status(message.header) {
+            Some(_) => Err(publish::unanswered(Unanswered::NobodyThere)),
+            None => partitions(&name, message.payload),
+        };
+        match looked {
+            Ok(partitions) => {
+                self.known.insert(Arc::clone(&name), partitions);
+                let subjects = subjects_of(&name, partitions);
+                self.topics.insert(name, Topic::Ready(subjects));
+                for (ticket, message) in waiting {
+                    self.publish(now, ticket, &message, out);
+                }
+            }
+            Err(receipt) => {
+                for (ticket, _) in waiting {
+                    self.result(ticket, receipt.clone());
+                }
+            }
+        }
+    }
+
+    /// Messages that wait for a topic and will not get it now.
+    fn give_up_questions(&mut self, before: Option<Instant>, receipt: &SinkReceipt) {
+        let results = &mut self.results;
+        self.topics.retain(|_, topic| match topic {
+            Topic::Asked { until, waiting, .. } if before.is_none_or(|now| *until <= now) => {
+                for (ticket, _) in waiting.drain(..) {
+                    results.push(SinkEvent::Result {
+                        ticket,
+                        receipt: receipt.clone(),
+                    });
+                }
+                false
+            }
+            _ => true,
+        });
+    }
+
+    fn hand_over(&mut self) {
+        if !self.results.is_empty() {
+            // One push for many results: the lock and the wake-up are paid once.
+            let next = Vec::with_capacity(self.results.len());
+            let _ = self
+                .events
+                .push(core::mem::replace(&mut self.results, next));
+        }
+    }
+}
+
+/// How many partitions the topic has, by its stream.
+fn partitions(topic: &Arc<str>, payload: &[u8]) -> Result<u32, SinkReceipt> {
+    let info: StreamInfo = read(payload).map_err(|error| match error {
+        CallError::Api(error) if error.err_code == code::STREAM_NOT_FOUND => {
+            SinkReceipt::NotStored(PortError::new(
+                PortErrorKind::Missing,
+                format!(
+                    "topic `{topic}` does not exist (no stream `{}`)",
+                    stream_of(topic)
+                ),
+            ))
+        }
+        other => SinkReceipt::Retry(PortError::new(
+            PortErrorKind::Refused,
+            format!("the stream of topic `{topic}` cannot be read: {other:?}"),
+        )),
+    })?;
+    let spec = TopicSpec {
+        name: Arc::clone(topic),
+        partitions: None,
+        storage: Storage::File,
+        mode: TopicMode::Validate,
+        duplicate_window: Span::ZERO,
+    };
+    topics::check(&spec, &stream_of(topic), &info)
+        .map(|info| info.partitions)
+        .map_err(SinkReceipt::NotStored)
+}
+
+impl Handler for Publisher {
+    fn connected(&mut self, _now: Instant, server: &ServerInfo, out: &mut Outbox) {
+        self.max_payload = server.max_payload;
+        self.prefix = format!("{}.", inbox());
+        self.reply.clone_from(&self.prefix);
+        out.subscribe(&format!("{}*", self.prefix), INBOX);
+        self.results.push(SinkEvent::Connected);
+    }
+
+    fn disconnected(&mut self, _now: Instant) {
+        // What has no answer is uncertain; the core sends it again under the same message id.
+        self.outstanding.clear();
+        self.give_up_questions(None, &publish::unanswered(Unanswered::NotSent));
+        self.results.push(SinkEvent::Disconnected);
+        self.hand_over();
+    }
+
+    fn unreachable(&mut self, error: &ConnectError) {
+        tracing::debug!(?error, "NATS cannot be reached");
+    }
+
+    fn message(&mut self, now: Instant, message: &Message<'_>, out: &mut Outbox) {
+        let Some(token) = message.subject.strip_prefix(self.prefix.as_bytes()) else {
+            return;
+        };
+        if let Some(question) = token.strip_prefix(b"t") {
+            if let Some(question) = crate::wire::frame::number(question) {
+                self.topic(now, question, message, out);
+            }
+            return;
+        }
+        let sent = crate::wire::frame::number(token).and_then(|n| self.outstanding.remove(n));
+        let Some(sent) = sent else {
+            return;
+        };
+        let receipt = match fields::status(message.header) {
+            Some(_) => publish::unanswered(Unanswered::NobodyThere),
+            None => publish::receipt(message.payload, sent.partition),
+        };
+        self.result(sent.ticket, receipt);
+    }
+
+    fn turn(&mut self, cx: &mut Context<'_>, moment: Moment, out: Option<&mut Outbox>) -> Turn {
+        let mut out = out;
+        let mut batch = core::mem::take(&mut self.batch);
+        while let Poll::Ready(()) = self.commands.poll_drain(cx, &mut batch) {
+            if batch.is_empty() {
+                self.closing = true;
+                break;
+            }
+            for command in batch.drain(..) {
+                match (command, out.as_deref_mut()) {
+                    (SinkCommand::Close, _) => self.closing = true,
+                    (SinkCommand::Send { ticket, message }, Some(out)) => {
+                        self.send(moment.now, ticket, message, out);
+                    }
+                    (SinkCommand::Send { ticket, .. }, None) => {
+                        self.result(ticket, publish::unanswered(Unanswered::NotSent));
+                    }
+                }
+            }
+        }
+        self.batch = batch;
+        while let Some(sent) = self.outstanding.expire(moment.now) {
+            self.result(sent.ticket, publish::unanswered(Unanswered::TimedOut));
+        }
+        self.give_up_questions(Some(moment.now), &publish::unanswered(Unanswered::NotSent));
+        self.hand_over();
+        let asked = self.topics.values().filter_map(|topic| match topic {
+            Topic::Asked { until, .. } => Some(*until),
+            Topic::Ready(_) => None,
+        });
+        Turn {
+            wake_at: asked.chain(self.outstanding.due()).min(),
+            waiting: self.outstanding.len() != 0,
+            next: if self.closing { Next::Close } else { Next::Go },
+        }
+    }
+}
