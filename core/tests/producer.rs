@@ -1,4 +1,5 @@
 //! The rules of publishing, one by one, named after the promise that they keep.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use procession_core::{
     Answer, Backoff, NoRoom, Producer, ProducerConfig, Publish, Published, Room, Span, Time, Token,

@@ -200,3 +200,24 @@ pub struct ClaimStats {
     /// Times that the record went back to an older state.
     pub rolled_back: u64,
 }
+
+impl ClaimStats {
+    /// The sums of both.
+    #[must_use]
+    pub const fn plus(&self, other: &Self) -> Self {
+        Self {
+            reads: self.reads + other.reads,
+            reads_failed: self.reads_failed + other.reads_failed,
+            writes: self.writes + other.writes,
+            stored: self.stored + other.stored,
+            refused: self.refused + other.refused,
+            unknown: self.unknown + other.unknown,
+            denied: self.denied + other.denied,
+            landed_late: self.landed_late + other.landed_late,
+            taken: self.taken + other.taken,
+            lost: self.lost + other.lost,
+            lapsed: self.lapsed + other.lapsed,
+            rolled_back: self.rolled_back + other.rolled_back,
+        }
+    }
+}
