@@ -22,6 +22,8 @@ pub mod publisher;
 mod shell;
 pub mod subscription;
 mod sync;
+#[cfg(test)]
+mod testing;
 #[cfg(feature = "tokio")]
 pub mod tokio;
 

@@ -31,13 +31,13 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
             // The clock is read right before each hand-over: a process that was paused past its
             // lease starts nothing when it wakes.
             let now = self.tick();
-            if DISPATCH_BUDGET <= now.since(begun) {
-                return true;
-            }
             let Some(dispatch) = self.core.poll_dispatch(now) else {
                 return false;
             };
             self.attempt(dispatch);
+            if DISPATCH_BUDGET <= self.now.since(begun) {
+                return true;
+            }
         }
         true
     }

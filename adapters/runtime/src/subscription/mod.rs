@@ -14,6 +14,8 @@ mod options;
 mod outputs;
 mod partition;
 mod shared;
+#[cfg(test)]
+mod tests;
 mod work;
 
 pub use driver::{SubscriptionDriver, subscribe};

@@ -29,7 +29,7 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
 
     /// Copies that were recognised when their turn came.
     pub(super) fn tell_duplicates(&mut self) {
-        while let Some(copy) = self.core.poll_duplicate(self.shell.now()) {
+        while let Some(copy) = self.core.poll_duplicate(self.now) {
             if self.observed {
                 self.observer
                     .duplicate(copy.partition, copy.position, &copy.message.message);

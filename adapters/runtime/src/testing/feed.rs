@@ -1,0 +1,213 @@
+//! A feed that does what a test says.
+
+use core::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use procession_core::{
+    CommitResult, Continuity, Epoch, Incarnation, PartitionId, Position, Receipt, Session, Stamp,
+    Time,
+};
+
+use crate::port::{
+    Feed, FeedCommand, FeedEvent, Headers, Outgoing, ProgressWrite, Record, ResumeState,
+};
+
+/// Both ends of a scripted feed: the driver owns one clone, the test another.
+#[derive(Clone, Default)]
+pub(crate) struct ScriptFeed(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    events: Vec<FeedEvent>,
+    waker: Option<Waker>,
+    commands: Vec<FeedCommand>,
+    /// Sessions that were started, the latest last.
+    sessions: Vec<(PartitionId, Epoch, Session)>,
+    /// Total messages granted to the latest session, and delivered in it.
+    granted: u64,
+    delivered: u64,
+    /// Answers are held back until the test gives them.
+    silent: bool,
+    dropped: bool,
+}
+
+impl ScriptFeed {
+    /// Commits and dead letters get no answer by themselves.
+    pub(crate) fn silent() -> Self {
+        let feed = Self::default();
+        feed.0.lock().unwrap().silent = true;
+        feed
+    }
+
+    pub(crate) fn send(&self, event: FeedEvent) {
+        let waker = {
+            let mut inner = self.0.lock().unwrap();
+            inner.events.push(event);
+            inner.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Hands partition 0 over, with a lease until `until`.
+    pub(crate) fn assign(&self, epoch: u64, until: Option<Time>) {
+        self.send(FeedEvent::Assigned {
+            partition: PartitionId(0),
+            epoch: Epoch(epoch),
+            resume: ResumeState {
+                incarnation: Incarnation(1),
+                log_start: Position(1),
+                log_end: Position(1_000_000),
+                ..ResumeState::default()
+            },
+            until,
+        });
+    }
+
+    /// Delivers messages in the latest session: one a character of `plan`, from `position` on.
+    pub(crate) fn deliver(&self, position: u64, plan: &str) {
+        let (partition, epoch, session, first) = {
+            let mut inner = self.0.lock().unwrap();
+            let &(partition, epoch, session) = inner.sessions.last().expect("no session");
+            let first = inner.delivered + 1;
+            inner.delivered += plan.len() as u64;
+            (partition, epoch, session, first)
+        };
+        let records = (0..)
+            .zip(plan.bytes())
+            .map(|(n, plan)| Record {
+                position: Position(position + n),
+                stamp: Stamp(1_000 + position + n),
+                delivery: Some(first + n),
+                key: None,
+                headers: Headers::default(),
+                payload: Bytes::copy_from_slice(&[plan]),
+                bytes: 100,
+            })
+            .collect();
+        self.send(FeedEvent::Records {
+            partition,
+            epoch,
+            session,
+            records,
+        });
+    }
+
+    /// What the driver commanded since the last call.
+    pub(crate) fn commands(&self) -> Vec<FeedCommand> {
+        core::mem::take(&mut self.0.lock().unwrap().commands)
+    }
+
+    pub(crate) fn commits(&self) -> Vec<ProgressWrite> {
+        self.filter(|command| match command {
+            FeedCommand::Commit(write) => Some(write.clone()),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn buried(&self) -> Vec<Outgoing> {
+        self.filter(|command| match command {
+            FeedCommand::Bury { message, .. } => Some(message.clone()),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn released(&self) -> Vec<Epoch> {
+        self.filter(|command| match command {
+            FeedCommand::Release { epoch, .. } => Some(*epoch),
+            _ => None,
+        })
+    }
+
+    fn filter<T>(&self, pick: impl Fn(&FeedCommand) -> Option<T>) -> Vec<T> {
+        let inner = self.0.lock().unwrap();
+        inner.commands.iter().filter_map(pick).collect()
+    }
+
+    /// Messages that the latest session may deliver beyond those delivered.
+    pub(crate) fn room(&self) -> u64 {
+        let inner = self.0.lock().unwrap();
+        inner.granted.saturating_sub(inner.delivered)
+    }
+
+    pub(crate) fn granted(&self) -> u64 {
+        self.0.lock().unwrap().granted
+    }
+
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.0.lock().unwrap().dropped
+    }
+
+    /// The driver's end.
+    pub(crate) fn port(&self) -> FeedPort {
+        FeedPort(self.clone())
+    }
+}
+
+pub(crate) struct FeedPort(ScriptFeed);
+
+impl Feed for FeedPort {
+    fn submit(&mut self, command: FeedCommand) {
+        let mut inner = self.0.0.lock().unwrap();
+        inner.commands.push(command.clone());
+        let silent = inner.silent;
+        let answer = match command {
+            FeedCommand::Start(start) => {
+                inner
+                    .sessions
+                    .push((start.partition, start.epoch, start.session));
+                inner.granted = 0;
+                inner.delivered = 0;
+                Some(FeedEvent::Session {
+                    partition: start.partition,
+                    epoch: start.epoch,
+                    session: start.session,
+                    continuity: Continuity::Continues,
+                })
+            }
+            FeedCommand::Grant { messages, .. } => {
+                assert!(inner.granted <= messages, "a grant was taken back");
+                inner.granted = messages;
+                None
+            }
+            FeedCommand::Commit(write) if !silent => Some(FeedEvent::Committed {
+                partition: write.partition,
+                epoch: write.epoch,
+                write: write.write,
+                result: CommitResult::Stored,
+            }),
+            FeedCommand::Bury { token, .. } if !silent => Some(FeedEvent::Buried {
+                token,
+                receipt: Receipt::Stored,
+            }),
+            FeedCommand::Close => Some(FeedEvent::Closed),
+            FeedCommand::Commit(_)
+            | FeedCommand::Bury { .. }
+            | FeedCommand::Pause(_)
+            | FeedCommand::Resume(_)
+            | FeedCommand::Release { .. } => None,
+        };
+        drop(inner);
+        if let Some(event) = answer {
+            self.0.send(event);
+        }
+    }
+
+    fn poll_events(&mut self, cx: &mut Context<'_>, into: &mut Vec<FeedEvent>) -> Poll<()> {
+        let mut inner = self.0.0.lock().unwrap();
+        if inner.events.is_empty() {
+            inner.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        into.append(&mut inner.events);
+        Poll::Ready(())
+    }
+}
+
+impl Drop for FeedPort {
+    fn drop(&mut self) {
+        self.0.0.lock().unwrap().dropped = true;
+    }
+}
