@@ -147,6 +147,16 @@ impl<T> Mailbox<T> {
         }
     }
 
+    /// How many messages wait.
+    pub fn len(&self) -> usize {
+        self.state.lock().items.len()
+    }
+
+    /// Whether no message waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Whether further messages are refused.
     pub fn is_closed(&self) -> bool {
         self.state.lock().closed

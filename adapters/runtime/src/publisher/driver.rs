@@ -256,6 +256,8 @@ impl<K: Sink, S: Shell, O: PublishObserver> PublisherDriver<K, S, O> {
             wait_for_room,
         } = cell.take()?;
         let bytes = u32::try_from(message.bytes()).unwrap_or(u32::MAX);
+        // The core keeps the message once it has accepted it; an observer needs a look at it.
+        let copy = self.observed.then(|| message.clone());
         let publish = Publish {
             lane,
             bytes,
@@ -265,6 +267,9 @@ impl<K: Sink, S: Shell, O: PublishObserver> PublisherDriver<K, S, O> {
         let full = match self.core.publish(self.now, publish) {
             Ok(token) => {
                 self.accepted(token);
+                if let Some(copy) = copy {
+                    self.observer.accepted(&copy);
+                }
                 return None;
             }
             Err(full) => full,

@@ -74,6 +74,12 @@ impl PublisherHandle {
         self.shared.outstanding.load(Ordering::Relaxed)
     }
 
+    /// How many publishes lie in the intake, those of dropped futures included.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.shared.intake.len()
+    }
+
     /// Whether the port says that the broker is connected.
     #[must_use]
     pub fn is_connected(&self) -> bool {

@@ -7,6 +7,8 @@ mod observer;
 mod options;
 mod shared;
 mod stored;
+#[cfg(test)]
+mod tests;
 
 pub use driver::{PublisherDriver, publisher};
 pub use handle::{Publish, PublisherHandle};
