@@ -18,7 +18,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         async { Ok(()) }
     });
     let subscription = bus.subscribe("orders", "billing", bill).await?;
-    let order = Envelope::builder("OrderPlaced").key("order-42").json(&Order { total: 3 })?;
+    let order = Envelope::builder("OrderPlaced")
+        .key("order-42")
+        .json(&Order { total: 3 })?;
     bus.publish("orders", order).await?;
     billed.notified().await;
     subscription.drain(Duration::from_secs(10)).await?;

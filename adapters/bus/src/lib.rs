@@ -20,6 +20,8 @@ mod credit;
 mod dead_letter;
 mod envelope;
 mod error;
+#[cfg(test)]
+mod golden;
 mod handler;
 pub mod identity;
 pub mod observe;
@@ -42,9 +44,7 @@ pub use settings::{Settings, SettingsError};
 pub use subscribe::Subscribe;
 pub use subscription::{Drained, Ended, Notices, Subscription};
 
-pub use procession_core::{
-    Epoch, Keyless, NoticeKind, Order, PartitionId, Position, Stats, Why,
-};
+pub use procession_core::{Epoch, Keyless, NoticeKind, Order, PartitionId, Position, Stats, Why};
 pub use procession_runtime::NameError;
 pub use procession_runtime::port::{
     Broker, BrokerInfo, Headers, PortError, PortErrorKind, StartAt, Storage, TopicInfo, TopicMode,
