@@ -131,6 +131,7 @@ impl<S: RecordStore> Keeper<S> {
         match self.claims.commit(now, id, epoch, number, write.last) {
             Ok(()) => {
                 partition.assigned = Some(epoch);
+                partition.last_sent |= write.last;
                 partition.content = Content {
                     created: partition
                         .log
@@ -154,6 +155,7 @@ impl<S: RecordStore> Keeper<S> {
         {
             known.assigned = None;
             known.releasing = true;
+            // Ends in `Released`, which is reported.
             self.claims
                 .release(now, partition, now + self.spec.lease.lease);
         }
@@ -176,6 +178,12 @@ impl<S: RecordStore> Keeper<S> {
         self.partitions
             .iter()
             .all(|p| p.write.is_none() && !p.releasing)
+    }
+
+    /// What it was made for.
+    #[must_use]
+    pub const fn spec(&self) -> &KeeperSpec {
+        &self.spec
     }
 
     /// Counters of the claims.
@@ -255,6 +263,15 @@ impl<S: RecordStore> Keeper<S> {
             self.claims.observed(now, id, None, Revision(0));
             return Ok(());
         };
+        if bytes.is_empty() {
+            // The mark of a deletion: no record, but its revision is the one to compare with.
+            if partition.assigned.is_none() {
+                partition.owner.clear();
+                partition.content = Content::default();
+            }
+            self.claims.observed(now, id, None, Revision(revision));
+            return Ok(());
+        }
         let head = match Progress::decode(&bytes) {
             Ok(progress) => {
                 let head = ClaimRecord {
@@ -386,8 +403,12 @@ impl<S: RecordStore> Keeper<S> {
             }
             ClaimState::Released { .. } => {
                 partition.releasing = false;
-                partition.opening = None;
-                partition.log = None;
+                // After a last commit the driver releases by itself; a claim that gave up at its
+                // own deadline tells it.
+                if core::mem::take(&mut partition.last_sent) {
+                    partition.assigned = None;
+                }
+                Self::not_ours(id, partition, into);
             }
         }
     }
@@ -429,6 +450,7 @@ impl<S: RecordStore> Keeper<S> {
                 until: Some(until),
             });
             partition.opening = None;
+            partition.last_sent = false;
             partition.assigned = Some(epoch);
             busy = true;
         }

@@ -9,6 +9,8 @@ mod partition;
 mod record;
 mod spec;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use machine::Keeper;
 pub use record::{Progress, RecordError, incarnation_of, member_id, record_key};

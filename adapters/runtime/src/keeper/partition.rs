@@ -17,6 +17,8 @@ pub(super) struct Partition {
     pub(super) owner: String,
     /// The driver was told that the partition is ours, in this epoch.
     pub(super) assigned: Option<Epoch>,
+    /// The last commit of the epoch was asked for.
+    pub(super) last_sent: bool,
     /// The driver gave it up; the claim has not seen that in the record yet.
     pub(super) releasing: bool,
     /// Ours by the claim; the driver is told once the log's state is known.

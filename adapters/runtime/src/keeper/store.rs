@@ -17,7 +17,7 @@ pub trait RecordStore: Send + 'static {
         partition: PartitionId,
     ) -> BoxFuture<'static, Result<Option<StoredRecord>, PortError>>;
 
-    /// Writes the record if its revision is still `expected`; 0 stands for "there is none".
+    /// Writes the record if its revision is still `expected`; 0 stands for "nothing was ever written".
     fn write(
         &self,
         partition: PartitionId,
@@ -34,7 +34,7 @@ pub trait RecordStore: Send + 'static {
 pub struct StoredRecord {
     /// Names this state of the record; grows. Never 0.
     pub revision: u64,
-    /// Its content.
+    /// Its content; empty for the mark that a deletion left.
     pub bytes: Bytes,
 }
 
