@@ -88,6 +88,21 @@ pub struct CompareArgs {
     pub history: Option<PathBuf>,
 }
 
+/// A parser of these arguments alone, for their defaults.
+#[derive(clap::Parser)]
+struct Alone {
+    #[command(flatten)]
+    compare: CompareArgs,
+}
+
+impl Default for CompareArgs {
+    /// What `compare` without any option means.
+    fn default() -> Self {
+        let alone: Alone = clap::Parser::parse_from(["procession"]);
+        alone.compare
+    }
+}
+
 impl CompareArgs {
     /// The loads to run.
     #[must_use]

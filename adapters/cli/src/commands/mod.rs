@@ -2,13 +2,14 @@
 
 mod brokers;
 mod check;
+mod compare;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use crate::args::{Arguments, Command, Output};
+use crate::args::{Arguments, Command, CompareArgs, Output};
 use crate::failure::{Failure, Status};
 
 /// The whole program: reads the arguments, runs the command, says how it ended.
@@ -28,6 +29,8 @@ pub fn main() -> ExitCode {
     let ended = match arguments.command {
         Some(Command::Brokers(args)) => brokers::run(&args),
         Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Compare(args)) => compare::run(&args),
+        None => compare::run(&CompareArgs::default()),
         _ => Err(Failure::usage("not built yet")),
     };
     match ended {

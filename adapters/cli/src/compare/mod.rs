@@ -1,0 +1,172 @@
+//! `compare`: the same loads on several brokers, measured honestly.
+//!
+//! Distinct ids are counted, not deliveries; the clock stops at the last first effective processing,
+//! not after a fixed wait; delivery, loss and duplication are told apart; order is judged by
+//! positions; what the process uses is sampled from a side thread before, at the peak, and after
+//! everything was closed. The negative controls (`--without`) are there to see the harness fail.
+
+mod message;
+mod plan;
+mod report;
+mod result;
+mod run;
+mod senders;
+mod side;
+mod sites;
+mod table;
+mod tally;
+mod watch;
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
+use std::time::Instant;
+
+use message::Stamp;
+use plan::Plan;
+use report::Report;
+use result::{NotRun, RunResult};
+use run::Run;
+use sites::Site;
+use tally::Tally;
+
+use crate::args::{CompareArgs, Form, Without};
+use crate::failure::{Failure, Status};
+use crate::history::{History, Meta};
+use crate::picks::Picks;
+use crate::runtime;
+use crate::signals::Stop;
+
+/// Runs everything that was asked for.
+///
+/// # Errors
+/// Wrong use, or a broker that was asked for and cannot be had.
+pub(crate) fn run(args: &CompareArgs) -> Result<Report, Failure> {
+    refuse_what_cannot_be(args)?;
+    let history = args.history.as_ref().map(|path| {
+        let config = format!("{args:?}");
+        let meta = Meta {
+            role: "compare",
+            member: "compare",
+            group: side::GROUP,
+            config: serde_json::Value::from(config),
+        };
+        History::create(path, &meta).map(Arc::new)
+    });
+    let history = history.transpose()?;
+    let runtime = runtime::build()?;
+    let stop = runtime.block_on(async { Stop::listen() });
+    let stop = stop.map_err(|e| Failure::usage(format!("signals cannot be listened to: {e}")))?;
+    let mut report = Report::default();
+    let (brokers, required) = sites::wanted(args);
+    for on in &brokers {
+        match sites::open(on, required, args)? {
+            Err(not_run) => report.not_run.push(not_run),
+            Ok(site) => {
+                let begun = Instant::now();
+                for round in 0.. {
+                    let enough = match args.duration {
+                        Some(duration) => round > 0 && begun.elapsed() >= duration,
+                        None => round >= args.repeat,
+                    };
+                    if enough || stop.is_asked() {
+                        break;
+                    }
+                    for load in args.loads() {
+                        let picks = picks(args);
+                        let plan = Plan::new(
+                            &random_name(),
+                            site.kind,
+                            &load,
+                            args.topics,
+                            args.payload as usize,
+                            picks,
+                        );
+                        let result = runtime.block_on(
+                            Run {
+                                args,
+                                url: &url_of(&site, &plan),
+                                plan: Arc::new(plan),
+                                history: history.as_ref(),
+                                stop: &stop,
+                            }
+                            .run(),
+                        )?;
+                        report.results.push(result);
+                        if stop.is_asked() {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    if let Some(history) = history {
+        let status = match report.first_fault() {
+            None => Status::Fine,
+            Some(_) => Status::Fault,
+        };
+        history.close(status as u8)?;
+    }
+    Ok(report)
+}
+
+fn refuse_what_cannot_be(args: &CompareArgs) -> Result<(), Failure> {
+    if let Some(path) = &args.html {
+        return Err(Failure::usage(format!(
+            "--html {}: not built yet; use --json FILE",
+            path.display()
+        )));
+    }
+    if args.form == Form::Raw && !args.republish_rate.is_zero() {
+        return Err(Failure::usage(format!(
+            "--republish-rate {}: raw messages have no identity by which a copy could be known; use \
+             --form envelope",
+            args.republish_rate.get()
+        )));
+    }
+    let restart = args.restart_at.filter(|r| !r.is_zero() && r.get() < 1.0);
+    if let (Some(at), None) = (args.restart_at, restart) {
+        return Err(Failure::usage(format!(
+            "--restart-at {}: must lie between 0 and 1, as in 0.5",
+            at.get()
+        )));
+    }
+    // A control that cannot fail controls nothing.
+    let missing = match args.without {
+        Some(Without::Acks) if args.restart_at.is_none() => "--restart-at 0.5",
+        Some(Without::Lanes) if args.handler_time.is_none() => "--handler-time 5ms",
+        Some(Without::Dedupe) if args.republish_rate.is_zero() => "--republish-rate 0.05",
+        _ => return Ok(()),
+    };
+    let without = args.without.map(Without::name).unwrap_or_default();
+    Err(Failure::usage(format!(
+        "--without {without}: shows nothing by itself; add {missing}"
+    )))
+}
+
+fn picks(args: &CompareArgs) -> Picks {
+    Picks {
+        seed: args.seed,
+        fail: args.fail_rate,
+        poison: args.poison_rate,
+        republish: args.republish_rate,
+        time: args.handler_time.unwrap_or_default(),
+    }
+}
+
+/// An in-process broker is one for each run, shared by its two sides.
+fn url_of(site: &Site, plan: &Plan) -> String {
+    if site.kind == "memory" {
+        format!("memory://compare-{}-{}", plan.run, plan.load.name)
+    } else {
+        site.url.clone()
+    }
+}
+
+/// A name that no other run has.
+fn random_name() -> String {
+    format!(
+        "{:08x}",
+        RandomState::new().hash_one(std::process::id()) >> 32
+    )
+}

@@ -1,0 +1,245 @@
+//! One run: a load on a broker, from before the first connection to after the last close.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use procession::settings::TopicSettings;
+use procession::{Bus, Settings, Storage, TopicMode};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::senders::{self, Sending};
+use super::side::{Side, SideSpec};
+use super::watch::Watch;
+use super::{Plan, RunResult, Tally};
+use crate::args::{CompareArgs, StorageArg};
+use crate::failure::Failure;
+use crate::history::{History, Line, monotonic_nanos};
+use crate::sample::Sampler;
+use crate::signals::Stop;
+use crate::terminal;
+use crate::work::failure_of;
+
+/// Closing may take this long.
+const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+/// A restart may take this long.
+const RESTART_WITHIN: Duration = Duration::from_secs(5);
+/// How often progress is looked at. Nothing is measured with it: times come from the events.
+const TICK: Duration = Duration::from_millis(5);
+
+/// Runs a plan.
+pub(super) struct Run<'a> {
+    pub(super) args: &'a CompareArgs,
+    pub(super) plan: Arc<Plan>,
+    pub(super) url: &'a str,
+    pub(super) history: Option<&'a Arc<History>>,
+    pub(super) stop: &'a Stop,
+}
+
+/// How the waiting ended.
+#[derive(Default)]
+struct Outcome {
+    started: u64,
+    interrupted: bool,
+    trouble: Option<String>,
+    version: String,
+}
+
+impl Run<'_> {
+    pub(super) async fn run(&self) -> Result<RunResult, Failure> {
+        let plan = &self.plan;
+        let sampler = Sampler::start(tokio::runtime::Handle::current());
+        if let Some(history) = self.history {
+            let line = Line::new("run")
+                .text("run", &plan.run)
+                .text("broker", plan.broker);
+            history.write(line.text("load", &plan.load.name));
+        }
+        let tally = Arc::new(Tally::new(plan));
+        let outcome = self.measure(&tally).await?;
+        let usages = sampler.finish().await;
+        let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
+        let (lost, gaps) = tally.lost_and_gaps(plan);
+        let took = read(&tally.last_effective).saturating_sub(outcome.started);
+        let storage = match (plan.broker, self.args.storage) {
+            ("memory", _) => StorageArg::Memory,
+            (_, storage) => storage,
+        };
+        Ok(RunResult {
+            broker: plan.broker,
+            broker_version: outcome.version,
+            storage: storage.name(),
+            form: self.args.form.name(),
+            load: plan.load.clone(),
+            topics: self.args.topics,
+            partitions: self.args.partitions,
+            payload_bytes: self.args.payload,
+            stored: tally.stored_count(),
+            unique: read(&tally.unique),
+            attempts: read(&tally.attempts),
+            lost,
+            duplicates: read(&tally.duplicates),
+            dead: read(&tally.dead),
+            inversions: read(&tally.inversions),
+            gaps,
+            unresolved: tally.unresolved(plan),
+            seconds: Duration::from_nanos(took).as_secs_f64(),
+            publish_latency: tally.publish_latency(),
+            end_to_end_latency: tally.end_to_end_latency(),
+            usages,
+            interrupted: outcome.interrupted,
+            trouble: outcome.trouble,
+        })
+    }
+
+    async fn measure(&self, tally: &Arc<Tally>) -> Result<Outcome, Failure> {
+        let plan = &self.plan;
+        let watch = Arc::new(Watch {
+            plan: Arc::clone(plan),
+            tally: Arc::clone(tally),
+            history: self.history.cloned(),
+            form: self.args.form,
+        });
+        let publishing = Bus::builder(self.url)
+            .settings(self.settings())
+            .observer(Arc::clone(&watch) as _)
+            .connect()
+            .await
+            .map_err(|e| failure_of(self.url, &e))?;
+        for topic in &plan.topics {
+            publishing
+                .topic(topic)
+                .await
+                .map_err(|e| failure_of(self.url, &e))?;
+        }
+        let spec = SideSpec {
+            url: self.url.to_owned(),
+            settings: self.settings(),
+            plan: Arc::clone(plan),
+            tally: Arc::clone(tally),
+            watch,
+            partitions: self.args.partitions,
+            form: self.args.form,
+            without: self.args.without,
+        };
+        let side = spec.start().await?;
+        let mut outcome = Outcome {
+            started: monotonic_nanos(),
+            version: publishing.info().version.clone(),
+            ..Outcome::default()
+        };
+        let sending = Sending {
+            bus: publishing.clone(),
+            plan: Arc::clone(plan),
+            tally: Arc::clone(tally),
+            form: self.args.form,
+            stop: Arc::new(AtomicBool::new(false)),
+        };
+        let mut senders = senders::start(&sending, self.args.senders);
+        let side = self
+            .watch_over(&spec, side, &mut senders, &sending, &mut outcome)
+            .await?;
+        sending.stop.store(true, Relaxed);
+        senders.shutdown().await;
+        let drained = side.drain(CLOSE_WITHIN).await;
+        drop(sending);
+        let closed = publishing.close(CLOSE_WITHIN).await;
+        if let Err(failure) = drained {
+            outcome.trouble.get_or_insert(failure.message);
+        }
+        if let Err(error) = closed {
+            outcome.trouble.get_or_insert(error.to_string());
+        }
+        Ok(outcome)
+    }
+
+    /// Waits until every stored message has ended, restarts the consuming side when its time has
+    /// come, and notices when nothing goes on any more.
+    async fn watch_over(
+        &self,
+        spec: &SideSpec,
+        mut side: Side,
+        senders: &mut JoinSet<Result<(), String>>,
+        sending: &Sending,
+        outcome: &mut Outcome,
+    ) -> Result<Side, Failure> {
+        let tally = &sending.tally;
+        let messages = u64::from(self.plan.load.messages);
+        let mut restart_at = self
+            .args
+            .restart_at
+            .map(|share| (share.get() * messages as f64).ceil() as u64);
+        let name = format!("{} {}", self.plan.broker, self.plan.load.name);
+        let bar = terminal::bar(&name, messages);
+        let patience = Duration::from_secs(30) + 2 * self.plan.picks.time.around;
+        let mut last = (Instant::now(), (0, 0, 0));
+        loop {
+            tokio::time::sleep(TICK).await;
+            while let Some(ended) = senders.try_join_next() {
+                let trouble = ended.unwrap_or_else(|e| Err(format!("a sender: {e}")));
+                outcome.trouble = outcome.trouble.take().or(trouble.err());
+            }
+            if self.stop.is_asked() && !outcome.interrupted {
+                outcome.interrupted = true;
+                sending.stop.store(true, Relaxed);
+            }
+            bar.set_position(tally.ended());
+            if restart_at.is_some_and(|at| tally.ended() >= at) {
+                restart_at = None;
+                side.retire(RESTART_WITHIN).await?;
+                side = spec.start().await?;
+                continue;
+            }
+            let all_sent = senders.is_empty();
+            if all_sent
+                && tally.ended() >= tally.stored_count()
+                && tally.records_ended() >= tally.records.load(Relaxed)
+            {
+                break;
+            }
+            if let Some(why) = side.ended().await {
+                outcome.trouble = Some(format!("a subscription ended: {why}"));
+                break;
+            }
+            let state = (
+                tally.attempts.load(Relaxed),
+                tally.records_ended(),
+                tally.records.load(Relaxed),
+            );
+            if state != last.1 {
+                last = (Instant::now(), state);
+            } else if last.0.elapsed() > patience {
+                // What is stored and not handled by now is lost, and counted so.
+                if !all_sent {
+                    let left = senders.len();
+                    outcome.trouble =
+                        Some(format!("nothing happened for 30 s, {left} senders wait"));
+                }
+                break;
+            }
+        }
+        bar.finish_and_clear();
+        Ok(side)
+    }
+
+    /// The bus's defaults; topics are created as asked for.
+    fn settings(&self) -> Settings {
+        let mut settings = Settings::default();
+        settings.bus.topics = Some(TopicMode::Create);
+        settings.bus.source = Some("procession-compare".into());
+        let payload = u64::from(self.args.payload) + 4_096;
+        settings.publish.message_bytes_max = settings.publish.message_bytes_max.max(payload);
+        settings.subscribe.message_bytes_max = settings.subscribe.message_bytes_max.max(payload);
+        for topic in &self.plan.topics {
+            let mut own = TopicSettings::default();
+            own.partitions = Some(self.args.partitions);
+            own.storage = match self.args.storage {
+                StorageArg::File => Storage::File,
+                StorageArg::Memory => Storage::Memory,
+            };
+            settings.topics.insert(topic.to_string(), own);
+        }
+        settings
+    }
+}

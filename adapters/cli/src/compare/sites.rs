@@ -1,0 +1,70 @@
+//! Brokers to run on: started here, or there already.
+
+use crate::args::{CompareArgs, On};
+use crate::brokers::{Nats, NatsOptions, RunningNats};
+use crate::failure::Failure;
+use crate::terminal;
+
+use super::NotRun;
+
+/// A broker to run on.
+pub(super) struct Site {
+    pub(super) kind: &'static str,
+    /// `memory://NAME` is made up for each run.
+    pub(super) url: String,
+    /// Stops with the site.
+    _server: Option<RunningNats>,
+}
+
+/// Which brokers, and whether each must be had.
+pub(super) fn wanted(args: &CompareArgs) -> (Vec<On>, bool) {
+    if args.on.is_empty() {
+        (vec![On::Memory, On::Nats(None), On::Kafka(None)], false)
+    } else {
+        (args.on.clone(), true)
+    }
+}
+
+/// A broker that runs, or why there is none.
+///
+/// # Errors
+/// Status 3 when it was asked for and cannot be had.
+pub(super) fn open(
+    on: &On,
+    required: bool,
+    args: &CompareArgs,
+) -> Result<Result<Site, NotRun>, Failure> {
+    let kind = on.kind();
+    let not_run = |reason: String| {
+        if required {
+            Err(Failure::unavailable(format!("{kind}: not run: {reason}")))
+        } else {
+            Ok(Err(NotRun {
+                broker: kind,
+                reason,
+            }))
+        }
+    };
+    let (url, server) = match on {
+        On::Memory => ("memory://".to_owned(), None),
+        On::Nats(Some(url)) => (url.clone(), None),
+        On::Nats(None) => {
+            let progress = terminal::spinner("starting nats-server");
+            let started = Nats::start(NatsOptions {
+                offline: args.offline,
+                ..NatsOptions::default()
+            });
+            progress.finish_and_clear();
+            match started {
+                Ok(server) => (server.url.clone(), Some(server)),
+                Err(cannot) => return not_run(cannot.to_string()),
+            }
+        }
+        On::Kafka(_) | On::MockKafka => return not_run("not built yet".into()),
+    };
+    Ok(Ok(Site {
+        kind,
+        url,
+        _server: server,
+    }))
+}
