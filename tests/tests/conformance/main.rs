@@ -1,0 +1,85 @@
+//! One suite for every broker: the acceptance scenarios, cited by their rows as `SC-W1` and so on.
+//!
+//! Each case gets a [`Venue`] and says what must hold there. A broker that cannot be had makes its
+//! cases SKIPPED, with the reason, and FAILED under `PROCESSION_BROKERS=required`.
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
+
+mod faults;
+mod members;
+mod order;
+mod progress;
+mod publishing;
+mod subscribing;
+
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use procession_tests::runner::{self, Case};
+use procession_tests::venue::{Kind, Venue};
+
+/// What a case does.
+type Run = fn(Arc<Venue>) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A case, and the broker that it is about when it is not about all.
+struct Row {
+    name: &'static str,
+    only: Option<Kind>,
+    run: Run,
+}
+
+/// The rows of a module: `rows![w1, w2; memory: f1]`.
+macro_rules! rows {
+    ($($name:ident),* $(,)? $(; memory: $($memory:ident),* $(,)?)?) => {
+        pub(crate) const ROWS: &[crate::Row] = &[
+            $(crate::Row {
+                name: stringify!($name),
+                only: None,
+                run: |venue| Box::pin($name(venue)),
+            },)*
+            $($(crate::Row {
+                name: stringify!($memory),
+                only: Some(procession_tests::venue::Kind::Memory),
+                run: |venue| Box::pin($memory(venue)),
+            },)*)?
+        ];
+    };
+}
+pub(crate) use rows;
+
+fn main() -> ExitCode {
+    let tables = [
+        publishing::ROWS,
+        subscribing::ROWS,
+        order::ROWS,
+        progress::ROWS,
+        members::ROWS,
+        faults::ROWS,
+    ];
+    let mut cases = Vec::new();
+    for kind in Kind::ALL {
+        for row in tables.into_iter().flatten() {
+            if row.only.is_none_or(|only| only == kind) {
+                cases.push(case(kind, row));
+            }
+        }
+    }
+    // Most of a case is waiting; the work of a few at a time keeps two cores busy.
+    runner::main(cases, 6)
+}
+
+fn case(kind: Kind, row: &'static Row) -> Case {
+    Case {
+        name: format!("{}::{}", kind.name(), row.name),
+        run: Box::new(move || {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            let runtime = builder.worker_threads(2).enable_all().build().unwrap();
+            runtime.block_on(async {
+                let short = row.name.split('_').next().unwrap_or(row.name);
+                let venue = Arc::new(Venue::open(kind, short)?);
+                tokio::spawn((row.run)(venue)).await.unwrap();
+                Ok(())
+            })
+        }),
+    }
+}
