@@ -162,6 +162,38 @@ fn s8_pipelined_successors_wait_for_a_failed_one_and_go_again_behind_it() {
 }
 
 #[test]
+fn s8_nothing_new_follows_while_what_flew_with_a_failed_one_is_out() {
+    let mut bench = Bench::new(&ProducerConfig {
+        pipelining: true,
+        ..config()
+    });
+    let publish = Publish {
+        lane: 1,
+        bytes: 1,
+        deadline: at(1),
+        message: 11,
+    };
+    let a = bench.producer.publish(at(0), publish).unwrap();
+    let b = bench.publish(1, 12);
+    assert_eq!(bench.sends(), [(11, 1), (12, 1)]);
+    assert!(bench.settle(a, 1, Answer::Retry));
+    bench.wait(1);
+    assert_eq!(
+        bench.results(),
+        [(11, Published::Refused(Unsent::Deadline))]
+    );
+    bench.publish(1, 13);
+    assert_eq!(
+        bench.sends(),
+        [],
+        "the broker may have dropped 12 together with 11"
+    );
+    assert!(bench.settle(b, 1, Answer::Retry));
+    bench.wait(2);
+    assert_eq!(bench.sends(), [(12, 2)]);
+}
+
+#[test]
 fn s8_what_was_overtaken_is_never_sent_again() {
     let mut bench = Bench::new(&ProducerConfig {
         pipelining: true,

@@ -72,6 +72,8 @@ struct Model {
     wanted: Option<u64>,
     /// Per lane, the newest publish that was answered as stored while the lane was in use.
     stored: std::collections::BTreeMap<u64, usize>,
+    /// Lanes of which a send failed while others of it were flying.
+    stalled: std::collections::BTreeSet<u64>,
 }
 
 impl Model {
@@ -86,6 +88,7 @@ impl Model {
             closed: false,
             wanted: None,
             stored: std::collections::BTreeMap::new(),
+            stalled: std::collections::BTreeSet::new(),
         }
     }
 
@@ -108,9 +111,11 @@ impl Model {
         self.tidy();
     }
 
-    /// A lane that nobody uses is forgotten.
+    /// A lane that nobody uses is forgotten, and a stall ends when nothing flies.
     fn tidy(&mut self) {
         let all = &self.all;
+        self.stalled
+            .retain(|lane| all.iter().any(|e| e.lane == *lane && e.flying()));
         self.stored
             .retain(|lane, _| all.iter().any(|e| e.lane == *lane && e.in_lane()));
     }
@@ -192,7 +197,8 @@ impl Model {
             let Some(&first) = first else { continue };
             let entry = &self.all[first];
             let alone = !members.iter().any(|&i| self.all[i].flying());
-            let fresh = self.config.pipelining && entry.sends.is_empty();
+            let flows = self.config.pipelining && !self.stalled.contains(&lane);
+            let fresh = flows && entry.sends.is_empty();
             if entry.live() && entry.due <= self.now && (alone || fresh) {
                 found.push(first);
             }
@@ -210,6 +216,8 @@ impl Model {
 
     fn back(&mut self, index: usize) {
         let lane = self.all[index].lane;
+        self.stalled.insert(lane);
+        self.tidy();
         if self.all[index].live() {
             if self.stored.get(&lane).is_some_and(|&newest| newest > index) {
                 self.overtaken(index);
@@ -255,8 +263,11 @@ impl Model {
             return false;
         }
         let flew = entry.sends[last] == Fate::Flying;
+        let lane = entry.lane;
         match answer {
             Answer::NotStored => {
+                self.stalled.insert(lane);
+                let entry = &self.all[index];
                 let earlier = entry.sends[..last].iter().any(|&fate| fate != Fate::Failed);
                 if !entry.live() {
                     self.unblock(index);

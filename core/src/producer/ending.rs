@@ -41,6 +41,8 @@ impl<M> Producer<M> {
             (Answer::NotStored, _) => {
                 // A repeated send that is answered comes after all earlier ones of its identity:
                 // none of them can land any more. They may be in the log already.
+                self.lanes.stall(slot.lane);
+                let slot = self.slots.get(index);
                 if slot.phase == Phase::Ghost {
                     self.lay(index);
                 } else if slot.earlier_maybe {

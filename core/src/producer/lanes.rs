@@ -18,6 +18,9 @@ struct Lane {
     cursor: u32,
     /// Publishes of it that are on their way.
     in_flight: u32,
+    /// One of those on their way together failed: what the broker keeps in order, it may drop
+    /// together, so nothing new follows until all have come back.
+    is_stalled: bool,
     /// Serial of the newest that is stored; nothing older is sent any more.
     stored: u64,
     is_ready: bool,
@@ -26,12 +29,21 @@ struct Lane {
     next: u32,
 }
 
+impl Lane {
+    /// One less on its way.
+    const fn land_one(&mut self) {
+        self.in_flight -= 1;
+        self.is_stalled &= self.in_flight > 0;
+    }
+}
+
 const FREE: Lane = Lane {
     hash: 0,
     head: NONE,
     tail: NONE,
     cursor: NONE,
     in_flight: 0,
+    is_stalled: false,
     stored: 0,
     is_ready: false,
     prev: NONE,
@@ -130,7 +142,7 @@ impl Lanes {
         (slot.lane, slot.prev, slot.next) = (NONE, NONE, NONE);
         if slot.latest == Latest::Out {
             slot.latest = Latest::Settled;
-            self.lane_mut(lane).in_flight -= 1;
+            self.lane_mut(lane).land_one();
         }
         if self.lane(lane).cursor == index {
             self.lane_mut(lane).cursor = Self::past_sent(slots, next);
@@ -174,9 +186,16 @@ impl Lanes {
         slots.get_mut(index).latest = latest;
         let slot = slots.get(index);
         let lane = slot.lane;
-        self.lane_mut(lane).in_flight -= 1;
+        self.lane_mut(lane).is_stalled = true;
+        self.lane_mut(lane).land_one();
         self.block(slots, index);
         self.refresh(slots, lane, now);
+    }
+
+    /// One of a lane was refused, others of it may be on their way.
+    pub(super) fn stall(&mut self, lane: u32) {
+        let lane = self.lane_mut(lane);
+        lane.is_stalled = lane.in_flight > 0;
     }
 
     /// Moves the cursor back to a publish that must not be passed.
@@ -209,8 +228,8 @@ impl Lanes {
         self.ready_last = index;
     }
 
-    /// One of a key at a time, unless the broker keeps order; and what is sent again waits until
-    /// nothing of its key is on its way (S8).
+    /// One of a key at a time, unless the broker keeps order; and what is sent again, or after a
+    /// failure, waits until nothing of its key is on its way (S8).
     fn may_send<M>(&self, slots: &Slots<M>, index: u32, now: Time) -> bool {
         let lane = self.lane(index);
         if lane.cursor == NONE {
@@ -219,7 +238,7 @@ impl Lanes {
         let slot = slots.get(lane.cursor);
         slot.phase == Phase::Live
             && slot.due <= now
-            && (lane.in_flight == 0 || (self.pipelining && slot.attempt == 0))
+            && (lane.in_flight == 0 || self.pipelining && !lane.is_stalled && slot.attempt == 0)
     }
 
     fn past_sent<M>(slots: &Slots<M>, mut index: u32) -> u32 {
@@ -306,6 +325,9 @@ impl Lanes {
             }
             if lane.in_flight != in_flight || (!self.pipelining && in_flight > 1) {
                 return Err("S8: more of a key on their way than may be");
+            }
+            if lane.is_stalled && in_flight == 0 {
+                return Err("lanes: stalled, with nothing on its way");
             }
             if lane.is_ready != self.may_send(slots, index, now) {
                 return Err("lanes: ready is not what may send");
