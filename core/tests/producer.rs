@@ -190,7 +190,7 @@ fn s8_nothing_new_follows_while_what_flew_with_a_failed_one_is_out() {
     );
     assert!(bench.settle(b, 1, Answer::Retry));
     bench.wait(2);
-    assert_eq!(bench.sends(), [(12, 2)]);
+    assert_eq!(bench.sends(), [(12, 2), (13, 1)]);
 }
 
 #[test]
