@@ -1,0 +1,236 @@
+//! Runs the simulator.
+//!
+//! ```text
+//! procession-sim run [--seeds A..B] [--profile mixed|swarm|allon|clean] [--threads N] [--all]
+//! procession-sim explain SEED [--profile ...]
+//! procession-sim mutants [--seeds N] [--only M]        (feature `mutants`)
+//! ```
+//! Ends with 0 when every promise held, 1 when one was broken, 2 when the call was wrong.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use procession_sim::{Profile, Report, explain, run_range};
+
+/// What was asked for.
+struct Options {
+    seeds: (u64, u64),
+    profile: Profile,
+    threads: usize,
+    /// Go on after violations, and count them by verdict.
+    all: bool,
+    #[cfg_attr(not(feature = "mutants"), allow(dead_code))]
+    only: Option<u8>,
+    rest: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_else(|| "run".into());
+    let options = match Options::read(arguments) {
+        Ok(options) => options,
+        Err(why) => return wrong(&why),
+    };
+    match command.as_str() {
+        "run" => run(&options),
+        "explain" => match options.rest.first().and_then(|s| number(s)) {
+            Some(seed) => tell(seed, options.profile),
+            None => wrong("explain needs a seed: `procession-sim explain 17`"),
+        },
+        "mutants" => mutants(&options),
+        other => wrong(&format!(
+            "`{other}` is not a command: run, explain, mutants"
+        )),
+    }
+}
+
+impl Options {
+    fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut options = Self {
+            seeds: (0, 100_000),
+            profile: Profile::Mixed,
+            threads: std::thread::available_parallelism().map_or(1, |n| n.get().min(2)),
+            all: false,
+            only: None,
+            rest: Vec::new(),
+        };
+        while let Some(argument) = arguments.next() {
+            let mut value = |what: &str| {
+                arguments
+                    .next()
+                    .ok_or_else(|| format!("{argument} needs {what}"))
+            };
+            match argument.as_str() {
+                "--seeds" => {
+                    let text = value("a range, as 0..1000")?;
+                    options.seeds =
+                        seeds(&text).ok_or(format!("`{text}` is not a range, as 0..1000"))?;
+                }
+                "--profile" => {
+                    options.profile = match value("a profile")?.as_str() {
+                        "mixed" => Profile::Mixed,
+                        "swarm" => Profile::Swarm,
+                        "allon" => Profile::AllOn,
+                        "clean" => Profile::Clean,
+                        other => {
+                            return Err(format!("`{other}` is not mixed, swarm, allon or clean"));
+                        }
+                    };
+                }
+                "--threads" => {
+                    let text = value("a number")?;
+                    options.threads = text
+                        .parse()
+                        .map_err(|_| format!("`{text}` is not a number"))?;
+                }
+                "--only" => {
+                    let text = value("a mutant")?;
+                    options.only =
+                        Some(text.parse().map_err(|_| format!("`{text}` is no mutant"))?);
+                }
+                "--all" => options.all = true,
+                other if other.starts_with("--") => {
+                    return Err(format!("`{other}` is not an option"));
+                }
+                _ => options.rest.push(argument),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn number(text: &str) -> Option<u64> {
+    text.strip_prefix("0x").map_or_else(
+        || text.parse().ok(),
+        |hex| u64::from_str_radix(hex, 16).ok(),
+    )
+}
+
+fn seeds(text: &str) -> Option<(u64, u64)> {
+    match text.split_once("..") {
+        Some((from, to)) => Some((number(from)?, number(to)?)),
+        None => Some((0, number(text)?)),
+    }
+}
+
+fn wrong(why: &str) -> ExitCode {
+    say(&format!("procession-sim: {why}"));
+    ExitCode::from(2)
+}
+
+fn say(line: &str) {
+    // A closed pipe is not worth a panic.
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+fn run(options: &Options) -> ExitCode {
+    let began = Instant::now();
+    let step = ((options.seeds.1 - options.seeds.0) / 10).max(10_000);
+    let told = AtomicU64::new(0);
+    let progress = |done: u64| {
+        let before = told.load(Ordering::Relaxed);
+        if done >= before + step
+            && told
+                .compare_exchange(before, done, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+        {
+            say(&format!(
+                "{done} runs, {:.1} s",
+                began.elapsed().as_secs_f64()
+            ));
+        }
+    };
+    let most = if options.all { 0 } else { 20 };
+    let summary = run_range(
+        options.seeds,
+        options.profile,
+        options.threads,
+        most,
+        &progress,
+    );
+    let seconds = began.elapsed().as_secs_f64();
+    let rate = summary.runs as f64 / seconds / options.threads as f64;
+    say(&format!(
+        "{} runs in {seconds:.1} s: {rate:.0} runs and {:.2} M events a second and thread, hash {:016x}",
+        summary.runs,
+        summary.events as f64 / seconds / options.threads as f64 / 1e6,
+        summary.hash
+    ));
+    say(&format!("{:?}", summary.tally));
+    for report in summary.violations.iter().take(20) {
+        violation(report);
+    }
+    if options.all {
+        shapes(&summary.violations);
+    }
+    say(&format!("{} violations", summary.violated));
+    ExitCode::from(u8::from(summary.violated > 0))
+}
+
+/// How often which promise was broken, and the first seed of each.
+fn shapes(violations: &[Report]) {
+    let mut seen: Vec<(&str, &str, u64, u64)> = Vec::new();
+    for report in violations {
+        let Some(verdict) = &report.verdict else {
+            continue;
+        };
+        match seen
+            .iter_mut()
+            .find(|s| (s.0, s.1) == (verdict.id, verdict.shape))
+        {
+            Some(shape) => shape.3 += 1,
+            None => seen.push((verdict.id, verdict.shape, report.seed, 1)),
+        }
+    }
+    for (id, shape, seed, count) in seen {
+        say(&format!("{count:>6} x {id} {shape}, first at seed {seed}"));
+    }
+}
+
+fn violation(report: &Report) {
+    if let Some(verdict) = &report.verdict {
+        say(&format!("seed {}: {verdict}", report.seed));
+    }
+}
+
+fn tell(seed: u64, profile: Profile) -> ExitCode {
+    let (report, story) = explain(seed, profile);
+    say(&story);
+    violation(&report);
+    ExitCode::from(u8::from(report.verdict.is_some()))
+}
+
+#[cfg(feature = "mutants")]
+fn mutants(options: &Options) -> ExitCode {
+    use procession_sim::{MUTANTS, hunt};
+
+    let chosen = MUTANTS
+        .iter()
+        .filter(|m| options.only.is_none_or(|only| only == m.number));
+    let (mut caught, mut all) = (0, 0);
+    for mutant in chosen {
+        all += 1;
+        match hunt(mutant) {
+            Some(found) => {
+                caught += 1;
+                say(&format!(
+                    "mutant {:>2} {}: caught at seed {} of {} by {}",
+                    mutant.number, mutant.what, found.seed, mutant.within, found.verdict
+                ));
+            }
+            None => say(&format!(
+                "mutant {:>2} {}: NOT caught within {} seeds",
+                mutant.number, mutant.what, mutant.within
+            )),
+        }
+    }
+    say(&format!("{caught} of {all} mutants caught"));
+    ExitCode::from(u8::from(caught < all))
+}
+
+#[cfg(not(feature = "mutants"))]
+fn mutants(_options: &Options) -> ExitCode {
+    wrong("mutants need `--features mutants`")
+}

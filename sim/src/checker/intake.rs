@@ -1,0 +1,268 @@
+//! Opening, sessions, and what becomes of offers.
+
+use procession_core::{Admit, Arrival, NoticeKind, Start};
+
+use super::{Checked, Checker, Opening, State, Tenure};
+use crate::log::{Entry, Log};
+use crate::verdict::Verdict;
+
+impl Checker {
+    pub(crate) fn opened(&mut self, member: usize, partition: u32, opening: Opening) {
+        self.ended(member, partition);
+        self.tally.opened += 1;
+        self.processes[member].tenures[partition as usize] = Some(Tenure::new(opening));
+    }
+
+    /// A tenure ends: nothing of its epoch may start or be committed any more (S5); handlers that
+    /// still run are orphans, whose results change nothing (S6).
+    pub(crate) fn ended(&mut self, member: usize, partition: u32) {
+        let process = &mut self.processes[member];
+        process.tenures[partition as usize] = None;
+        for run in process.runs.iter_mut().filter(|r| r.partition == partition) {
+            run.orphan = true;
+        }
+    }
+
+    /// The core asks for a session.
+    pub(crate) fn session_asked(
+        &mut self,
+        member: usize,
+        start: &Start,
+        all: &[Entry],
+        log: &Log,
+        now: u64,
+    ) -> Checked {
+        self.tally.sessions += 1;
+        let partition = start.partition.0;
+        let at = format!("partition={partition} epoch={} at={now}", start.epoch.0);
+        let tenures = &mut self.processes[member].tenures;
+        let Some(tenure) = tenures[partition as usize].as_mut() else {
+            return Err(Verdict::new("S5", "session after the end", at));
+        };
+        if start.epoch.0 != tenure.epoch {
+            return Err(Verdict::new("S6", "session of another epoch", at));
+        }
+        if tenure.stopping.is_some() {
+            return Err(Verdict::new("S5", "session while stopping", at));
+        }
+        if start.session.0 <= tenure.session {
+            return Err(Verdict::new("S6", "session number did not grow", at));
+        }
+        // Overlap by one: without it, what a rewritten log holds would be skipped in silence.
+        let known = tenure.received || (tenure.opening.anchored && !tenure.bumped);
+        if known && start.expect.is_none() {
+            return Err(Verdict::new("S9", "session without overlap", at));
+        }
+        if start.expect.is_none() {
+            // Nobody can tell what stood below.
+            let blind = start.at.0.min(tenure.reach);
+            tenure.opening.floor = tenure.opening.floor.max(blind);
+            if log.rewrites > 0 {
+                for &e in &log.entries[..log.seek(all, blind)] {
+                    self.facts[e as usize].excused = true;
+                }
+            }
+        }
+        tenure.session = start.session.0;
+        tenure.next_delivery = None;
+        tenure.gap = false;
+        Ok(())
+    }
+
+    /// Whether the core owns the partition and is not giving it up.
+    pub(crate) fn goes_on(&mut self, member: usize, partition: u32) -> bool {
+        self.tenure(member, partition)
+            .is_some_and(|t| t.stopping.is_none())
+    }
+
+    /// The adapter reports that a session began.
+    pub(crate) fn session_began(&mut self, member: usize, partition: u32, session: u64, log: &Log) {
+        if let Some(tenure) = self
+            .tenure(member, partition)
+            .filter(|t| t.session == session)
+        {
+            tenure.next_delivery = Some(1);
+            tenure.seen = log.rewrites;
+        }
+    }
+
+    /// The adapter reports that the log holds other content from a position on.
+    /// The adapter reports that the anchor is gone. In a rewritten log nobody can tell what stands
+    /// below the frontier.
+    pub(crate) fn cannot_tell(
+        &mut self,
+        member: usize,
+        partition: u32,
+        frontier: u64,
+        all: &[Entry],
+        log: &Log,
+    ) {
+        let tenures = &mut self.processes[member].tenures;
+        if let Some(tenure) = tenures[partition as usize]
+            .as_mut()
+            .filter(|_| log.rewrites > 0)
+        {
+            tenure.opening.floor = tenure.opening.floor.max(frontier);
+            for &e in &log.entries[..log.seek(all, frontier)] {
+                self.facts[e as usize].excused = true;
+            }
+        }
+    }
+
+    /// The adapter reports that the session ended; what still comes of it is void.
+    pub(crate) fn session_broke(&mut self, member: usize, partition: u32, session: u64) {
+        if let Some(tenure) = self
+            .tenure(member, partition)
+            .filter(|t| t.session == session)
+        {
+            tenure.next_delivery = None;
+        }
+    }
+
+    /// The core begins a new epoch: what it held comes again, what runs changes nothing any more.
+    pub(crate) fn rewritten(&mut self, member: usize, partition: u32, from: u64) {
+        self.tally.rewrites += 1;
+        for run in &mut self.processes[member].runs {
+            run.orphan |= run.partition == partition;
+        }
+        if let Some(tenure) = self.tenure(member, partition) {
+            tenure.rewritten(from);
+        }
+    }
+
+    /// Before an offer: whether it must be void, and whether it reveals a lost delivery.
+    pub(crate) fn arrives(&mut self, member: usize, arrival: &Arrival<u32>) -> bool {
+        let partition = arrival.partition.0;
+        let Some(tenure) = self.tenure(member, partition) else {
+            return true;
+        };
+        if arrival.epoch.0 != tenure.epoch || arrival.session.0 != tenure.session || tenure.gap {
+            return true;
+        }
+        let (Some(expected), Some(number)) = (tenure.next_delivery, arrival.delivery) else {
+            return tenure.next_delivery.is_none();
+        };
+        if number > expected && tenure.stopping.is_none() {
+            tenure.gap = true;
+            self.expect_notice(member, partition, &[NoticeKind::Gap]);
+        }
+        number > expected
+    }
+
+    /// What became of an offer.
+    pub(crate) fn admitted(
+        &mut self,
+        member: usize,
+        arrival: &Arrival<u32>,
+        void: bool,
+        admit: Admit,
+        all: &[Entry],
+        logs: &[Log],
+        now: u64,
+    ) -> Checked {
+        let (e, partition) = (arrival.message, arrival.partition.0);
+        let entry = &all[e as usize];
+        let at = format!(
+            "key={:?} msg={e} partition={partition} position={} at={now}",
+            entry.key, entry.position
+        );
+        if void && admit != Admit::Void {
+            return Err(Verdict::new(
+                "S6",
+                "stale arrival",
+                format!("{at}: {admit:?}"),
+            ));
+        }
+        if admit == Admit::Void {
+            return Ok(());
+        }
+        let age = self.config.dedupe.age.as_nanos();
+        let process = &mut self.processes[member];
+        let copy = process
+            .successes
+            .iter()
+            .rev()
+            .any(|&(i, t)| i == entry.identity && now.saturating_sub(t) <= age);
+        let Some(tenure) = process.tenures[partition as usize].as_mut() else {
+            return Err(Verdict::new("S6", "arrival without a tenure", at));
+        };
+        if let (Some(number), Some(next)) = (arrival.delivery, tenure.next_delivery.as_mut()) {
+            *next = number + 1;
+        }
+        let rewritten = logs[partition as usize].rewrites > 0;
+        tenure.received = true;
+        tenure.reach = tenure.reach.max(entry.position + 1);
+        match admit {
+            Admit::Void => {}
+            Admit::Queued => {
+                let again = tenure.state(e) == State::Finished && tenure.bumped;
+                if tenure.state(e) != State::Unseen && !again {
+                    return Err(Verdict::new("S2", "taken in twice", at));
+                }
+                let covered = if self.roomy {
+                    tenure.inherited(entry.position)
+                } else {
+                    entry.position < tenure.opening.floor
+                };
+                if covered && !rewritten {
+                    return Err(Verdict::new("S4", "covered by the last commit", at));
+                }
+                tenure.set(e, State::Held);
+            }
+            Admit::Duplicate => {
+                if !copy {
+                    return Err(Verdict::new("S9", "called a copy, and is none", at));
+                }
+                self.tally.duplicates += 1;
+                tenure.set(e, State::Finished);
+                self.facts[e as usize].resolved = true;
+            }
+            Admit::Replayed if tenure.state(e) != State::Unseen => {}
+            Admit::Replayed => {
+                if !tenure.inherited(entry.position) {
+                    return Err(Verdict::new("S9", "called finished, and is not", at));
+                }
+                self.excuse(e, rewritten, &at)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A message that is covered only by its position must have been resolved, unless its log was
+    /// rewritten where nobody could tell.
+    pub(super) fn excuse(&mut self, e: u32, rewritten: bool, at: &str) -> Checked {
+        let fact = &mut self.facts[e as usize];
+        if !fact.resolved {
+            if !rewritten {
+                return Err(Verdict::new("S9", "skipped by inherited progress", at));
+            }
+            fact.excused = true;
+        }
+        Ok(())
+    }
+
+    /// A copy that was recognised when its turn came.
+    pub(crate) fn duplicate(
+        &mut self,
+        member: usize,
+        partition: u32,
+        e: u32,
+        all: &[Entry],
+        now: u64,
+    ) -> Checked {
+        let entry = &all[e as usize];
+        let at = format!("key={:?} msg={e} partition={partition} at={now}", entry.key);
+        self.tally.duplicates += 1;
+        let process = &mut self.processes[member];
+        let copy = process.successes.iter().any(|&(i, _)| i == entry.identity);
+        let Some(tenure) = process.tenures[partition as usize].as_mut() else {
+            return Err(Verdict::new("S5", "duplicate after the end", at));
+        };
+        if !copy || tenure.state(e) != State::Held {
+            return Err(Verdict::new("S9", "called a copy, and is none", at));
+        }
+        tenure.set(e, State::Finished);
+        self.facts[e as usize].resolved = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! What the checker knows of one process.
+
+use procession_core::{Config, NoticeKind, Stats};
+
+use super::{Checked, Tenure};
+use crate::verdict::Verdict;
+
+/// One attempt that was handed out and not settled yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) token: u64,
+    pub(crate) entry: u32,
+    pub(crate) partition: u32,
+    pub(crate) epoch: u64,
+    pub(crate) lane: Option<u32>,
+    /// The core asked it to stop.
+    pub(crate) cancelled: bool,
+    /// Its partition was lost or given up meanwhile.
+    pub(crate) orphan: bool,
+}
+
+/// The books of one process, from its start to its death.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) tenures: Vec<Option<Tenure>>,
+    pub(crate) runs: Vec<Run>,
+    /// Identities in the order in which their success was recorded, and when.
+    pub(crate) successes: Vec<(u32, u64)>,
+    /// The deadline of a drain that is under way.
+    pub(crate) draining: Option<u64>,
+    /// Notices that must come before the event is over.
+    pub(crate) expected: Vec<(u32, &'static [NoticeKind])>,
+    /// Flow levels: paused partitions.
+    pub(crate) paused: Vec<bool>,
+}
+
+impl Process {
+    pub(crate) fn new(config: &Config) -> Self {
+        let partitions = config.partitions as usize;
+        Self {
+            tenures: (0..partitions).map(|_| None).collect(),
+            runs: Vec::new(),
+            successes: Vec::new(),
+            draining: None,
+            expected: Vec::new(),
+            paused: vec![false; partitions],
+        }
+    }
+
+    /// Messages that the core must be holding, orphans aside.
+    pub(crate) fn held(&self) -> u32 {
+        self.tenures.iter().flatten().map(|t| t.held).sum()
+    }
+
+    /// After each event: what the core says that it holds is what it was given, and within its
+    /// caps (S7).
+    pub(crate) fn check_stats(&self, config: &Config, stats: &Stats, now: u64) -> Checked {
+        let breach = |what: String| Err(Verdict::new("S7", "bounds", format!("{what} at={now}")));
+        let orphans = self.runs.iter().filter(|r| r.orphan).count() as u32;
+        let (held, running) = (self.held(), self.runs.len() as u32);
+        if stats.running != running {
+            return breach(format!("running={} of {running}", stats.running));
+        }
+        if stats.held < held || stats.held > held + orphans {
+            return breach(format!(
+                "held={}, expected {held} and {orphans} orphans",
+                stats.held
+            ));
+        }
+        // The message at the frontier of each partition can always be admitted.
+        if held > config.limits.messages + config.partitions {
+            return breach(format!("held={held} limit={}", config.limits.messages));
+        }
+        if stats.held_bytes > 0 && stats.held == 0 {
+            return breach(format!("bytes={} leaked", stats.held_bytes));
+        }
+        if stats.window > config.window_pool.next_multiple_of(64) {
+            return breach(format!("window={} of {}", stats.window, config.window_pool));
+        }
+        if stats.identities > config.dedupe.ids + stats.held {
+            return breach(format!(
+                "identities={} of {}",
+                stats.identities, config.dedupe.ids
+            ));
+        }
+        Ok(())
+    }
+}

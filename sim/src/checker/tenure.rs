@@ -1,0 +1,184 @@
+//! What the checker knows of one period of owning a partition.
+
+use crate::log::{Entry, Log};
+
+/// How far a message is, in one tenure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum State {
+    /// Not taken in.
+    #[default]
+    Unseen,
+    /// Taken in; waiting, running or being dead-lettered.
+    Held,
+    /// Done, dead-lettered, or a copy of one that succeeded.
+    Finished,
+}
+
+/// Where a partition stood when it was opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Opening {
+    pub(crate) epoch: u64,
+    /// All below was finished by earlier owners (0: nothing).
+    pub(crate) floor: u64,
+    /// Finished beyond the floor, as `[from, to)`.
+    pub(crate) ranges: Vec<(u64, u64)>,
+    /// Past this the partition gives nothing.
+    pub(crate) until: u64,
+    /// Whether the record tells by what the log is recognised.
+    pub(crate) anchored: bool,
+}
+
+/// One period of owning a partition, as the checker sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Tenure {
+    /// The epoch now; a core that found its log rewritten counts it up by itself.
+    pub(crate) epoch: u64,
+    pub(crate) opening: Opening,
+    pub(crate) until: u64,
+    /// The log's count of rewrites when a session last looked.
+    pub(crate) seen: u32,
+    /// One past the furthest position that is taken for finished or was received.
+    pub(crate) reach: u64,
+    /// Something was received in this epoch.
+    pub(crate) received: bool,
+    /// The log was found to be rewritten: what is finished may come again.
+    pub(crate) bumped: bool,
+    /// The deadline, once it is being given up.
+    pub(crate) stopping: Option<u64>,
+    /// Before this, no handler may be left behind.
+    pub(crate) abandon_at: u64,
+    /// Handlers that were left behind.
+    pub(crate) abandoned: u32,
+    /// The session that the core asked for last.
+    pub(crate) session: u64,
+    /// The number of the next delivery of that session; `None` before it began.
+    pub(crate) next_delivery: Option<u64>,
+    /// A delivery of this session was lost: everything is void until the next.
+    pub(crate) gap: bool,
+    states: Vec<State>,
+    failures: Vec<u32>,
+    /// Messages in [`State::Held`].
+    pub(crate) held: u32,
+    /// The last commit of this epoch.
+    pub(crate) committed: u64,
+    /// All stored messages below were found finished.
+    pub(crate) checked: u64,
+    /// The write that has no answer yet.
+    pub(crate) outstanding: Option<(u64, u64)>,
+    /// The highest frontier whose write the core was told is stored.
+    pub(crate) confirmed: Option<u64>,
+}
+
+impl Tenure {
+    pub(crate) fn new(opening: Opening) -> Self {
+        let reach = opening.ranges.last().map_or(0, |r| r.1).max(opening.floor);
+        Self {
+            seen: 0,
+            reach,
+            received: false,
+            epoch: opening.epoch,
+            until: opening.until,
+            opening,
+            bumped: false,
+            stopping: None,
+            abandon_at: u64::MAX,
+            abandoned: 0,
+            session: 0,
+            next_delivery: None,
+            gap: false,
+            states: Vec::new(),
+            failures: Vec::new(),
+            held: 0,
+            committed: 0,
+            checked: 0,
+            outstanding: None,
+            confirmed: None,
+        }
+    }
+
+    pub(crate) fn state(&self, entry: u32) -> State {
+        self.states.get(entry as usize).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn set(&mut self, entry: u32, state: State) {
+        if self.states.len() <= entry as usize {
+            self.states.resize(entry as usize + 8, State::Unseen);
+            self.failures.resize(entry as usize + 8, 0);
+        }
+        let before = std::mem::replace(&mut self.states[entry as usize], state);
+        self.held += u32::from(state == State::Held);
+        self.held -= u32::from(before == State::Held);
+    }
+
+    pub(crate) fn failed(&mut self, entry: u32) {
+        self.failures[entry as usize] += 1;
+    }
+
+    pub(crate) fn failures(&self, entry: u32) -> u32 {
+        self.failures
+            .get(entry as usize)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Whether an earlier owner's progress covers a position.
+    pub(crate) fn inherited(&self, position: u64) -> bool {
+        position < self.opening.floor
+            || self
+                .opening
+                .ranges
+                .iter()
+                .any(|&(from, to)| (from..to).contains(&position))
+    }
+
+    /// Whether a message counts as finished here: it is, or it stands where another one stood
+    /// before, in a log whose rewriting no session could have noticed yet.
+    pub(crate) fn finished(&self, entry: u32, all: &[Entry], log: &Log) -> bool {
+        let position = all[entry as usize].position;
+        self.state(entry) == State::Finished
+            || self.inherited(position)
+            || (log.rewrites > self.seen
+                && self.state(entry) == State::Unseen
+                && position < self.reach)
+    }
+
+    /// The log holds other content from a position on: nothing is known of it.
+    /// It is to be given up by `deadline`. A second demand can only bring the end nearer.
+    pub(crate) fn stop(&mut self, now: u64, deadline: u64) {
+        self.stopping = Some(self.stopping.map_or(deadline, |d| d.min(deadline)));
+        let left = deadline.saturating_sub(now);
+        self.abandon_at = self.abandon_at.min(deadline - left / 8);
+    }
+
+    /// A new epoch begins, and what was held comes again.
+    pub(crate) fn rewritten(&mut self, from: u64) {
+        self.epoch += 1;
+        self.bumped = true;
+        self.session = 0;
+        self.received = false;
+        self.reach = self.reach.min(from);
+        self.committed = 0;
+        self.confirmed = None;
+        self.opening.floor = self.opening.floor.min(from);
+        for range in &mut self.opening.ranges {
+            range.1 = range.1.min(from);
+        }
+        self.checked = self.checked.min(from);
+        for e in 0..self.states.len() as u32 {
+            if self.state(e) == State::Held {
+                self.set(e, State::Unseen);
+            }
+            self.failures[e as usize] = 0;
+        }
+    }
+
+    /// The first stored message below `to` that is not finished.
+    pub(crate) fn unfinished_below(&self, to: u64, all: &[Entry], log: &Log) -> Option<u32> {
+        let first = log.seek(all, self.checked);
+        log.entries[first..]
+            .iter()
+            .copied()
+            .take_while(|&e| all[e as usize].position < to)
+            .find(|&e| !self.finished(e, all, log))
+    }
+}

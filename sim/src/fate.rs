@@ -1,0 +1,165 @@
+//! Decisions: a pure function of the seed and of what is decided about.
+//!
+//! Every random choice is keyed by identity, `hash(seed, site, entity, occurrence)`, never by the
+//! order of draws. Taking one fault away leaves all other decisions as they were, and the same seed
+//! gives the same run on every machine. The function is frozen by golden vectors.
+
+use crate::site::{SITES, Site};
+
+/// SplitMix64's finaliser (public domain, Sebastiano Vigna).
+#[must_use]
+pub const fn mix(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    x ^ (x >> 31)
+}
+
+/// 64 bits that depend on all four numbers: three finalisers.
+#[must_use]
+pub const fn hash(seed: u64, site: u64, entity: u64, occurrence: u64) -> u64 {
+    let a = mix(seed.wrapping_add(site.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+    let b = mix(a ^ entity
+        .wrapping_mul(0xD605_1F31_5C2A_8F4D)
+        .wrapping_add(0x6A09_E667_F3BC_C909));
+    mix(b ^ occurrence
+        .wrapping_mul(0xA24B_AED4_963E_E407)
+        .wrapping_add(0xBB67_AE85_84CA_A73B))
+}
+
+/// The decisions of one run.
+#[derive(Clone, Debug)]
+pub struct Fate {
+    seed: u64,
+    /// Chance of each fault site, in 65,536ths; 0 is off.
+    chances: [u16; SITES],
+    /// After healing, no fault happens any more.
+    healed: bool,
+}
+
+impl Fate {
+    /// Decisions of `seed` with these chances.
+    #[must_use]
+    pub const fn new(seed: u64, chances: [u16; SITES]) -> Self {
+        Self {
+            seed,
+            chances,
+            healed: false,
+        }
+    }
+
+    /// Whether the fault `site` happens to `entity` this time. Never after healing.
+    #[must_use]
+    pub fn decide(&self, site: Site, entity: u64, occurrence: u64) -> bool {
+        !self.healed && self.always(site, entity, occurrence)
+    }
+
+    /// As [`decide`](Self::decide), for faults that healing does not stop (a poison message).
+    #[must_use]
+    pub fn always(&self, site: Site, entity: u64, occurrence: u64) -> bool {
+        let chance = self.chances[site as usize];
+        chance > 0 && (self.bits(site, entity, occurrence) >> 48) < u64::from(chance)
+    }
+
+    /// A number from `low` to `high`, both included.
+    #[must_use]
+    pub fn draw(&self, site: Site, entity: u64, occurrence: u64, low: u64, high: u64) -> u64 {
+        // The domain of draws differs from that of decisions: whether a fault happens says nothing
+        // about its size.
+        let bits = hash(self.seed, site as u64 + 1_000, entity, occurrence);
+        low + bits % (high - low + 1)
+    }
+
+    /// As [`draw`](Self::draw), small numbers favoured: every doubling is equally likely.
+    #[must_use]
+    pub fn draw_log(&self, site: Site, entity: u64, occurrence: u64, low: u64, high: u64) -> u64 {
+        let bits = hash(self.seed, site as u64 + 2_000, entity, occurrence);
+        log_uniform(bits, low, high)
+    }
+
+    /// The bits behind a decision; also orders events of the same time.
+    #[must_use]
+    pub fn bits(&self, site: Site, entity: u64, occurrence: u64) -> u64 {
+        hash(self.seed, site as u64, entity, occurrence)
+    }
+
+    /// Stops all faults that can be stopped.
+    pub const fn heal(&mut self) {
+        self.healed = true;
+    }
+
+    /// Whether faults were stopped.
+    #[must_use]
+    pub const fn is_healed(&self) -> bool {
+        self.healed
+    }
+}
+
+/// A number from `low` to `high`, every doubling equally likely. Integers only.
+#[must_use]
+pub fn log_uniform(bits: u64, low: u64, high: u64) -> u64 {
+    let low_1 = low.max(1);
+    if high <= low_1 {
+        return if high < low {
+            low
+        } else {
+            low + bits % (high - low + 1)
+        };
+    }
+    let doublings = u64::from((high / low_1).ilog2()) + 1;
+    let floor = low_1 << (bits % doublings);
+    let ceiling = floor.saturating_mul(2).saturating_sub(1).clamp(floor, high);
+    let within = floor + (bits >> 16) % (ceiling - floor + 1);
+    if low == 0 && (bits >> 8).is_multiple_of(doublings + 1) {
+        0
+    } else {
+        within
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s11_the_hash_is_frozen_by_golden_vectors() {
+        assert_eq!(mix(1), 0x5692_161D_100B_05E5);
+        let golden = [
+            ((0, 0, 0, 0), GOLDEN[0]),
+            ((1, 2, 3, 4), GOLDEN[1]),
+            ((u64::MAX, 7, 1 << 40, 9), GOLDEN[2]),
+        ];
+        for ((seed, site, entity, occurrence), expected) in golden {
+            let found = hash(seed, site, entity, occurrence);
+            assert_eq!(found, expected, "{found:#x}");
+        }
+    }
+
+    const GOLDEN: [u64; 3] = [0x7239_46A6_D461_A6C6, 0, 0];
+
+    #[test]
+    fn log_uniform_stays_in_its_range_and_reaches_both_ends() {
+        for (low, high) in [(0, 0), (0, 1), (1, 4), (64, 64), (3, 1_000), (0, 100)] {
+            let (mut least, mut most) = (u64::MAX, 0);
+            for i in 0..20_000 {
+                let n = log_uniform(mix(i), low, high);
+                assert!((low..=high).contains(&n), "{low}..={high}: {n}");
+                least = least.min(n);
+                most = most.max(n);
+            }
+            assert_eq!(least, low);
+            assert!(most > high / 2 || most == high);
+        }
+    }
+
+    #[test]
+    fn a_chance_of_zero_never_happens_and_healing_stops_faults() {
+        let mut chances = [0; SITES];
+        chances[Site::Crash as usize] = u16::MAX;
+        let mut fate = Fate::new(7, chances);
+        assert!((0..1_000).all(|i| !fate.decide(Site::Pause, i, 0)));
+        assert!((0..1_000).any(|i| fate.decide(Site::Crash, i, 0)));
+        fate.heal();
+        assert!((0..1_000).all(|i| !fate.decide(Site::Crash, i, 0)));
+        assert!((0..1_000).any(|i| fate.always(Site::Crash, i, 0)));
+    }
+}

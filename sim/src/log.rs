@@ -1,0 +1,152 @@
+//! The broker's side: logs, and the records of the group.
+
+use procession_core::{Anchor, Continuity, Incarnation, Position, Stamp};
+
+/// A message in a log. Named by its index in the world's table; that index is also what the core
+/// carries as its message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub(crate) partition: u32,
+    pub(crate) position: u64,
+    pub(crate) stamp: u64,
+    /// `None`: without a key.
+    pub(crate) key: Option<u32>,
+    pub(crate) lane: u64,
+    /// Which publish this is a copy of.
+    pub(crate) identity: u32,
+    pub(crate) bytes: u32,
+    pub(crate) malformed: bool,
+    /// Its handler always fails.
+    pub(crate) poison: bool,
+    /// Whether the log still holds it.
+    pub(crate) stored: bool,
+}
+
+/// One partition's log.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    /// What it holds, in order.
+    pub(crate) entries: Vec<u32>,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+    pub(crate) incarnation: u64,
+    /// How often its tail was lost, or it was made anew.
+    pub(crate) rewrites: u32,
+}
+
+impl Log {
+    pub(crate) const fn new(start: u64, incarnation: u64) -> Self {
+        Self {
+            entries: Vec::new(),
+            start,
+            end: start,
+            incarnation,
+            rewrites: 0,
+        }
+    }
+
+    /// Index in `entries` of the first one at or after `position`.
+    pub(crate) fn seek(&self, all: &[Entry], position: u64) -> usize {
+        self.entries
+            .partition_point(|&e| all[e as usize].position < position)
+    }
+
+    /// The first stored message at or after `position`.
+    pub(crate) fn at_or_after(&self, all: &[Entry], position: u64) -> Option<u32> {
+        self.entries.get(self.seek(all, position)).copied()
+    }
+
+    /// What a session finds that was told to start at `expect`.
+    pub(crate) fn continuity(&self, all: &[Entry], expect: Anchor) -> Continuity {
+        let Anchor {
+            position: Position(position),
+            stamp: Stamp(stamp),
+        } = expect;
+        let found = self.at_or_after(all, position).map(|e| &all[e as usize]);
+        if found.is_some_and(|e| e.position == position && e.stamp == stamp) {
+            return Continuity::Continues;
+        }
+        let other = found.is_some_and(|e| e.position == position);
+        if other || position >= self.end {
+            // By start time: the first message newer than the anchor.
+            let from = self
+                .entries
+                .iter()
+                .map(|&e| &all[e as usize])
+                .find(|e| e.stamp > stamp);
+            return Continuity::Rewritten {
+                from: Position(from.map_or(self.end, |e| e.position)),
+            };
+        }
+        Continuity::CannotTell
+    }
+}
+
+/// What the broker remembers of the group's progress in one partition.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) frontier: Option<u64>,
+    pub(crate) anchor: Option<Anchor>,
+    pub(crate) map: Vec<u8>,
+    pub(crate) incarnation: Option<Incarnation>,
+    /// Highest epoch that wrote or opened.
+    pub(crate) epoch: u64,
+    /// Writes of this epoch that landed.
+    pub(crate) write: u64,
+}
+
+/// Who owns a partition, as the broker sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Seat {
+    pub(crate) member: u32,
+    pub(crate) life: u32,
+    /// The epoch in which it was opened.
+    pub(crate) epoch: u64,
+    /// When the lease ends; `u64::MAX` where the broker fences by itself.
+    pub(crate) lease_end: u64,
+    /// The deadline of a planned hand-over that is under way.
+    pub(crate) revoking: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(position: u64, stamp: u64) -> Entry {
+        Entry {
+            partition: 0,
+            position,
+            stamp,
+            key: None,
+            lane: 0,
+            identity: 0,
+            bytes: 1,
+            malformed: false,
+            poison: false,
+            stored: true,
+        }
+    }
+
+    #[test]
+    fn a_session_recognises_its_log_by_position_and_stamp() {
+        let all = [entry(3, 10), entry(5, 20), entry(7, 30)];
+        let mut log = Log::new(1, 1);
+        log.entries = vec![0, 1, 2];
+        log.end = 8;
+        let expect = |position, stamp| {
+            log.continuity(
+                &all,
+                Anchor {
+                    position: Position(position),
+                    stamp: Stamp(stamp),
+                },
+            )
+        };
+        assert_eq!(expect(5, 20), Continuity::Continues);
+        assert_eq!(expect(5, 19), Continuity::Rewritten { from: Position(5) });
+        assert_eq!(expect(9, 25), Continuity::Rewritten { from: Position(7) });
+        assert_eq!(expect(9, 99), Continuity::Rewritten { from: Position(8) });
+        assert_eq!(expect(4, 15), Continuity::CannotTell);
+        assert_eq!(expect(0, 1), Continuity::CannotTell);
+    }
+}

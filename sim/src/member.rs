@@ -1,0 +1,144 @@
+//! One process of the group: its core, its feeds, its handlers.
+
+use std::collections::VecDeque;
+
+use procession_core::{Arrival, Consumer, Epoch, Session, Start, Token};
+
+use crate::checker::Ending;
+
+/// A delivery on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct InFlight {
+    pub(crate) at: u64,
+    pub(crate) arrival: Arrival<u32>,
+}
+
+/// A session, as the broker's side sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    /// Names it among all sessions of the run.
+    pub(crate) id: u64,
+    pub(crate) start: Start,
+    /// It was reported to the core.
+    pub(crate) live: bool,
+    /// Next position to deliver.
+    pub(crate) cursor: u64,
+    /// Numbers given to deliveries, lost ones included.
+    pub(crate) numbered: u64,
+    /// The highest number that arrived.
+    pub(crate) arrived: u64,
+    pub(crate) in_flight: VecDeque<InFlight>,
+    /// Refused by the core; offered again before anything else.
+    pub(crate) stalled: Option<Arrival<u32>>,
+}
+
+/// A partition, as the process's adapter sees it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Feed {
+    /// The epoch in which it was opened; `None` when it is not ours.
+    pub(crate) epoch: Option<u64>,
+    pub(crate) delivery: Option<Delivery>,
+    pub(crate) paused: bool,
+    /// A pump is scheduled.
+    pub(crate) pumping: bool,
+    /// Pumps so far, for decisions.
+    pub(crate) pumps: u64,
+}
+
+/// What a handler does with its message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Behaviour {
+    /// Ends by itself.
+    Ends(Ending),
+    /// Ends when it is asked to stop.
+    Hangs,
+    /// Ends by itself, much later, whatever it is asked.
+    Deaf(Ending),
+}
+
+/// A handler.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Handler {
+    pub(crate) token: Token,
+    pub(crate) entry: u32,
+    pub(crate) behaviour: Behaviour,
+    /// How it ended, once it has.
+    pub(crate) ended: Option<Ending>,
+    pub(crate) settled: bool,
+}
+
+/// A process.
+pub(crate) struct Member {
+    /// Counts its lives.
+    pub(crate) life: u32,
+    /// `None` while it is dead.
+    pub(crate) core: Option<Consumer<u32>>,
+    pub(crate) feeds: Vec<Feed>,
+    pub(crate) handlers: Vec<Handler>,
+    /// Handlers that have not ended.
+    pub(crate) running: u32,
+    /// Nothing happens in it before this time.
+    pub(crate) paused_until: u64,
+    /// When its timer is set for.
+    pub(crate) wake: u64,
+    /// Events that it took in, for decisions.
+    pub(crate) events: u64,
+    /// It is draining, and starts again when that is over.
+    pub(crate) draining: bool,
+}
+
+impl Member {
+    pub(crate) fn new(partitions: u32) -> Self {
+        Self {
+            life: 0,
+            core: None,
+            feeds: (0..partitions).map(|_| Feed::default()).collect(),
+            handlers: Vec::new(),
+            running: 0,
+            paused_until: 0,
+            wake: u64::MAX,
+            events: 0,
+            draining: false,
+        }
+    }
+
+    /// Whether it may be given a partition.
+    pub(crate) const fn is_ready(&self, now: u64) -> bool {
+        self.core.is_some() && !self.draining && self.paused_until <= now
+    }
+
+    /// The process is gone, with all that it knew.
+    pub(crate) fn die(&mut self) {
+        let partitions = self.feeds.len() as u32;
+        let life = self.life;
+        *self = Self::new(partitions);
+        self.life = life + 1;
+    }
+}
+
+impl Feed {
+    /// The adapter forgets the partition.
+    pub(crate) fn close(&mut self) {
+        self.epoch = None;
+        self.delivery = None;
+    }
+}
+
+impl Delivery {
+    pub(crate) const fn new(id: u64, start: Start) -> Self {
+        Self {
+            id,
+            start,
+            live: false,
+            cursor: start.at.0,
+            numbered: 0,
+            arrived: 0,
+            in_flight: VecDeque::new(),
+            stalled: None,
+        }
+    }
+
+    pub(crate) const fn session(&self) -> (Epoch, Session) {
+        (self.start.epoch, self.start.session)
+    }
+}

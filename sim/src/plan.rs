@@ -1,0 +1,283 @@
+//! The configuration of one run, drawn from its seed.
+
+use procession_core::{
+    Backoff, CommitCadence, Config, Dedupe, Keyless, Limits, Order, Retry, Span,
+};
+
+use crate::fate::{hash, log_uniform};
+use crate::site::{SITES, Site};
+
+/// How faults are chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Profile {
+    /// 85 % swarm, 10 % everything on, 5 % clean.
+    #[default]
+    Mixed,
+    /// Each fault site on with probability one half, each with a chance of its own.
+    Swarm,
+    /// Every fault site on.
+    AllOn,
+    /// No faults at all; every message must then be handled exactly once.
+    Clean,
+}
+
+/// Which broker the world resembles.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Flavour {
+    /// Log mode on JetStream: numbered deliveries, sessions with overlap, leases.
+    JetStream,
+    /// Kafka: no delivery numbers, no leases, the client pushes until it is paused.
+    Kafka,
+}
+
+/// One run's configuration.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What it was drawn from.
+    pub seed: u64,
+    /// `Swarm`, `AllOn` or `Clean`; never `Mixed`.
+    pub profile: Profile,
+    /// The broker.
+    pub flavour: Flavour,
+    /// Processes of the group.
+    pub members: u32,
+    /// The core's configuration, the same in every process.
+    pub config: Config,
+    /// Messages that are published.
+    pub messages: u32,
+    /// Keys in use.
+    pub keys: u32,
+    /// Lanes that keys are folded into; 0 for none.
+    pub lanes: u32,
+    /// When faults stop, in nanoseconds.
+    pub heal_at: u64,
+    /// Ticks of world-level faults.
+    pub ticks: u32,
+    /// All times are multiples of this, so that events meet.
+    pub quantum: u64,
+    /// Length of a lease.
+    pub lease: u64,
+    /// Handlers that the process runs at once.
+    pub concurrency: u32,
+    /// Largest batch that a feed takes from the log.
+    pub batch: u32,
+    /// Mean time between heartbeats.
+    pub beat: u64,
+    /// A process dies right before this event of the run.
+    pub crash_at: Option<u64>,
+    /// A hand-over, loss or drain hits right before this event of the run.
+    pub shake_at: Option<u64>,
+    /// Chance of each site.
+    pub chances: [u16; SITES],
+}
+
+const MILLI: u64 = 1_000_000;
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn new(seed: u64, profile: Profile) -> Self {
+        let d = Draw { seed };
+        let profile = match profile {
+            Profile::Mixed => match d.even(0, 0, 99) {
+                0..85 => Profile::Swarm,
+                85..95 => Profile::AllOn,
+                _ => Profile::Clean,
+            },
+            Profile::Swarm | Profile::AllOn | Profile::Clean => profile,
+        };
+        let chances = d.chances(profile);
+        let flavour = if d.even(1, 0, 9) < 6 {
+            Flavour::JetStream
+        } else {
+            Flavour::Kafka
+        };
+        let partitions = d.log(2, 1, 3) as u32;
+        let on = |site: Site| chances[site as usize] > 0;
+        let messages = d.log(3, 4, 48) as u32 + d.even(4, 0, 8) as u32;
+        let keys = if d.even(5, 0, 9) < 8 {
+            d.log(6, 1, 4)
+        } else {
+            d.log(6, 1, 24)
+        } as u32;
+        let heal_at = d.log(7, 60, 1_500) * MILLI;
+        let lanes = if on(Site::LaneCollision) {
+            d.even(8, 1, 2) as u32
+        } else {
+            0
+        };
+        let at_event = |n, site| on(site).then(|| d.log(n, 10, 1_200));
+        Self {
+            seed,
+            profile,
+            flavour,
+            members: if d.even(9, 0, 1) == 0 {
+                1
+            } else {
+                d.even(10, 2, 3) as u32
+            },
+            config: d.config(profile, partitions, messages),
+            messages,
+            keys,
+            lanes,
+            heal_at,
+            ticks: d.log(11, 4, 24) as u32,
+            quantum: [1, 1_000, 100_000, MILLI][d.even(12, 0, 3) as usize],
+            lease: d.log(13, 20, 600) * MILLI,
+            concurrency: if d.even(14, 0, 1) == 0 {
+                u32::MAX
+            } else {
+                d.log(15, 1, 8) as u32
+            },
+            batch: d.log(16, 1, 16) as u32,
+            beat: d.log(17, 10, 100) * MILLI,
+            crash_at: at_event(18, Site::CrashAtEvent),
+            shake_at: at_event(19, Site::ShakeAtEvent),
+            chances,
+        }
+    }
+}
+
+/// Draws of the plan, each by its own number.
+struct Draw {
+    seed: u64,
+}
+
+impl Draw {
+    fn bits(&self, number: u64) -> u64 {
+        hash(self.seed, Site::Plan as u64, number, 0)
+    }
+
+    fn even(&self, number: u64, low: u64, high: u64) -> u64 {
+        low + self.bits(number) % (high - low + 1)
+    }
+
+    fn log(&self, number: u64, low: u64, high: u64) -> u64 {
+        log_uniform(self.bits(number), low, high)
+    }
+
+    fn chances(&self, profile: Profile) -> [u16; SITES] {
+        let mut chances = [0; SITES];
+        if profile == Profile::Clean {
+            return chances;
+        }
+        for site in Site::ALL.into_iter().filter(|s| s.is_fault()) {
+            let bits = hash(self.seed, Site::Plan as u64, 1_000 + site as u64, 0);
+            if profile == Profile::AllOn || bits & 1 == 0 {
+                // 1/256 to 1/2, every doubling equally likely.
+                chances[site as usize] = log_uniform(bits >> 1, 256, 32_768) as u16;
+            }
+        }
+        chances
+    }
+
+    fn backoff(&self, number: u64, first_ms: u64, max_ms: u64) -> Backoff {
+        let first = self.log(number, 0, first_ms);
+        Backoff {
+            first: Span::from_millis(first),
+            max: Span::from_millis(first.max(self.log(number + 1, 1, max_ms))),
+            jitter_percent: [0, 20, 100][self.even(number + 2, 0, 2) as usize],
+        }
+    }
+
+    fn config(&self, profile: Profile, partitions: u32, messages: u32) -> Config {
+        let clean = profile == Profile::Clean;
+        let held = self.log(100, 1, 24) as u32;
+        let window = if self.even(101, 0, 3) < 3 {
+            64
+        } else {
+            self.log(102, 64, 256) as u32
+        };
+        let timeout = if clean || self.even(103, 0, 4) == 0 {
+            Span::MAX
+        } else {
+            Span::from_millis(self.log(104, 4, 200))
+        };
+        Config {
+            order: if self.even(105, 0, 7) == 0 {
+                Order::Unordered
+            } else {
+                Order::Key
+            },
+            keyless: [Keyless::Unordered, Keyless::Shared, Keyless::Refuse]
+                [self.even(106, 0, 2) as usize],
+            partitions,
+            limits: Limits {
+                messages: held,
+                bytes: self.log(107, 1, 4_000),
+                partition_messages: self.log(108, 1, u64::from(held)) as u32,
+                partition_bytes: self.log(109, 1, 4_000),
+                low_water_percent: self.log(110, 1, 100) as u8,
+            },
+            message_bytes_max: self.log(111, 16, 256) as u32,
+            window,
+            window_pool: 64 * partitions
+                + if self.even(134, 0, 1) == 0 {
+                    1_200
+                } else {
+                    self.log(112, 0, 200) as u32
+                },
+            retry: Retry {
+                attempts: self.log(113, 1, 6) as u32,
+                backoff: self.backoff(114, 20, 60),
+            },
+            handler_timeout: timeout,
+            cancel_grace: Span::from_millis(self.log(117, 1, 50)),
+            commit: CommitCadence {
+                every: Span::from_millis(self.log(118, 0, 60)),
+                messages: self.log(119, 1, 32) as u32,
+                backoff: self.backoff(120, 10, 40),
+            },
+            map_bytes: if self.even(123, 0, 3) == 0 {
+                0
+            } else {
+                self.log(124, 8, 400) as u32
+            },
+            dedupe: Dedupe {
+                ids: if clean {
+                    4 * messages
+                } else {
+                    self.log(125, 0, 48) as u32
+                },
+                age: Span::from_millis(if clean {
+                    600_000
+                } else {
+                    self.log(126, 10, 100_000)
+                }),
+            },
+            dead_letter_backoff: self.backoff(127, 10, 40),
+            session_backoff: self.backoff(130, 10, 40),
+            seed: self.bits(133),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_plan_is_a_valid_configuration() {
+        for seed in 0..5_000 {
+            let plan = Plan::new(seed, Profile::Mixed);
+            plan.config
+                .validate()
+                .unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        }
+    }
+
+    #[test]
+    fn profiles_come_in_their_shares() {
+        let mut clean = 0;
+        let mut all_on = 0;
+        for seed in 0..2_000 {
+            match Plan::new(seed, Profile::Mixed).profile {
+                Profile::Clean => clean += 1,
+                Profile::AllOn => all_on += 1,
+                Profile::Swarm | Profile::Mixed => {}
+            }
+        }
+        assert!((50..160).contains(&clean), "{clean}");
+        assert!((140..270).contains(&all_on), "{all_on}");
+    }
+}

@@ -1,0 +1,175 @@
+//! The logs: publishing, retention, deletion, rewriting.
+
+use super::World;
+use crate::checker::Fact;
+use crate::event::Event;
+use crate::log::{Entry, Log};
+use crate::site::Site;
+
+impl World {
+    /// The producer appends its next message, and perhaps an earlier one again.
+    pub(super) fn publish(&mut self, number: u32) {
+        if number >= self.plan.messages {
+            return;
+        }
+        let n = u64::from(number);
+        let original = self
+            .entries
+            .len()
+            .checked_sub(1)
+            .filter(|_| self.plan.messages > 1);
+        let copy = original
+            .filter(|_| self.fate.decide(Site::Copy, n, 0))
+            .map(|last| last - (self.fate.draw_log(Site::Copy, n, 1, 0, last as u64) as usize));
+        match copy {
+            // A copy goes where its original went: same partition, same key.
+            Some(of) => self.append(Entry {
+                stored: true,
+                ..self.entries[of]
+            }),
+            None => {
+                let entry = self.compose(n);
+                self.append(entry);
+            }
+        }
+        self.published += 1;
+        let span = self.plan.heal_at * 9 / 10 / u64::from(self.plan.messages);
+        // Bursts and gaps: half of the messages follow at once.
+        let gap = if self.fate.draw(Site::Work, 2, n, 0, 1) == 0 {
+            0
+        } else {
+            self.fate.draw(Site::Work, 3, n, 0, 3 * span)
+        };
+        self.push_in(gap, Event::Publish { number: number + 1 });
+    }
+
+    fn compose(&mut self, n: u64) -> Entry {
+        let draw = |what, low, high| self.fate.draw(Site::Work, what, n, low, high);
+        let identity = self.next_identity;
+        self.next_identity += 1;
+        let config = &self.plan.config;
+        // The first message is sound, so that no run is vacuous.
+        let fault = |site| n > 0 && self.fate.decide(site, n, 0);
+        let key = (!fault(Site::Keyless)).then(|| draw(4, 0, u64::from(self.plan.keys) - 1) as u32);
+        let shared = self.plan.chances[Site::SharedKeys as usize] > 0 || key.is_none();
+        let partition = match key {
+            Some(key) if !shared => key % config.partitions,
+            Some(_) | None => draw(5, 0, u64::from(config.partitions) - 1) as u32,
+        };
+        let limit = u64::from(config.message_bytes_max);
+        let bytes = if fault(Site::Oversize) {
+            limit + draw(6, 1, 100)
+        } else {
+            self.fate.draw_log(Site::Work, 6, n, 0, limit)
+        };
+        let lane = match (key, self.plan.lanes) {
+            (Some(key), 0) => u64::from(key) + 1,
+            (Some(key), lanes) => u64::from(key % lanes) + 1,
+            (None, _) => 0,
+        };
+        Entry {
+            partition,
+            position: 0,
+            stamp: 0,
+            key,
+            lane,
+            identity,
+            bytes: bytes as u32,
+            malformed: fault(Site::Malformed),
+            poison: fault(Site::Poison),
+            stored: true,
+        }
+    }
+
+    fn append(&mut self, mut entry: Entry) {
+        let partition = entry.partition as usize;
+        let number = self.entries.len() as u64;
+        let hole = if self.fate.decide(Site::Hole, number, 0) {
+            match self.fate.draw(Site::Hole, number, 1, 0, 15) {
+                0 => 5_000_000_000,
+                1 => 5_000,
+                small => small,
+            }
+        } else {
+            0
+        };
+        let log = &mut self.logs[partition];
+        entry.position = log.end + hole;
+        self.stamps += 1 + hole % 7;
+        entry.stamp = self.stamps;
+        log.end = entry.position + 1;
+        log.entries.push(number as u32);
+        self.entries.push(entry);
+        self.checker.facts.push(Fact::default());
+        self.checker.tally.published += 1;
+        self.mark(
+            entry.position,
+            u64::from(entry.partition),
+            u64::from(entry.identity),
+        );
+        self.note(|_, out| out.push_str(&format!("             stored {number}: {entry:?}\n")));
+        self.feeds_look(entry.partition);
+    }
+
+    /// The log has changed: whoever delivers from it looks again.
+    pub(super) fn feeds_look(&mut self, partition: u32) {
+        for member in 0..self.plan.members {
+            self.want_pump(member, partition);
+        }
+    }
+
+    /// Retention removes some of the oldest messages.
+    pub(super) fn retain(&mut self, partition: u32, share: u64) {
+        let log = &mut self.logs[partition as usize];
+        let gone = (log.entries.len() as u64 * share / 100) as usize;
+        for e in log.entries.drain(..gone) {
+            let entry = &mut self.entries[e as usize];
+            entry.stored = false;
+            log.start = entry.position + 1;
+        }
+        let start = log.start;
+        self.note(|_, out| out.push_str(&format!("             retained from {start}\n")));
+    }
+
+    /// One message is deleted.
+    pub(super) fn delete(&mut self, partition: u32, draw: u64) {
+        let log = &mut self.logs[partition as usize];
+        if log.entries.len() > 1 {
+            let e = log
+                .entries
+                .remove((draw % log.entries.len() as u64) as usize);
+            self.entries[e as usize].stored = false;
+        }
+    }
+
+    /// The tail of the log is lost, and its positions are used again.
+    pub(super) fn rewrite(&mut self, partition: u32, share: u64) {
+        let log = &mut self.logs[partition as usize];
+        let lost = (log.entries.len() as u64 * share / 100) as usize;
+        if lost == 0 {
+            return;
+        }
+        log.rewrites += 1;
+        let keep = log.entries.len() - lost;
+        let end = self.entries[log.entries[keep] as usize].position;
+        for e in log.entries.drain(keep..) {
+            self.entries[e as usize].stored = false;
+        }
+        log.end = end;
+        log.start = log.start.min(end);
+        self.note(|_, out| out.push_str(&format!("             cut to {end}\n")));
+    }
+
+    /// The log is deleted and made anew: another incarnation, positions from the start.
+    pub(super) fn recreate(&mut self, partition: u32) {
+        let log = &mut self.logs[partition as usize];
+        for &e in &log.entries {
+            self.entries[e as usize].stored = false;
+        }
+        let rewrites = log.rewrites + 1;
+        *log = Log {
+            rewrites,
+            ..Log::new(0, log.incarnation + 1)
+        };
+    }
+}

@@ -1,0 +1,283 @@
+//! Commits and dead letters on their way to the broker and back.
+
+use procession_core::{
+    Commit, CommitResult, DeadLetter, Epoch, NoticeKind, PartitionId, Receipt, Why,
+};
+
+use super::{Burial, World, Write};
+use crate::checker::Checked;
+use crate::event::Event;
+use crate::log::Record;
+use crate::site::Site;
+use crate::verdict::Verdict;
+
+impl World {
+    /// The core wants progress written.
+    pub(super) fn commit_sent(&mut self, member: u32, commit: Commit, map: Vec<u8>) {
+        let number = self.writes.len() as u32;
+        let life = self.members[member as usize].life;
+        let n = u64::from(number);
+        let fault = |site| self.fate.decide(site, n, 0);
+        let to = self.latency(Site::CommitLost, n, 0);
+        let back = self.latency(Site::CommitAnswerLost, n, 1);
+        // What the broker would have to say, before it knows whether the writer is the owner.
+        let (lands, result) = if fault(Site::CommitLost) {
+            let late =
+                fault(Site::CommitLate).then(|| to + back + self.latency(Site::CommitLate, n, 0));
+            (late, CommitResult::Unknown)
+        } else if fault(Site::CommitAnswerLost) {
+            (Some(to), CommitResult::Unknown)
+        } else if fault(Site::CommitRefused) {
+            (None, CommitResult::Refused)
+        } else if fault(Site::CommitRetry) {
+            (None, CommitResult::Retry)
+        } else if fault(Site::CommitDenied) {
+            (None, CommitResult::Denied)
+        } else if commit.map_len > 0 && fault(Site::CommitTooLarge) {
+            (None, CommitResult::TooLarge)
+        } else {
+            (Some(to), CommitResult::Stored)
+        };
+        self.writes.push(Write {
+            member,
+            life,
+            commit,
+            map,
+            result,
+        });
+        if let Some(lands) = lands {
+            self.push_in(lands, Event::CommitLands { write: number });
+        }
+        self.push_in(
+            to + back + 1,
+            Event::CommitAnswer {
+                member,
+                life,
+                write: number,
+            },
+        );
+    }
+
+    /// A commit reaches the broker: one compare-and-set.
+    pub(super) fn commit_lands(&mut self, number: u32) {
+        let Write {
+            member,
+            life,
+            commit,
+            map,
+            ..
+        } = self.writes[number as usize].clone();
+        let p = commit.partition.0 as usize;
+        let owns = self.seats[p].is_some_and(|s| (s.member, s.life) == (member, life));
+        let record = &self.records[p];
+        let newer = (commit.epoch.0, commit.write) > (record.epoch, record.write);
+        if !owns || commit.epoch.0 < record.epoch || !newer {
+            let write = &mut self.writes[number as usize];
+            if write.result == CommitResult::Stored {
+                // A later write of its own has landed, or it is not the owner any more.
+                write.result = if owns {
+                    CommitResult::Refused
+                } else {
+                    CommitResult::Lost
+                };
+            }
+            return;
+        }
+        let log = &self.logs[p];
+        let copies = &mut self.copies[p];
+        if copies.len() < 6 {
+            copies.push(self.records[p].clone());
+        }
+        self.records[p] = Record {
+            frontier: Some(commit.frontier.0),
+            anchor: commit.anchor,
+            map,
+            incarnation: Some(procession_core::Incarnation(log.incarnation)),
+            epoch: commit.epoch.0,
+            write: commit.write,
+        };
+        self.mark(commit.frontier.0, 41, commit.write);
+        self.note(|_, out| {
+            out.push_str(&format!("             stored {commit:?}\n"));
+        });
+    }
+
+    pub(super) fn commit_answer(&mut self, member: u32, number: u32) -> Checked {
+        let Write {
+            commit,
+            result,
+            life,
+            ..
+        } = self.writes[number as usize];
+        self.answer_commit(member, &commit, result)?;
+        if self.fate.decide(Site::StaleAnswer, u64::from(number), 0) {
+            // The same answer again, much later: it must change nothing.
+            let late = self.latency(Site::StaleAnswer, u64::from(number), 0);
+            self.answer_commit(member, &commit, CommitResult::Stored)?;
+            self.push_in(late, Event::Poke { member, life });
+        }
+        Ok(())
+    }
+
+    fn answer_commit(&mut self, member: u32, commit: &Commit, result: CommitResult) -> Checked {
+        let m = member as usize;
+        let partition = commit.partition.0;
+        let same_epoch = self
+            .checker
+            .tenure(m, partition)
+            .is_some_and(|t| t.epoch == commit.epoch.0);
+        let current = self
+            .checker
+            .tenure(m, partition)
+            .is_some_and(|t| t.outstanding == Some((commit.epoch.0, commit.write)));
+        self.note(|_, out| out.push_str(&format!("             answer {result:?}\n")));
+        let time = self.time();
+        let Some(core) = &mut self.members[m].core else {
+            return Ok(());
+        };
+        let before = (core.stats(), core.frontier(commit.partition));
+        core.commit_result(
+            time,
+            PartitionId(partition),
+            Epoch(commit.epoch.0),
+            commit.write,
+            result,
+        );
+        let after = (core.stats(), core.frontier(commit.partition));
+        if !current {
+            if before != after {
+                let story = format!("write={} at={}", commit.write, self.now);
+                return Err(Verdict::new("S6", "stale answer changed something", story));
+            }
+            return Ok(());
+        }
+        self.checker
+            .commit_answered(m, commit, result == CommitResult::Stored);
+        match result {
+            CommitResult::Lost => {
+                self.strand(member, partition);
+                self.members[m].feeds[partition as usize].close();
+                self.checker.ended(m, partition);
+            }
+            CommitResult::Denied if same_epoch => {
+                self.checker
+                    .expect_notice(m, partition, &[NoticeKind::CommitDenied]);
+            }
+            CommitResult::TooLarge if same_epoch => {
+                self.checker
+                    .expect_notice(m, partition, &[NoticeKind::MapTooLarge]);
+            }
+            CommitResult::Stored
+            | CommitResult::Denied
+            | CommitResult::TooLarge
+            | CommitResult::Refused
+            | CommitResult::Retry
+            | CommitResult::Unknown => {}
+        }
+        Ok(())
+    }
+
+    /// The core wants a dead letter stored.
+    pub(super) fn burial_sent(
+        &mut self,
+        member: u32,
+        letter: (procession_core::Token, u32, u32, Why, u32, u8),
+    ) -> Checked {
+        let (token, partition, entry, why, attempts, shorten) = letter;
+        let m = member as usize;
+        self.checker
+            .burial_asked(m, partition, entry, why, attempts, &self.entries, self.now)?;
+        let number = self.burials.len() as u32;
+        let n = u64::from(number);
+        let fault = |site| self.fate.decide(site, n, 0);
+        let receipt = if fault(Site::BurialFails) {
+            Receipt::NotStored
+        } else if shorten < 2 && fault(Site::BurialTooLarge) {
+            Receipt::TooLarge
+        } else if fault(Site::BurialUnknown) {
+            Receipt::Unknown
+        } else {
+            Receipt::Stored
+        };
+        let epoch = self.checker.tenure(m, partition).map_or(0, |t| t.epoch);
+        self.burials.push(Burial {
+            token,
+            partition,
+            epoch,
+            entry,
+            receipt,
+            answered: false,
+        });
+        let life = self.members[m].life;
+        let wait = self.latency(Site::BurialFails, n, 1);
+        self.push_in(
+            wait,
+            Event::BurialAnswer {
+                member,
+                life,
+                burial: number,
+            },
+        );
+        Ok(())
+    }
+
+    pub(super) fn burial_answer(&mut self, member: u32, number: u32) -> Checked {
+        let burial = self.burials[number as usize];
+        let m = member as usize;
+        let time = self.time();
+        let Some(core) = &mut self.members[m].core else {
+            return Ok(());
+        };
+        let before = core.stats();
+        core.dead_letter_result(time, burial.token, burial.receipt);
+        let after = core.stats();
+        // It counts only in the epoch that asked for it, and once.
+        let current = !burial.answered
+            && self
+                .checker
+                .tenure(m, burial.partition)
+                .is_some_and(|t| t.epoch == burial.epoch);
+        let counted = after.dead > before.dead;
+        if counted != (current && burial.receipt == Receipt::Stored) {
+            let story = format!("msg={} at={}: {burial:?}", burial.entry, self.now);
+            return Err(Verdict::new("S9", "dead letter counted out of turn", story));
+        }
+        if counted {
+            self.checker.buried(m, burial.partition, burial.entry);
+        } else if current && matches!(burial.receipt, Receipt::NotStored | Receipt::Unknown) {
+            let kinds = &[NoticeKind::DeadLetterRetried];
+            self.checker.expect_notice(m, burial.partition, kinds);
+        }
+        self.burials[number as usize].answered = true;
+        if counted && self.fate.decide(Site::StaleAnswer, u64::from(number), 1) {
+            self.burials[number as usize].receipt = Receipt::Stored;
+            let life = self.members[m].life;
+            let late = self.latency(Site::StaleAnswer, u64::from(number), 2);
+            self.push_in(
+                late,
+                Event::BurialAnswer {
+                    member,
+                    life,
+                    burial: number,
+                },
+            );
+        }
+        Ok(())
+    }
+}
+
+/// What a dead letter says, with the message by its number.
+pub(super) fn letter_parts(
+    letter: &DeadLetter<'_, u32>,
+) -> (procession_core::Token, u32, u32, Why, u32, u8) {
+    let DeadLetter {
+        token,
+        partition,
+        why,
+        attempts,
+        shorten,
+        message,
+        ..
+    } = letter;
+    (*token, partition.0, **message, *why, *attempts, *shorten)
+}

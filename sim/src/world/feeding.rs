@@ -1,0 +1,487 @@
+//! From the log to the core: sessions, batches, losses, heartbeats.
+
+use procession_core::{
+    Admit, Arrival, Continuity, NoticeKind, PartitionId, Position, Refusal, Stamp, Start, Why,
+};
+
+use super::World;
+use crate::checker::Checked;
+use crate::event::Event;
+use crate::fate::mix;
+use crate::log::Entry;
+use crate::member::{Delivery, InFlight};
+use crate::plan::Flavour;
+use crate::site::Site;
+use crate::verdict::Verdict;
+
+impl World {
+    /// The core asks for a session.
+    pub(super) fn session_asked(&mut self, member: u32, start: Start) -> Checked {
+        let p = start.partition.0 as usize;
+        let (entries, log) = (&self.entries, &self.logs[p]);
+        self.checker
+            .session_asked(member as usize, &start, entries, log, self.now)?;
+        self.strand(member, start.partition.0);
+        self.sessions += 1;
+        let session = self.sessions;
+        let process = &mut self.members[member as usize];
+        let life = process.life;
+        process.feeds[p].delivery = Some(Delivery::new(session, start));
+        let n = session;
+        let wait = self.latency(Site::SessionRefused, u64::from(start.partition.0), n);
+        let partition = start.partition.0;
+        self.push_in(
+            wait,
+            Event::SessionUp {
+                member,
+                life,
+                partition,
+                session,
+            },
+        );
+        self.note(|_, out| out.push_str(&format!("             {start:?}\n")));
+        Ok(())
+    }
+
+    /// What was on its way in the old session arrives late, or never.
+    pub(super) fn strand(&mut self, member: u32, partition: u32) {
+        let process = &mut self.members[member as usize];
+        let life = process.life;
+        let Some(delivery) = process.feeds[partition as usize].delivery.take() else {
+            return;
+        };
+        let left = delivery
+            .in_flight
+            .into_iter()
+            .map(|f| f.arrival)
+            .chain(delivery.stalled);
+        for arrival in left {
+            let n = self.stragglers.len() as u32;
+            if self
+                .fate
+                .decide(Site::DeliveryLate, u64::from(n), arrival.position.0)
+            {
+                let wait = self.latency(Site::DeliveryLate, u64::from(n), 0) * 4;
+                self.stragglers.push(arrival);
+                self.push_in(
+                    wait,
+                    Event::Straggle {
+                        member,
+                        life,
+                        straggler: n,
+                    },
+                );
+            }
+        }
+    }
+
+    pub(super) fn straggle(&mut self, member: u32, number: u32) -> Checked {
+        let arrival = self.stragglers[number as usize].clone();
+        self.offer(member, arrival).map(|_| ())
+    }
+
+    /// The delivery of a partition, if this is still its session.
+    fn delivery(&mut self, member: u32, partition: u32, session: u64) -> Option<&mut Delivery> {
+        let feed = &mut self.members[member as usize].feeds[partition as usize];
+        feed.delivery.as_mut().filter(|d| d.id == session)
+    }
+
+    /// A session begins, or fails to.
+    pub(super) fn session_up(&mut self, member: u32, partition: u32, session: u64) -> Checked {
+        let m = member as usize;
+        let Some(delivery) = self.delivery(member, partition, session) else {
+            return Ok(());
+        };
+        if delivery.live {
+            return Ok(());
+        }
+        let start = delivery.start;
+        if self
+            .fate
+            .decide(Site::SessionRefused, u64::from(partition), session)
+        {
+            return self.break_session(member, partition);
+        }
+        let log = &self.logs[partition as usize];
+        let continuity = start
+            .expect
+            .map_or(Continuity::Continues, |e| log.continuity(&self.entries, e));
+        let skip = start.expect.is_some() && continuity == Continuity::Continues;
+        if let Some(delivery) = self.delivery(member, partition, session) {
+            delivery.live = true;
+            delivery.cursor = start.at.0 + u64::from(skip);
+        }
+        let time = self.time();
+        if self.checker.goes_on(m, partition) {
+            self.checker.session_began(
+                m,
+                partition,
+                start.session.0,
+                &self.logs[partition as usize],
+            );
+        }
+        if let Some(core) = &mut self.members[m].core {
+            core.session(
+                time,
+                PartitionId(partition),
+                start.epoch,
+                start.session,
+                continuity,
+            );
+        }
+        match continuity {
+            Continuity::CannotTell if self.checker.goes_on(m, partition) => {
+                let frontier = self.members[m].core.as_ref();
+                let frontier = frontier.and_then(|c| c.frontier(PartitionId(partition)));
+                let (entries, log) = (&self.entries, &self.logs[partition as usize]);
+                let frontier = frontier.map_or(0, |f| f.0);
+                self.checker
+                    .cannot_tell(m, partition, frontier, entries, log);
+                self.checker
+                    .expect_notice(m, partition, &[NoticeKind::CannotTell]);
+            }
+            Continuity::Rewritten { from } if self.checker.goes_on(m, partition) => {
+                self.checker.rewritten(m, partition, from.0);
+                self.checker
+                    .expect_notice(m, partition, &[NoticeKind::LogRewritten]);
+                // The core asks for another session, in its next epoch.
+                self.strand(member, partition);
+            }
+            Continuity::Continues | Continuity::CannotTell | Continuity::Rewritten { .. } => {}
+        }
+        self.note(|_, out| out.push_str(&format!("             {continuity:?}\n")));
+        let (life, beat) = (self.members[m].life, self.plan.beat);
+        self.push_in(
+            beat,
+            Event::Beat {
+                member,
+                life,
+                partition,
+                session,
+            },
+        );
+        self.want_pump(member, partition);
+        Ok(())
+    }
+
+    /// The session ends, and the core is told.
+    pub(super) fn break_session(&mut self, member: u32, partition: u32) -> Checked {
+        let feed = &self.members[member as usize].feeds[partition as usize];
+        let Some((epoch, session)) = feed.delivery.as_ref().map(Delivery::session) else {
+            return Ok(());
+        };
+        self.strand(member, partition);
+        let time = self.time();
+        if let Some(core) = &mut self.members[member as usize].core {
+            core.broken(time, PartitionId(partition), epoch, session);
+        }
+        self.checker
+            .session_broke(member as usize, partition, session.0);
+        Ok(())
+    }
+
+    /// Schedules a pump, if there is something to deliver and none is scheduled.
+    pub(super) fn want_pump(&mut self, member: u32, partition: u32) {
+        let m = member as usize;
+        let process = &self.members[m];
+        let (life, feed) = (process.life, &process.feeds[partition as usize]);
+        let Some(delivery) = feed.delivery.as_ref().filter(|d| d.live) else {
+            return;
+        };
+        let log = &self.logs[partition as usize];
+        let more = log.end > delivery.cursor || delivery.stalled.is_some();
+        if feed.pumping || !more || !self.may_deliver(m, partition) {
+            return;
+        }
+        let n = feed.pumps;
+        self.members[m].feeds[partition as usize].pumping = true;
+        let wait = self
+            .fate
+            .draw_log(Site::Latency, u64::from(partition), n, 0, 1_000_000);
+        self.push_in(
+            wait,
+            Event::Pump {
+                member,
+                life,
+                partition,
+            },
+        );
+    }
+
+    fn may_deliver(&self, m: usize, partition: u32) -> bool {
+        let feed = &self.members[m].feeds[partition as usize];
+        match (&self.members[m].core, self.plan.flavour) {
+            (None, _) => false,
+            (Some(core), Flavour::JetStream) => core.credit(PartitionId(partition)).messages > 0,
+            (Some(_), Flavour::Kafka) => !feed.paused,
+        }
+    }
+
+    /// A feed takes messages from the log, within credit mostly.
+    pub(super) fn pump(&mut self, member: u32, partition: u32) {
+        let m = member as usize;
+        let p = partition as usize;
+        self.members[m].feeds[p].pumping = false;
+        self.members[m].feeds[p].pumps += 1;
+        let pumps = self.members[m].feeds[p].pumps;
+        if !self.may_deliver(m, partition) {
+            return;
+        }
+        let n = pumps << 8 | u64::from(partition);
+        let push = self.fate.decide(Site::OverPush, n, u64::from(member));
+        let life = self.members[m].life;
+        let Some(core) = &self.members[m].core else {
+            return;
+        };
+        let credit = core.credit(PartitionId(partition));
+        let Some(mut delivery) = self.members[m].feeds[p].delivery.take() else {
+            return;
+        };
+        if !delivery.live {
+            self.members[m].feeds[p].delivery = Some(delivery);
+            return;
+        }
+        let unlimited = push || self.plan.flavour == Flavour::Kafka;
+        let on_way = delivery.in_flight.len() as u64 + u64::from(delivery.stalled.is_some());
+        let room = if unlimited {
+            u64::MAX
+        } else {
+            u64::from(credit.messages).saturating_sub(on_way)
+        };
+        let mut bytes = credit.bytes;
+        if self.plan.flavour == Flavour::Kafka && self.fate.decide(Site::Rewind, n, 0) {
+            let back = self.fate.draw(Site::Rewind, n, 1, 1, 6);
+            delivery.cursor = delivery.cursor.saturating_sub(back).max(self.logs[p].start);
+        }
+        let batch = room.min(u64::from(self.plan.batch));
+        let wait = self.latency(Site::DeliveryLost, n, 0);
+        let at = delivery
+            .in_flight
+            .back()
+            .map_or(0, |f| f.at)
+            .max(self.now + wait);
+        for taken in 0..batch {
+            let Some(e) = self.logs[p].at_or_after(&self.entries, delivery.cursor) else {
+                delivery.cursor = delivery.cursor.max(self.logs[p].end);
+                break;
+            };
+            let entry = self.entries[e as usize];
+            // One message may always come, whatever its size.
+            if taken > 0 && !unlimited && u64::from(entry.bytes) > bytes {
+                break;
+            }
+            bytes = bytes.saturating_sub(u64::from(entry.bytes));
+            delivery.cursor = entry.position + 1;
+            delivery.numbered += 1;
+            let number = (self.plan.flavour == Flavour::JetStream).then_some(delivery.numbered);
+            let lost = number.is_some()
+                && self
+                    .fate
+                    .decide(Site::DeliveryLost, u64::from(e), delivery.id);
+            if !lost {
+                let arrival = arrival(e, &entry, delivery.start, number);
+                delivery.in_flight.push_back(InFlight { at, arrival });
+            }
+        }
+        if !delivery.in_flight.is_empty() || delivery.stalled.is_some() {
+            let session = delivery.id;
+            self.push_at(
+                at,
+                Event::Arrive {
+                    member,
+                    life,
+                    partition,
+                    session,
+                },
+            );
+        }
+        self.members[m].feeds[p].delivery = Some(delivery);
+    }
+
+    /// What is due arrives: what was refused before comes first.
+    pub(super) fn arrive(&mut self, member: u32, partition: u32, session: u64) -> Checked {
+        loop {
+            let now = self.now;
+            let Some(delivery) = self.delivery(member, partition, session) else {
+                return Ok(());
+            };
+            let due = delivery.in_flight.front().is_some_and(|f| f.at <= now);
+            let arrival = match delivery.stalled.take() {
+                Some(arrival) => arrival,
+                None if due => match delivery.in_flight.pop_front() {
+                    Some(in_flight) => in_flight.arrival,
+                    None => return Ok(()),
+                },
+                None => return Ok(()),
+            };
+            let number = arrival.delivery.unwrap_or_default();
+            match self.offer(member, arrival)? {
+                Some(refused) => {
+                    if let Some(delivery) = self.delivery(member, partition, session) {
+                        delivery.stalled = Some(refused);
+                    }
+                    return Ok(());
+                }
+                None => {
+                    if let Some(delivery) = self.delivery(member, partition, session) {
+                        delivery.arrived = delivery.arrived.max(number);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Offers a message; gives it back when it was refused, which must change nothing.
+    fn offer(
+        &mut self,
+        member: u32,
+        arrival: Arrival<u32>,
+    ) -> Result<Option<Arrival<u32>>, Verdict> {
+        let m = member as usize;
+        let time = self.time();
+        let void = self.checker.arrives(m, &arrival);
+        let Some(core) = &mut self.members[m].core else {
+            return Ok(None);
+        };
+        let before = (
+            core.stats(),
+            core.frontier(arrival.partition),
+            core.credit(arrival.partition),
+        );
+        let result = core.offer(time, arrival.clone());
+        let after = (
+            core.stats(),
+            core.frontier(arrival.partition),
+            core.credit(arrival.partition),
+        );
+        self.note(|_, out| {
+            let what = match &result {
+                Ok(admit) => format!("{admit:?}"),
+                Err(refused) => format!("{:?}", refused.why),
+            };
+            out.push_str(&format!(
+                "             m{member} offer msg={} {}@{} s{} d{:?}: {what}\n",
+                arrival.message,
+                arrival.partition.0,
+                arrival.position.0,
+                arrival.session.0,
+                arrival.delivery
+            ));
+        });
+        match result {
+            Ok(admit) => {
+                self.mark(
+                    50 + admit as u64,
+                    u64::from(arrival.message),
+                    arrival.session.0,
+                );
+                let (entries, logs) = (&self.entries, &self.logs);
+                self.checker
+                    .admitted(m, &arrival, void, admit, entries, logs, self.now)?;
+                if admit != Admit::Void {
+                    self.want_pump(member, arrival.partition.0);
+                }
+                Ok(None)
+            }
+            Err(refused) => {
+                self.checker.tally.refused += 1;
+                let same = before.0 == after.0 && before.1 == after.1;
+                if !same || refused.arrival != arrival || void {
+                    let story = format!("{refused} at={}: {before:?} {after:?}", self.now);
+                    return Err(Verdict::new(
+                        "S6",
+                        "a refused offer changed something",
+                        story,
+                    ));
+                }
+                match refused.why {
+                    Refusal::Credit | Refusal::Window => Ok(Some(refused.arrival)),
+                    Refusal::TooLarge => {
+                        let mut again = refused.arrival;
+                        again.quarantine = Some(Why::TooLarge);
+                        again.bytes = self.plan.config.message_bytes_max;
+                        self.offer(member, again)
+                    }
+                }
+            }
+        }
+    }
+
+    /// The broker tells how far it has delivered: a lost tail shows, trailing holes are passed.
+    pub(super) fn beat(&mut self, member: u32, partition: u32, session: u64) -> Checked {
+        let p = partition as usize;
+        let n = self.now;
+        let log = &self.logs[p];
+        let next = {
+            let feed = &self.members[member as usize].feeds[p];
+            let cursor = feed.delivery.as_ref().map_or(0, |d| d.cursor);
+            log.at_or_after(&self.entries, cursor)
+                .map_or(log.end, |e| self.entries[e as usize].position)
+        };
+        let life = self.members[member as usize].life;
+        let Some(delivery) = self.delivery(member, partition, session) else {
+            return Ok(());
+        };
+        let quiet = delivery.in_flight.is_empty() && delivery.stalled.is_none();
+        let (epoch, number) = delivery.session();
+        let lost = delivery.arrived < delivery.numbered;
+        let cursor = delivery.cursor;
+        if quiet {
+            if lost && self.plan.flavour == Flavour::JetStream {
+                return self.break_session(member, partition);
+            }
+            let time = self.time();
+            if let Some(core) = &mut self.members[member as usize].core {
+                let position = Position(next.max(cursor));
+                core.advance(time, PartitionId(partition), epoch, number, position);
+                if let Some(tenure) = self.checker.tenure(member as usize, partition) {
+                    tenure.reach = tenure.reach.max(position.0);
+                }
+            }
+        } else {
+            let due = self.now;
+            self.push_at(
+                due,
+                Event::Arrive {
+                    member,
+                    life,
+                    partition,
+                    session,
+                },
+            );
+        }
+        self.want_pump(member, partition);
+        if self.fate.decide(Site::SessionCut, u64::from(partition), n) {
+            return self.break_session(member, partition);
+        }
+        let beat = self.plan.beat;
+        self.push_in(
+            beat,
+            Event::Beat {
+                member,
+                life,
+                partition,
+                session,
+            },
+        );
+        Ok(())
+    }
+}
+
+fn arrival(e: u32, entry: &Entry, start: Start, delivery: Option<u64>) -> Arrival<u32> {
+    let wide = |n: u64| u128::from(mix(n + 1)) << 64 | u128::from(mix(n + 77));
+    Arrival {
+        partition: start.partition,
+        epoch: start.epoch,
+        session: start.session,
+        delivery,
+        position: Position(entry.position),
+        stamp: Stamp(entry.stamp),
+        lane: entry.lane,
+        key: entry.key.map(|k| wide(u64::from(k))),
+        identity: wide(1_000_000 + u64::from(entry.identity)),
+        bytes: entry.bytes,
+        quarantine: entry.malformed.then_some(Why::Malformed),
+        message: e,
+    }
+}

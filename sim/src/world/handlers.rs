@@ -1,0 +1,229 @@
+//! What handlers do.
+
+use procession_core::{Dispatch, Outcome, Receipt, Span, Token};
+
+use super::World;
+use crate::checker::{Checked, Ending};
+use crate::event::Event;
+use crate::member::{Behaviour, Handler};
+use crate::site::Site;
+
+const MILLI: u64 = 1_000_000;
+
+impl World {
+    /// A message is handed to a handler.
+    pub(super) fn started(&mut self, member: u32, dispatch: Dispatch<u32>) -> Checked {
+        let m = member as usize;
+        self.mark(dispatch.token.to_bits(), 51, dispatch.position.0);
+        self.note(|_, out| out.push_str(&format!("             m{member} start {dispatch:?}\n")));
+        self.checker
+            .dispatched(m, &dispatch, &self.entries, &self.logs, self.now)?;
+        let e = dispatch.message;
+        let starts = u64::from(self.checker.facts[e as usize].starts);
+        let (behaviour, takes) = self.behaviour(e, starts);
+        let process = &mut self.members[m];
+        let (life, handler) = (process.life, process.handlers.len() as u32);
+        process.handlers.push(Handler {
+            token: dispatch.token,
+            entry: e,
+            behaviour,
+            ended: None,
+            settled: false,
+        });
+        process.running += 1;
+        if behaviour != Behaviour::Hangs {
+            self.push_in(
+                takes,
+                Event::HandlerEnd {
+                    member,
+                    life,
+                    handler,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    /// What this attempt does, and for how long. Keyed by the message and its starts so far.
+    fn behaviour(&self, e: u32, starts: u64) -> (Behaviour, u64) {
+        let entry = &self.entries[e as usize];
+        let n = u64::from(entry.identity);
+        let fault = |site| self.fate.decide(site, n, starts);
+        let slow = if fault(Site::HandlerSlow) {
+            100 * MILLI
+        } else {
+            3 * MILLI
+        };
+        let takes = self.fate.draw_log(Site::Handler, n, starts, 0, slow);
+        let ending = if entry.poison || fault(Site::HandlerFail) {
+            Ending::Retry
+        } else if fault(Site::HandlerReject) {
+            Ending::Reject
+        } else {
+            Ending::Done
+        };
+        if fault(Site::HandlerHang) && self.plan.config.handler_timeout < Span::MAX {
+            return (Behaviour::Hangs, 0);
+        }
+        if fault(Site::HandlerDeaf) {
+            return (Behaviour::Deaf(ending), takes + 400 * MILLI);
+        }
+        (Behaviour::Ends(ending), takes)
+    }
+
+    /// A handler ends on its own.
+    pub(super) fn handler_end(&mut self, member: u32, number: u32) -> Checked {
+        let handler = self.members[member as usize].handlers[number as usize];
+        match handler.behaviour {
+            Behaviour::Ends(ending) | Behaviour::Deaf(ending) => self.ended(member, number, ending),
+            Behaviour::Hangs => self.ended(member, number, Ending::Cancelled),
+        }
+    }
+
+    /// A handler has ended: its effect is in the world, its result goes to the core.
+    fn ended(&mut self, member: u32, number: u32, ending: Ending) -> Checked {
+        let process = &mut self.members[member as usize];
+        let (life, handler) = (process.life, &mut process.handlers[number as usize]);
+        if handler.ended.is_some() {
+            return Ok(());
+        }
+        handler.ended = Some(ending);
+        let e = handler.entry;
+        process.running -= 1;
+        if ending == Ending::Done {
+            self.checker.effect(e);
+        }
+        if self
+            .fate
+            .decide(Site::LateSettle, u64::from(e), u64::from(number))
+        {
+            let late = self.latency(Site::LateSettle, u64::from(e), u64::from(number));
+            self.push_in(
+                late,
+                Event::Settle {
+                    member,
+                    life,
+                    handler: number,
+                },
+            );
+            return Ok(());
+        }
+        self.settle(member, number)
+    }
+
+    /// The result of a handler reaches the core.
+    pub(super) fn settle(&mut self, member: u32, number: u32) -> Checked {
+        let handler = self.members[member as usize].handlers[number as usize];
+        let (Some(ending), false) = (handler.ended, handler.settled) else {
+            return Ok(());
+        };
+        self.members[member as usize].handlers[number as usize].settled = true;
+        self.tell_result(member, handler.token, handler.entry, ending)?;
+        let n = u64::from(handler.entry);
+        if self.fate.decide(Site::DoubleSettle, n, u64::from(number)) {
+            // A second result for the same attempt must change nothing (S6).
+            let other = [
+                Ending::Done,
+                Ending::Retry,
+                Ending::Reject,
+                Ending::Cancelled,
+            ][self
+                .fate
+                .draw(Site::DoubleSettle, n, u64::from(number), 0, 3) as usize];
+            self.tell_result(member, handler.token, handler.entry, other)?;
+            if let Some(core) = &mut self.members[member as usize].core {
+                let time = procession_core::Time::from_nanos(self.now);
+                core.dead_letter_result(time, handler.token, Receipt::NotStored);
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_result(&mut self, member: u32, token: Token, e: u32, ending: Ending) -> Checked {
+        let m = member as usize;
+        let time = self.time();
+        self.note(|_, out| {
+            out.push_str(&format!(
+                "             m{member} settle {token:?} msg={e} {ending:?}\n"
+            ));
+        });
+        let Some(core) = &mut self.members[m].core else {
+            return Ok(());
+        };
+        let outcome = match ending {
+            Ending::Done => Outcome::Done,
+            Ending::Retry => Outcome::Retry(e),
+            Ending::Reject => Outcome::Reject(e),
+            Ending::Cancelled => Outcome::Cancelled(e),
+        };
+        let before = core.stats();
+        let accepted = core.settle(time, token, outcome).is_ok();
+        let after = core.stats();
+        let counters = (&before, &after);
+        self.mark(token.to_bits(), 52, u64::from(accepted));
+        self.checker.settled(
+            m,
+            token.to_bits(),
+            ending,
+            accepted,
+            counters,
+            &self.entries,
+            self.now,
+        )
+    }
+
+    /// The core asks a handler to stop.
+    pub(super) fn cancel(&mut self, member: u32, token: Token) -> Checked {
+        self.checker
+            .cancelled(member as usize, token.to_bits(), self.now)?;
+        let process = &self.members[member as usize];
+        let Some(number) = process.handlers.iter().rposition(|h| h.token == token) else {
+            return Ok(());
+        };
+        let handler = process.handlers[number];
+        let life = process.life;
+        let n = u64::from(handler.entry);
+        // Half of the futures are dropped at once, the others a little later.
+        let ends = match handler.behaviour {
+            Behaviour::Hangs | Behaviour::Ends(_) => handler.ended.is_none(),
+            Behaviour::Deaf(_) => false,
+        };
+        if ends {
+            self.members[member as usize].handlers[number].behaviour = Behaviour::Hangs;
+            let late = self
+                .fate
+                .draw_log(Site::Handler, n, number as u64 + 1_000, 0, 4 * MILLI);
+            let handler = number as u32;
+            self.push_in(
+                late,
+                Event::HandlerEnd {
+                    member,
+                    life,
+                    handler,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    /// Faults stop: what hangs ends soon.
+    pub(super) fn end_hanging(&mut self) {
+        for member in 0..self.plan.members {
+            let process = &self.members[member as usize];
+            let (life, count) = (process.life, process.handlers.len() as u32);
+            for handler in 0..count {
+                let h = self.members[member as usize].handlers[handler as usize];
+                if h.ended.is_none() {
+                    self.push_in(
+                        10 * MILLI,
+                        Event::HandlerEnd {
+                            member,
+                            life,
+                            handler,
+                        },
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! The world of one run: broker, processes, faults, and the loop that moves time.
+
+mod broker;
+mod chaos;
+mod commits;
+mod feeding;
+mod handlers;
+mod outputs;
+mod seats;
+
+use std::fmt::Write as _;
+
+use procession_core::{Arrival, Commit, CommitResult, Receipt, Time, Token};
+
+use crate::checker::{Checked, Checker, Tally};
+use crate::event::Event;
+use crate::fate::{Fate, mix};
+use crate::heap::Heap;
+use crate::log::{Entry, Log, Record, Seat};
+use crate::member::Member;
+use crate::plan::{Plan, Profile};
+use crate::site::Site;
+use crate::verdict::Verdict;
+
+/// After faults have stopped, everything must be finished within this time (L1).
+const PATIENCE: u64 = 120_000_000_000;
+/// A run of more events than this goes round in circles (L6).
+const EVENTS_MAX: u64 = 60_000;
+/// How long a member may take to drain, at the end.
+const LAST_DRAIN: u64 = 5_000_000_000;
+
+/// A commit on its way to the broker.
+#[derive(Clone, Debug)]
+struct Write {
+    member: u32,
+    life: u32,
+    commit: Commit,
+    map: Vec<u8>,
+    result: CommitResult,
+}
+
+/// A dead letter on its way to the broker.
+#[derive(Clone, Copy, Debug)]
+struct Burial {
+    token: Token,
+    partition: u32,
+    epoch: u64,
+    entry: u32,
+    receipt: Receipt,
+    answered: bool,
+}
+
+/// How far the run is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// Faults happen.
+    Storm,
+    /// Faults have stopped; everything must come to its end.
+    Calm,
+    /// Everything is finished; the members drain.
+    Draining,
+    /// The end.
+    Over,
+}
+
+/// One run.
+pub(crate) struct World {
+    plan: Plan,
+    fate: Fate,
+    heap: Heap,
+    now: u64,
+    events: u64,
+    stage: Stage,
+    entries: Vec<Entry>,
+    logs: Vec<Log>,
+    records: Vec<Record>,
+    /// Older copies of the records, to be restored.
+    copies: Vec<Vec<Record>>,
+    seats: Vec<Option<Seat>>,
+    members: Vec<Member>,
+    stragglers: Vec<Arrival<u32>>,
+    writes: Vec<Write>,
+    burials: Vec<Burial>,
+    checker: Checker,
+    /// Publishes so far, copies included.
+    published: u32,
+    next_identity: u32,
+    stamps: u64,
+    assignments: u64,
+    sessions: u64,
+    hash: u64,
+    trace: Option<String>,
+    map_buffer: Vec<u8>,
+}
+
+/// How a run went.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended {
+    pub(crate) verdict: Option<Verdict>,
+    pub(crate) tally: Tally,
+    pub(crate) events: u64,
+    pub(crate) hash: u64,
+    pub(crate) trace: Option<String>,
+}
+
+impl World {
+    pub(crate) fn new(plan: Plan, trace: bool) -> Self {
+        let partitions = plan.config.partitions;
+        let fate = Fate::new(plan.seed, plan.chances);
+        let start = |p: u32| fate.draw(Site::Work, 1, u64::from(p), 0, 3);
+        Self {
+            heap: Heap::default(),
+            now: 0,
+            events: 0,
+            stage: Stage::Storm,
+            entries: Vec::with_capacity(plan.messages as usize + 8),
+            logs: (0..partitions).map(|p| Log::new(start(p), 1)).collect(),
+            records: vec![Record::default(); partitions as usize],
+            copies: vec![Vec::new(); partitions as usize],
+            seats: vec![None; partitions as usize],
+            members: (0..plan.members).map(|_| Member::new(partitions)).collect(),
+            stragglers: Vec::new(),
+            writes: Vec::new(),
+            burials: Vec::new(),
+            checker: Checker::new(&plan.config, plan.members),
+            published: 0,
+            next_identity: 0,
+            stamps: 0,
+            assignments: 0,
+            sessions: 0,
+            hash: plan.seed,
+            trace: trace.then(String::new),
+            map_buffer: vec![0; plan.config.map_bytes as usize],
+            fate,
+            plan,
+        }
+    }
+
+    pub(crate) fn run(mut self) -> Ended {
+        let verdict = self.storm().and_then(|()| {
+            let clean = self.plan.profile == Profile::Clean;
+            self.checker
+                .at_the_end(&self.entries, &self.logs, clean, self.now)
+        });
+        Ended {
+            verdict: verdict.err(),
+            tally: self.checker.tally,
+            events: self.events,
+            hash: self.hash,
+            trace: self.trace,
+        }
+    }
+
+    fn storm(&mut self) -> Checked {
+        self.begin();
+        while self.stage != Stage::Over {
+            let Some((at, event)) = self.heap.pop() else {
+                return Err(self.stuck("nothing left to happen"));
+            };
+            self.now = self.now.max(at);
+            if self.events > EVENTS_MAX {
+                return Err(Verdict::new(
+                    "L6",
+                    "goes round in circles",
+                    format!("at={}", self.now),
+                ));
+            }
+            self.at_chosen_event()?;
+            if let Some((member, life)) = event.process() {
+                let process = &self.members[member as usize];
+                if process.life != life || process.core.is_none() {
+                    continue;
+                }
+                if process.paused_until > self.now {
+                    let resume = process.paused_until;
+                    self.push_at(resume, event);
+                    continue;
+                }
+            }
+            self.events += 1;
+            self.mark(at, event.class().0, event.class().1);
+            self.note(|w, out| {
+                if !matches!(event, Event::Watchdog) {
+                    let _ = writeln!(out, "{:>12} {event:?}", w.now);
+                }
+            });
+            self.step(event)?;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self) {
+        let partitions = self.plan.config.partitions;
+        for member in 0..self.plan.members {
+            let at = self.latency(Site::Assign, u64::from(member), 0);
+            self.push_at(at, Event::Restart { member });
+        }
+        for partition in 0..partitions {
+            self.push_in(1_000_000, Event::Assign { partition });
+        }
+        self.push_in(0, Event::Publish { number: 0 });
+        let step = self.plan.heal_at / u64::from(self.plan.ticks + 1);
+        for tick in 0..self.plan.ticks {
+            self.push_at(step * u64::from(tick + 1), Event::Chaos { tick });
+        }
+        self.push_at(self.plan.heal_at, Event::Heal);
+    }
+
+    fn step(&mut self, event: Event) -> Checked {
+        match event {
+            Event::Publish { number } => self.publish(number),
+            Event::Pump {
+                member, partition, ..
+            } => self.pump(member, partition),
+            Event::Arrive {
+                member,
+                partition,
+                session,
+                ..
+            } => {
+                self.arrive(member, partition, session)?;
+            }
+            Event::Straggle {
+                member, straggler, ..
+            } => self.straggle(member, straggler)?,
+            Event::SessionUp {
+                member,
+                partition,
+                session,
+                ..
+            } => {
+                self.session_up(member, partition, session)?;
+            }
+            Event::Beat {
+                member,
+                partition,
+                session,
+                ..
+            } => {
+                self.beat(member, partition, session)?;
+            }
+            Event::HandlerEnd {
+                member, handler, ..
+            } => self.handler_end(member, handler)?,
+            Event::Settle {
+                member, handler, ..
+            } => self.settle(member, handler)?,
+            Event::CommitLands { write } => self.commit_lands(write),
+            Event::CommitAnswer { member, write, .. } => self.commit_answer(member, write)?,
+            Event::BurialAnswer { member, burial, .. } => self.burial_answer(member, burial)?,
+            Event::Timer { member, .. } => {
+                self.members[member as usize].wake = u64::MAX;
+                self.tell_time(member)?;
+            }
+            Event::Poke { .. } => {}
+            Event::Renew {
+                member,
+                partition,
+                epoch,
+                ..
+            } => {
+                self.renew(member, partition, epoch)?;
+            }
+            Event::LeaseCheck { partition, epoch } => self.lease_check(partition, epoch)?,
+            Event::Fenced {
+                member,
+                partition,
+                epoch,
+                ..
+            } => {
+                self.fenced(member, partition, epoch)?;
+            }
+            Event::Assign { partition } => self.assign(partition)?,
+            Event::Restart { member } => self.restart(member),
+            Event::Chaos { tick } => self.chaos(tick)?,
+            Event::Heal => self.heal()?,
+            Event::Watchdog => self.watchdog()?,
+        }
+        if let Some((member, _)) = event.process() {
+            self.look_after(member, matches!(event, Event::Poke { .. }))?;
+        }
+        self.advance_stage()
+    }
+
+    /// Everything is committed: let the members drain. All have drained: the end.
+    fn advance_stage(&mut self) -> Checked {
+        match self.stage {
+            Stage::Storm | Stage::Over => {}
+            Stage::Calm => {
+                if self.everything_committed() {
+                    self.stage = Stage::Draining;
+                    for member in 0..self.plan.members {
+                        self.drain_member(member, LAST_DRAIN)?;
+                    }
+                }
+            }
+            Stage::Draining => {
+                if self.members.iter().all(|m| m.core.is_none()) {
+                    self.stage = Stage::Over;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Every message that is stored is covered by the frontier of its partition (L1).
+    fn everything_committed(&mut self) -> bool {
+        // A rewrite that no session has noticed yet may have put messages below a frontier.
+        let noticed = (0..self.plan.config.partitions).all(|p| {
+            let rewrites = self.logs[p as usize].rewrites;
+            let owner = self.seats[p as usize].map(|s| s.member as usize);
+            rewrites == 0
+                || owner
+                    .and_then(|m| self.checker.tenure(m, p))
+                    .is_some_and(|t| t.seen == rewrites && t.next_delivery.is_some())
+        });
+        noticed
+            && self.published >= self.plan.messages
+            && self.members.iter().all(|m| m.core.is_some() && !m.draining)
+            && self.logs.iter().zip(&self.records).all(|(log, record)| {
+                log.entries.last().is_none_or(|&e| {
+                    record.incarnation.is_some_and(|i| i.0 == log.incarnation)
+                        && record
+                            .frontier
+                            .is_some_and(|f| f > self.entries[e as usize].position)
+                })
+            })
+            && self.logs.iter().flat_map(|l| &l.entries).all(|&e| {
+                let fact = &self.checker.facts[e as usize];
+                fact.resolved || fact.excused
+            })
+    }
+
+    fn stuck(&self, why: &'static str) -> Verdict {
+        let mut story = format!("at={}: {why};", self.now);
+        for (p, (log, record)) in self.logs.iter().zip(&self.records).enumerate() {
+            let last = log
+                .entries
+                .last()
+                .map(|&e| self.entries[e as usize].position);
+            let _ = write!(
+                story,
+                " partition={p} committed={:?} of {last:?} seat={:?}",
+                record.frontier,
+                self.seats[p].map(|s| (s.member, s.epoch))
+            );
+        }
+        for (m, member) in self.members.iter().enumerate() {
+            if let Some(core) = &member.core {
+                let _ = write!(
+                    story,
+                    " member={m} {:?} wake={:?}",
+                    core.stats(),
+                    core.poll_timeout()
+                );
+            }
+        }
+        Verdict::new("L1", why, story)
+    }
+
+    /// Faults stopped a while ago, and something is still unfinished.
+    fn watchdog(&mut self) -> Checked {
+        Err(self.stuck("no progress"))
+    }
+
+    // Small helpers.
+
+    fn time(&self) -> Time {
+        Time::from_nanos(self.now)
+    }
+
+    fn push_at(&mut self, at: u64, event: Event) {
+        let quantum = self.plan.quantum;
+        let at = at.max(self.now).div_ceil(quantum).saturating_mul(quantum);
+        let (class, entity) = event.class();
+        let tie = (self.fate.bits(Site::Tie, class, entity) >> 32) as u32;
+        self.heap.push(at, tie, event);
+    }
+
+    fn push_in(&mut self, span: u64, event: Event) {
+        self.push_at(self.now.saturating_add(span), event);
+    }
+
+    /// A latency between 20 microseconds and 5 milliseconds.
+    fn latency(&self, site: Site, entity: u64, occurrence: u64) -> u64 {
+        self.fate.draw_log(
+            Site::Latency,
+            entity ^ (site as u64) << 40,
+            occurrence,
+            20_000,
+            5_000_000,
+        )
+    }
+
+    /// Takes something that happened into the hash of the run.
+    fn mark(&mut self, a: u64, b: u64, c: u64) {
+        self.hash = mix(self.hash ^ a.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (b << 48) ^ c);
+    }
+
+    fn note(&mut self, write: impl FnOnce(&Self, &mut String)) {
+        if let Some(mut out) = self.trace.take() {
+            write(self, &mut out);
+            self.trace = Some(out);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! From the core to the world: everything that it asks for, after every event.
+
+use procession_core::{Flow, NoticeKind, PartitionId, Position};
+
+use super::World;
+use super::commits::letter_parts;
+use crate::checker::Checked;
+use crate::event::Event;
+use crate::site::Site;
+use crate::verdict::Verdict;
+
+/// Polls of one event; more means that the core asks for the same again and again.
+const ROUNDS_MAX: u32 = 64;
+
+impl World {
+    /// After an event of a process: asks its core for everything, and holds it to its promises.
+    pub(super) fn after(&mut self, member: u32) -> Checked {
+        self.look_after(member, false)
+    }
+
+    /// As [`after`](Self::after); `poked`: this is what a lazy one before has left.
+    pub(super) fn look_after(&mut self, member: u32, poked: bool) -> Checked {
+        let m = member as usize;
+        if self.members[m].core.is_none() {
+            return Ok(());
+        }
+        self.members[m].events += 1;
+        let n = self.members[m].events;
+        // A poke is itself never lazy, so that what was left lying is asked for in the end.
+        let lazy = !poked && self.fate.decide(Site::LazyPoll, n, u64::from(member));
+        if lazy {
+            let life = self.members[m].life;
+            let late = self.latency(Site::LazyPoll, n, u64::from(member));
+            self.push_in(late, Event::Poke { member, life });
+        }
+        for round in 0.. {
+            if round > ROUNDS_MAX {
+                return Err(Verdict::new(
+                    "L6",
+                    "outputs without end",
+                    format!("at={}", self.now),
+                ));
+            }
+            if !self.ask(member, lazy)? || self.members[m].core.is_none() {
+                break;
+            }
+        }
+        self.audit(member)
+    }
+
+    /// Asks for everything once; whether there was anything.
+    fn ask(&mut self, member: u32, lazy: bool) -> Result<bool, Verdict> {
+        let m = member as usize;
+        let time = self.time();
+        let mut any = false;
+        macro_rules! core {
+            () => {
+                match &mut self.members[m].core {
+                    Some(core) => core,
+                    None => return Ok(false),
+                }
+            };
+        }
+        while let Some(token) = core!().poll_cancel() {
+            any = true;
+            self.cancel(member, token)?;
+        }
+        if !lazy {
+            while let Some(start) = core!().poll_session(time) {
+                any = true;
+                self.session_asked(member, start)?;
+            }
+            while self.members[m].running < self.plan.concurrency
+                && let Some(dispatch) = core!().poll_dispatch(time)
+            {
+                any = true;
+                self.started(member, dispatch)?;
+            }
+            while let Some(letter) = core!().poll_dead_letter() {
+                any = true;
+                let parts = letter_parts(&letter);
+                self.burial_sent(member, parts)?;
+            }
+        }
+        while let Some(copy) = core!().poll_duplicate(time) {
+            any = true;
+            let (partition, e) = (copy.partition.0, copy.message);
+            self.checker
+                .duplicate(m, partition, e, &self.entries, self.now)?;
+        }
+        if !lazy {
+            let mut buffer = std::mem::take(&mut self.map_buffer);
+            while let Some(commit) = core!().poll_commit(time, &mut buffer) {
+                any = true;
+                let map = buffer[..commit.map_len].to_vec();
+                self.commit(member, commit, map)?;
+            }
+            self.map_buffer = buffer;
+        }
+        // Before releases: they name the handlers that were left behind.
+        while let Some(notice) = core!().poll_notice() {
+            any = true;
+            self.note(|_, out| out.push_str(&format!("             m{member} {notice:?}\n")));
+            self.noticed(member, notice.partition, notice.kind, notice.position)?;
+        }
+        while let Some(release) = core!().poll_release() {
+            any = true;
+            self.note(|_, out| out.push_str(&format!("             m{member} {release:?}\n")));
+            self.mark(release.frontier.0, 54, u64::from(release.handed_back));
+            self.checker.released(m, &release, self.now)?;
+            self.give_up(member, release.partition.0);
+        }
+        while let Some(flow) = core!().poll_flow() {
+            any = true;
+            self.checker.flow(m, flow, self.now)?;
+            let (partition, paused) = match flow {
+                Flow::Pause(p) => (p.0, true),
+                Flow::Resume(p) => (p.0, false),
+            };
+            self.members[m].feeds[partition as usize].paused = paused;
+        }
+        if let Some(drained) = core!().poll_drained() {
+            self.checker.drained(m, drained, self.now)?;
+            self.exit(member)?;
+            return Ok(false);
+        }
+        Ok(any)
+    }
+
+    fn noticed(
+        &mut self,
+        member: u32,
+        partition: PartitionId,
+        kind: NoticeKind,
+        at: Position,
+    ) -> Checked {
+        self.mark(kind as u64, 55, at.0);
+        self.checker.noticed(member as usize, partition.0, kind);
+        if kind == NoticeKind::Abandoned {
+            self.checker
+                .left_behind(member as usize, partition.0, self.now)?;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, member: u32, commit: procession_core::Commit, map: Vec<u8>) -> Checked {
+        let p = commit.partition.0 as usize;
+        let ranges: Vec<(u64, u64)> = if map.is_empty() {
+            Vec::new()
+        } else {
+            let Some(ranges) = procession_core::decode_map(&map, commit.frontier) else {
+                let story = format!("{commit:?} at={}", self.now);
+                return Err(Verdict::new("S3", "map that cannot be read", story));
+            };
+            ranges
+                .into_iter()
+                .map(|(from, to)| (from.0, to.0))
+                .collect()
+        };
+        self.mark(commit.frontier.0, 53, commit.write);
+        self.note(|_, out| {
+            out.push_str(&format!("             m{member} {commit:?} {ranges:?}\n"))
+        });
+        let (entries, log) = (&self.entries, &self.logs[p]);
+        self.checker
+            .commit_asked(member as usize, &commit, &ranges, entries, log, self.now)?;
+        self.commit_sent(member, commit, map);
+        Ok(())
+    }
+
+    /// The adapter gives a partition up.
+    fn give_up(&mut self, member: u32, partition: u32) {
+        let m = member as usize;
+        self.strand(member, partition);
+        let epoch = self.members[m].feeds[partition as usize].epoch;
+        self.members[m].feeds[partition as usize].close();
+        let seat = &mut self.seats[partition as usize];
+        if seat.is_some_and(|s| s.member == member && Some(s.epoch) == epoch) {
+            *seat = None;
+            let n = epoch.unwrap_or_default();
+            let wait = self.latency(Site::Revoke, u64::from(partition), n);
+            self.push_in(wait, Event::Assign { partition });
+        }
+    }
+
+    /// The core is told the time, on time or not; then nothing may be overdue (L5).
+    pub(super) fn tell_time(&mut self, member: u32) -> Checked {
+        let m = member as usize;
+        let time = self.time();
+        if let Some(core) = &mut self.members[m].core {
+            core.handle_timeout(time);
+            self.look_after(member, true)?;
+        }
+        // What was polled may have made something due at once; then it is told again, and that is
+        // the end of it.
+        for again in 0..4 {
+            let Some(core) = &mut self.members[m].core else {
+                return Ok(());
+            };
+            let Some(wake) = core.poll_timeout().filter(|w| w.at <= time) else {
+                break;
+            };
+            if again == 3 {
+                let story = format!("member={member} at={}: {wake:?}", self.now);
+                return Err(Verdict::new("L6", "timer does not move on", story));
+            }
+            core.handle_timeout(time);
+            self.look_after(member, true)?;
+        }
+        if self.members[m].core.is_some() {
+            self.checker.deadlines_kept(m, self.now)?;
+        }
+        Ok(())
+    }
+
+    /// Holds the core to its bounds, and sets its timer.
+    fn audit(&mut self, member: u32) -> Checked {
+        let m = member as usize;
+        let Some(core) = &self.members[m].core else {
+            return Ok(());
+        };
+        core.check_invariants().map_err(|what| {
+            Verdict::new("core", what, format!("member={member} at={}", self.now))
+        })?;
+        let (stats, wake) = (core.stats(), core.poll_timeout());
+        self.checker.notices_came(m, self.now)?;
+        self.checker.processes[m].check_stats(&self.plan.config, &stats, self.now)?;
+        let life = self.members[m].life;
+        if let Some(wake) = wake {
+            let entity = u64::from(member);
+            let at = wake.at.as_nanos();
+            let left = at.saturating_sub(self.now);
+            let early = left > 1_000_000 && self.fate.decide(Site::EarlyTimer, at, entity);
+            let late = self.fate.decide(Site::LateTimer, at, entity);
+            let set = if early {
+                self.now + left / 2
+            } else if late {
+                at.saturating_add(self.latency(Site::LateTimer, at, entity) * 4)
+            } else {
+                at
+            };
+            let set = set.max(self.now + 1);
+            if set < self.members[m].wake && at < u64::MAX {
+                self.members[m].wake = set;
+                self.push_at(set, Event::Timer { member, life });
+            }
+        }
+        for partition in 0..self.plan.config.partitions {
+            self.want_pump(member, partition);
+        }
+        Ok(())
+    }
+}

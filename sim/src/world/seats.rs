@@ -1,0 +1,426 @@
+//! Who owns which partition: assignment, leases, loss, hand-over, death.
+
+use procession_core::{
+    Consumer, Epoch, Incarnation, NoticeKind, PartitionId, Position, Resume, Time, decode_map,
+};
+
+use super::{Stage, World};
+use crate::checker::{Checked, Opening};
+use crate::event::Event;
+use crate::log::Seat;
+use crate::plan::Flavour;
+use crate::site::Site;
+use crate::verdict::Verdict;
+
+/// How long a dead owner's partition stays with it where the broker fences by itself.
+const SESSION_TIMEOUT: u64 = 30_000_000;
+
+impl World {
+    pub(super) fn restart(&mut self, member: u32) {
+        let process = &mut self.members[member as usize];
+        if process.core.is_some() || self.stage == Stage::Draining {
+            return;
+        }
+        process.core = Some(Consumer::new(&self.plan.config).expect("invariant: plans are valid"));
+        process.wake = u64::MAX;
+        process.paused_until = 0;
+    }
+
+    /// A free partition is given to a member that is ready.
+    pub(super) fn assign(&mut self, partition: u32) -> Checked {
+        if self.seats[partition as usize].is_some() || self.stage == Stage::Draining {
+            return Ok(());
+        }
+        self.assignments += 1;
+        let ready: Vec<u32> = (0..self.plan.members)
+            .filter(|&m| self.members[m as usize].is_ready(self.now))
+            .collect();
+        if ready.is_empty() {
+            self.push_in(5_000_000, Event::Assign { partition });
+            return Ok(());
+        }
+        let n = self.assignments;
+        let choice = self.fate.draw(
+            Site::Assign,
+            u64::from(partition),
+            n,
+            0,
+            ready.len() as u64 - 1,
+        );
+        let member = ready[choice as usize];
+        self.open(member, partition)?;
+        self.after(member)
+    }
+
+    fn open(&mut self, member: u32, partition: u32) -> Checked {
+        let p = partition as usize;
+        if let Some(old) = self.members[member as usize].feeds[p].epoch {
+            // It did not notice that it had lost it. It is told now, or not at all.
+            if !self
+                .fate
+                .decide(Site::Reopen, u64::from(partition), self.assignments)
+            {
+                self.lose(member, partition, old)?;
+            }
+        }
+        let record = &mut self.records[p];
+        let epoch = record.epoch + 1;
+        record.epoch = epoch;
+        record.write = 0;
+        let life = self.members[member as usize].life;
+        let lease_end = match self.plan.flavour {
+            Flavour::JetStream => self.now + self.plan.lease,
+            Flavour::Kafka => u64::MAX,
+        };
+        self.seats[p] = Some(Seat {
+            member,
+            life,
+            epoch,
+            lease_end,
+            revoking: None,
+        });
+        let until = self.core_lease(lease_end);
+        self.open_core(member, partition, epoch, until);
+        if lease_end < u64::MAX {
+            self.push_at(lease_end, Event::LeaseCheck { partition, epoch });
+            let due = self.plan.lease / 5;
+            self.push_in(
+                due,
+                Event::Renew {
+                    member,
+                    life,
+                    partition,
+                    epoch,
+                },
+            );
+        }
+        Ok(())
+    }
+
+    /// The lease as the owner reckons it: with a margin.
+    fn core_lease(&self, lease_end: u64) -> u64 {
+        if lease_end == u64::MAX {
+            u64::MAX
+        } else {
+            lease_end - self.plan.lease / 10
+        }
+    }
+
+    fn open_core(&mut self, member: u32, partition: u32, epoch: u64, until: u64) {
+        let p = partition as usize;
+        let (record, log) = (&self.records[p], &self.logs[p]);
+        let mut map = record.map.clone();
+        let corrupt = self
+            .fate
+            .decide(Site::MapCorrupt, u64::from(partition), epoch);
+        if corrupt {
+            let noise = self.fate.bits(Site::Noise, u64::from(partition), epoch);
+            match (noise % 3, map.len()) {
+                (_, 0) | (0, _) => map = noise.to_le_bytes().repeat(1 + (noise % 5) as usize),
+                (1, len) => map.truncate((noise >> 8) as usize % len),
+                (_, len) => map[(noise >> 8) as usize % len] ^= 1 << (noise >> 4 & 7),
+            }
+        }
+        let incarnation = Incarnation(log.incarnation);
+        let resume = Resume {
+            frontier: record.frontier.map(Position),
+            anchor: record.anchor,
+            map: &map,
+            recorded: record.incarnation,
+            incarnation,
+            log_start: Position(log.start),
+            log_end: Position(log.end),
+        };
+        let foreign = record.incarnation.is_some_and(|i| i != incarnation);
+        let beyond = record.frontier.is_some_and(|f| f > log.end);
+        let ranges = match record.frontier {
+            Some(f) if !foreign && !beyond && !map.is_empty() => decode_map(&map, Position(f)),
+            Some(_) | None => Some(Vec::new()),
+        };
+        let sound = ranges
+            .as_ref()
+            .is_some_and(|r| r.last().is_none_or(|l| l.1.0 <= log.end));
+        let opening = Opening {
+            epoch,
+            floor: match record.frontier {
+                _ if foreign => 0,
+                // Beyond the end, only the anchor can tell where the log was cut.
+                Some(_) if beyond && record.anchor.is_none() => 0,
+                Some(f) => f.min(log.end),
+                None => 0,
+            },
+            ranges: ranges
+                .filter(|_| sound)
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(from, to)| (from.0, to.0))
+                .collect(),
+            until,
+            anchored: !foreign && record.frontier.is_some() && record.anchor.is_some(),
+        };
+        let m = member as usize;
+        let time = Time::from_nanos(self.now);
+        let lease = (until < u64::MAX).then(|| Time::from_nanos(until));
+        let core = self.members[m]
+            .core
+            .as_mut()
+            .expect("invariant: only ready members open");
+        core.open(time, PartitionId(partition), Epoch(epoch), &resume, lease);
+        // A core that counted epochs up by itself may be ahead of the record.
+        let counted = core
+            .epoch(PartitionId(partition))
+            .map_or(epoch, |e| e.0.max(epoch));
+        self.checker.opened(
+            m,
+            partition,
+            Opening {
+                epoch: counted,
+                ..opening
+            },
+        );
+        if foreign || beyond {
+            self.checker
+                .expect_notice(m, partition, &[NoticeKind::ResumeVoid]);
+        } else if !sound {
+            self.checker
+                .expect_notice(m, partition, &[NoticeKind::MapIgnored]);
+        }
+        let behind = !foreign && !beyond && record.frontier.is_some_and(|f| f < log.start);
+        if behind {
+            self.checker
+                .expect_notice(m, partition, &[NoticeKind::Truncated]);
+        }
+        let feed = &mut self.members[m].feeds[p];
+        feed.close();
+        feed.epoch = Some(epoch);
+        self.mark(epoch, 40, u64::from(partition));
+        let frontier = self.records[p].frontier;
+        self.note(|_, out| {
+            out.push_str(&format!(
+                "             m{member} opens {partition} epoch={epoch} frontier={frontier:?}\n"
+            ));
+        });
+    }
+
+    /// The member is told that it lost a partition.
+    pub(super) fn lose(&mut self, member: u32, partition: u32, epoch: u64) -> Checked {
+        let m = member as usize;
+        if self.members[m].feeds[partition as usize].epoch == Some(epoch) {
+            self.strand(member, partition);
+            self.members[m].feeds[partition as usize].close();
+            self.checker.ended(m, partition);
+        }
+        let time = self.time();
+        if let Some(core) = &mut self.members[m].core {
+            core.lose(time, PartitionId(partition), Epoch(epoch));
+        }
+        self.note(|_, out| out.push_str(&format!("             m{member} loses {partition}\n")));
+        Ok(())
+    }
+
+    pub(super) fn fenced(&mut self, member: u32, partition: u32, epoch: u64) -> Checked {
+        if self.members[member as usize].feeds[partition as usize].epoch == Some(epoch) {
+            self.lose(member, partition, epoch)?;
+        }
+        Ok(())
+    }
+
+    /// The broker takes a partition from its owner, who learns of it now or later.
+    pub(super) fn take_away(&mut self, partition: u32, told: bool) -> Checked {
+        let Some(seat) = self.seats[partition as usize].take() else {
+            return Ok(());
+        };
+        let Seat {
+            member,
+            life,
+            epoch,
+            ..
+        } = seat;
+        let process = &self.members[member as usize];
+        if process.life == life && process.core.is_some() {
+            if told && process.paused_until <= self.now {
+                self.lose(member, partition, epoch)?;
+                self.after(member)?;
+            } else {
+                let late = self.latency(Site::TakeOver, u64::from(partition), epoch) * 8;
+                self.push_in(
+                    late,
+                    Event::Fenced {
+                        member,
+                        life,
+                        partition,
+                        epoch,
+                    },
+                );
+            }
+        }
+        let wait = self.latency(Site::Lose, u64::from(partition), epoch);
+        self.push_in(wait, Event::Assign { partition });
+        Ok(())
+    }
+
+    /// The owner renews its lease: one write to the record, if it is still the owner.
+    pub(super) fn renew(&mut self, member: u32, partition: u32, epoch: u64) -> Checked {
+        let p = partition as usize;
+        let Some(seat) = &mut self.seats[p] else {
+            return Ok(());
+        };
+        let life = self.members[member as usize].life;
+        if (seat.member, seat.life, seat.epoch) != (member, life, epoch) {
+            return self.fenced(member, partition, epoch);
+        }
+        let due = self.plan.lease / 5;
+        if !self
+            .fate
+            .decide(Site::RenewFails, u64::from(partition), self.now)
+        {
+            seat.lease_end = self.now + self.plan.lease;
+            let until = seat.lease_end - self.plan.lease / 10;
+            let time = self.time();
+            if let Some(core) = &mut self.members[member as usize].core {
+                core.extend(
+                    time,
+                    PartitionId(partition),
+                    Epoch(epoch),
+                    Time::from_nanos(until),
+                );
+            }
+            if let Some(tenure) = self.checker.tenure(member as usize, partition) {
+                tenure.until = until;
+            }
+        }
+        self.push_in(
+            due,
+            Event::Renew {
+                member,
+                life,
+                partition,
+                epoch,
+            },
+        );
+        Ok(())
+    }
+
+    /// A watcher looks at a lease; when it has run out, somebody takes over.
+    pub(super) fn lease_check(&mut self, partition: u32, epoch: u64) -> Checked {
+        let Some(seat) = self.seats[partition as usize].filter(|s| s.epoch == epoch) else {
+            return Ok(());
+        };
+        let overdue = seat.revoking.is_some_and(|d| self.now >= d);
+        if seat.lease_end > self.now && !overdue {
+            self.push_at(seat.lease_end, Event::LeaseCheck { partition, epoch });
+            return Ok(());
+        }
+        self.take_away(partition, false)
+    }
+
+    /// Somebody else is to have the partition, by a deadline.
+    pub(super) fn revoke(&mut self, partition: u32, grace: u64) -> Checked {
+        let p = partition as usize;
+        let deadline = self.now + grace;
+        let Some(seat) = self.seats[p].as_mut().filter(|s| s.revoking.is_none()) else {
+            return Ok(());
+        };
+        let (member, life, epoch) = (seat.member, seat.life, seat.epoch);
+        let process = &mut self.members[member as usize];
+        if process.life != life || process.core.is_none() || process.paused_until > self.now {
+            return Ok(());
+        }
+        // A little after the deadline the broker waits no longer.
+        seat.revoking = Some(deadline + 1_000_000);
+        self.push_at(deadline + 1_000_000, Event::LeaseCheck { partition, epoch });
+        self.revoke_member(member, partition, epoch, deadline);
+        self.after(member)
+    }
+
+    fn revoke_member(&mut self, member: u32, partition: u32, epoch: u64, deadline: u64) {
+        let time = self.time();
+        if let Some(core) = &mut self.members[member as usize].core {
+            core.revoke(
+                time,
+                PartitionId(partition),
+                Epoch(epoch),
+                Time::from_nanos(deadline),
+            );
+        }
+        let now = self.now;
+        if let Some(tenure) = self.checker.tenure(member as usize, partition) {
+            tenure.stop(now, deadline);
+        }
+        self.note(|_, out| {
+            out.push_str(&format!(
+                "             m{member} revoke {partition} by {deadline}\n"
+            ));
+        });
+    }
+
+    /// A member drains, and is gone when that is over.
+    pub(super) fn drain_member(&mut self, member: u32, within: u64) -> Checked {
+        let deadline = self.now + within;
+        let time = self.time();
+        let m = member as usize;
+        let Some(core) = &mut self.members[m].core else {
+            return Ok(());
+        };
+        core.drain(time, Time::from_nanos(deadline));
+        self.members[m].draining = true;
+        let process = &mut self.checker.processes[m];
+        let deadline = process.draining.map_or(deadline, |d| d.min(deadline));
+        process.draining = Some(deadline);
+        for tenure in process.tenures.iter_mut().flatten() {
+            tenure.stop(self.now, deadline);
+        }
+        self.note(|_, out| out.push_str(&format!("             m{member} drains by {deadline}\n")));
+        self.after(member)
+    }
+
+    /// The process is gone at once; its partitions are free when the broker notices.
+    pub(super) fn crash(&mut self, member: u32, restart_in: u64) {
+        let process = &mut self.members[member as usize];
+        if process.core.is_none() {
+            return;
+        }
+        process.die();
+        self.checker.died(member as usize);
+        self.checker.tally.crashes += 1;
+        for partition in 0..self.plan.config.partitions {
+            let Some(seat) = self.seats[partition as usize].filter(|s| s.member == member) else {
+                continue;
+            };
+            let epoch = seat.epoch;
+            if seat.lease_end == u64::MAX {
+                let end = self.now + SESSION_TIMEOUT;
+                self.seats[partition as usize] = Some(Seat {
+                    lease_end: end,
+                    ..seat
+                });
+                self.push_at(end, Event::LeaseCheck { partition, epoch });
+            }
+        }
+        self.push_in(restart_in, Event::Restart { member });
+        self.note(|_, out| out.push_str(&format!("             m{member} dies\n")));
+    }
+
+    /// At the end of a process, nothing may be left in its core.
+    pub(super) fn exit(&mut self, member: u32) -> Checked {
+        let m = member as usize;
+        let Some(core) = &self.members[m].core else {
+            return Ok(());
+        };
+        let stats = core.stats();
+        let orphans = self.checker.processes[m].runs.len() as u32;
+        if stats.held != orphans || (orphans == 0 && stats.held_bytes != 0) {
+            let story = format!(
+                "member={member} at={}: {stats:?} orphans={orphans}",
+                self.now
+            );
+            return Err(Verdict::new("S7", "something is left after a drain", story));
+        }
+        self.members[m].die();
+        self.checker.died(m);
+        if self.stage != Stage::Draining {
+            self.push_in(10_000_000, Event::Restart { member });
+        }
+        Ok(())
+    }
+}
