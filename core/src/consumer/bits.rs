@@ -22,6 +22,7 @@ impl BitSet {
         }
     }
 
+    #[inline]
     pub(super) fn insert(&mut self, n: u32) {
         let (word, bit) = (n as usize / 64, 1u64 << (n % 64));
         if self.words[word] & bit == 0 {
@@ -30,6 +31,7 @@ impl BitSet {
         }
     }
 
+    #[inline]
     pub(super) fn remove(&mut self, n: u32) {
         if self.len == 0 {
             return;
@@ -41,11 +43,13 @@ impl BitSet {
         }
     }
 
+    #[inline]
     pub(super) const fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Removes and returns a member.
+    #[inline]
     pub(super) fn pop(&mut self) -> Option<u32> {
         if self.len == 0 {
             return None;

@@ -15,7 +15,7 @@ impl<M> Consumer<M> {
         self.timers.check(&self.slab)?;
         self.identities.check()?;
         self.check_account()?;
-        let waiting = self.slab.hot.iter();
+        let waiting = self.slab.slots.iter().map(|s| &s.hot);
         let waiting = waiting
             .filter(|s| matches!(s.state, State::Waiting | State::Reburying))
             .count();
@@ -26,18 +26,18 @@ impl<M> Consumer<M> {
         for (index, part) in self.partitions.iter().enumerate() {
             part.window.check(&self.pool)?;
             let slots = || {
-                self.slab.hot.iter().filter(move |s| {
+                self.slab.slots.iter().map(|s| &s.hot).filter(move |s| {
                     usize::from(s.partition) == index
                         && !matches!(s.state, State::Free | State::Orphan)
                 })
             };
+            blockless += u32::from(part.window.blocks() == 0);
             if part.phase == Phase::Closed {
                 if slots().next().is_some() || part.window.blocks() > 0 || part.resumed.is_some() {
                     return Err("S5: a released partition still holds something");
                 }
                 continue;
             }
-            blockless += u32::from(part.window.blocks() == 0);
             if part.used_messages as usize != slots().count() {
                 return Err("S7: a partition's count is not what is held of it");
             }

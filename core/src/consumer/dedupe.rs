@@ -6,13 +6,11 @@
 
 use alloc::vec::Vec;
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry as TableEntry;
-
+use super::index::Index;
 use super::slab::NONE;
 use crate::{Dedupe, Time, mutants};
 
-/// One identity. 32 bytes, and 5 bytes of table at a load of at most one half.
+/// One identity. 32 bytes, and 16 to 32 bytes of table.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     identity: u128,
@@ -35,21 +33,25 @@ pub(super) enum Claimed {
 
 #[derive(Clone, Debug)]
 pub(super) struct Identities {
-    table: HashTable<u32>,
+    table: Index,
     entries: Vec<Entry>,
     free: u32,
     /// Done entries, oldest first.
     oldest: u32,
     newest: u32,
     done: u32,
+    /// The oldest done entry is too old after this.
+    aged_after: Time,
     settings: Dedupe,
 }
 
+#[inline]
 fn hash(identity: u128) -> u64 {
     ((identity as u64) ^ (identity >> 64) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 /// The 32 bits of an identity that are kept for a finished position.
+#[inline]
 pub(super) const fn digest(identity: u128) -> u32 {
     let folded = (identity as u64) ^ (identity >> 64) as u64;
     (folded as u32) ^ (folded >> 32) as u32
@@ -78,83 +80,84 @@ impl Identities {
             });
         }
         Self {
-            // Twice the entries: at one times, tombstones make the table grow in steady state.
-            table: HashTable::with_capacity(2 * capacity),
+            table: Index::new(capacity),
             entries,
             free: if capacity == 0 { NONE } else { 0 },
             oldest: NONE,
             newest: NONE,
             done: 0,
+            aged_after: Time::MAX,
             settings,
         }
     }
 
+    #[inline]
     pub(super) const fn is_on(&self) -> bool {
         self.settings.ids > 0
     }
 
     /// Identities remembered, pending ones included.
-    pub(super) fn len(&self) -> usize {
+    pub(super) const fn len(&self) -> u32 {
         self.table.len()
     }
 
     /// Looks an identity up and takes a place for it. One probe.
+    #[inline]
     pub(super) fn claim(&mut self, now: Time, identity: u128) -> Claimed {
-        self.forget_aged(now);
-        let entries = &mut self.entries;
-        match self.table.entry(
-            hash(identity),
-            |&i| entries[i as usize].identity == identity,
-            |&i| hash(entries[i as usize].identity),
-        ) {
-            TableEntry::Occupied(found) => {
-                let index = *found.get();
-                let entry = &mut self.entries[index as usize];
-                if entry.refs_done & 1 == 1 {
-                    return Claimed::Done;
-                }
-                entry.refs_done += 2;
-                Claimed::Pending(index)
-            }
-            TableEntry::Vacant(vacant) => {
-                let index = self.free;
-                vacant.insert(index);
-                let entry = &mut self.entries[index as usize];
-                self.free = entry.next;
-                *entry = Entry {
-                    identity,
-                    at: Time::ZERO,
-                    next: NONE,
-                    refs_done: 2,
-                };
-                Claimed::Pending(index)
-            }
+        if now > self.aged_after {
+            self.forget_aged(now);
         }
+        let new = self.free;
+        let entries = &mut self.entries[..];
+        let same = |i: u32| entries[i as usize].identity == identity;
+        if let Some(index) = self.table.find_or_put(hash(identity), new, same) {
+            let entry = &mut entries[index as usize];
+            if entry.refs_done & 1 == 1 {
+                return Claimed::Done;
+            }
+            entry.refs_done += 2;
+            return Claimed::Pending(index);
+        }
+        let entry = &mut entries[new as usize];
+        self.free = entry.next;
+        *entry = Entry {
+            identity,
+            at: Time::ZERO,
+            next: NONE,
+            refs_done: 2,
+        };
+        Claimed::Pending(new)
     }
 
+    #[inline]
     pub(super) fn is_done(&self, index: u32) -> bool {
         self.entries[index as usize].refs_done & 1 == 1
     }
 
+    #[inline]
     pub(super) fn identity(&self, index: u32) -> u128 {
         self.entries[index as usize].identity
     }
 
-    /// A held message of this identity succeeded.
-    pub(super) fn succeed(&mut self, now: Time, index: u32) {
-        if mutants::is(6) {
-            return self.release(index);
-        }
+    /// A held message of this identity succeeded. Returns the digest of the identity.
+    #[inline]
+    pub(super) fn succeed(&mut self, now: Time, index: u32) -> u32 {
         let entry = &mut self.entries[index as usize];
+        let kept = digest(entry.identity);
+        if mutants::is(6) {
+            self.release(index);
+            return kept;
+        }
         entry.refs_done -= 2;
         if entry.refs_done & 1 == 1 {
-            return;
+            return kept;
         }
         entry.refs_done |= 1;
         entry.at = now;
         entry.next = NONE;
         if self.newest == NONE {
             self.oldest = index;
+            self.aged_after = now + self.settings.age;
         } else {
             self.entries[self.newest as usize].next = index;
         }
@@ -164,17 +167,19 @@ impl Identities {
         while self.done > capacity {
             self.forget_oldest();
         }
+        kept
     }
 
     /// Marks an identity before its message has succeeded (a fault, for the simulator).
     pub(super) fn mark(&mut self, now: Time, index: u32) {
         if self.entries[index as usize].refs_done & 1 == 0 {
             self.entries[index as usize].refs_done += 2;
-            self.succeed(now, index);
+            let _ = self.succeed(now, index);
         }
     }
 
     /// A held message of this identity ended without success.
+    #[inline]
     pub(super) fn release(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
         entry.refs_done -= 2;
@@ -184,40 +189,42 @@ impl Identities {
     }
 
     fn forget_aged(&mut self, now: Time) {
-        while self.oldest != NONE
-            && now.since(self.entries[self.oldest as usize].at) > self.settings.age
-        {
+        while self.oldest != NONE && now > self.aged_after {
             self.forget_oldest();
         }
     }
 
+    #[inline]
     fn forget_oldest(&mut self) {
         let index = self.oldest;
         let entry = &mut self.entries[index as usize];
         self.oldest = entry.next;
+        entry.refs_done &= !1;
+        let unheld = entry.refs_done == 0;
+        self.done -= 1;
         if self.oldest == NONE {
             self.newest = NONE;
+            self.aged_after = Time::MAX;
+        } else {
+            self.aged_after = self.entries[self.oldest as usize].at + self.settings.age;
         }
-        self.done -= 1;
-        entry.refs_done &= !1;
-        if entry.refs_done == 0 {
+        if unheld {
             self.remove(index);
         }
     }
 
+    #[inline]
     fn remove(&mut self, index: u32) {
-        let identity = self.entries[index as usize].identity;
-        if let Ok(found) = self.table.find_entry(hash(identity), |&i| i == index) {
-            found.remove();
-        }
-        self.entries[index as usize].next = self.free;
+        let entry = &mut self.entries[index as usize];
+        entry.next = self.free;
         self.free = index;
+        self.table.remove(hash(entry.identity), index);
     }
 
     /// Bytes of all tables, for the memory budget.
     #[cfg(test)]
     pub(super) fn bytes_per_id(&self) -> usize {
-        (self.entries.capacity() * size_of::<Entry>() + self.table.allocation_size())
+        (self.entries.capacity() * size_of::<Entry>() + self.table.bytes())
             / self.entries.len().max(1)
     }
 
@@ -278,7 +285,7 @@ mod tests {
             "a copy of a pending one is not done"
         );
         set.release(a);
-        set.succeed(now, a);
+        assert_eq!(set.succeed(now, a), digest(7));
         assert_eq!(set.claim(now, 7), Claimed::Done);
         set.check().unwrap();
     }
@@ -290,7 +297,7 @@ mod tests {
             let Claimed::Pending(i) = set.claim(Time::ZERO, id) else {
                 panic!()
             };
-            set.succeed(Time::ZERO, i);
+            let _ = set.succeed(Time::ZERO, i);
         }
         let Claimed::Pending(again) = set.claim(Time::ZERO, 1) else {
             panic!("forgotten by count")

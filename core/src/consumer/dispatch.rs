@@ -13,17 +13,20 @@ impl<M> Consumer<M> {
     /// handed out; give a `now` that was read just before.
     pub fn poll_dispatch(&mut self, now: Time) -> Option<Dispatch<M>> {
         let now = self.tick(now);
+        if self.deadline.0 != now {
+            self.deadline = (now, self.deadline_from(now));
+        }
         loop {
             let index = self.lanes.pop_ready(&self.slab)?;
-            let slot = &mut self.slab.hot[index as usize];
-            let partition = usize::from(slot.partition);
+            let slot = &mut self.slab.slots[index as usize];
+            let partition = usize::from(slot.hot.partition);
             let part = &mut self.partitions[partition];
             if part.phase != Phase::Open && !(mutants::is(14) && part.is_ours()) {
-                slot.state = State::Held;
+                slot.hot.state = State::Held;
                 continue;
             }
             if now >= part.until && !mutants::is(17) {
-                slot.state = State::Held;
+                slot.hot.state = State::Held;
                 if !part.lapsed {
                     part.lapsed = true;
                     let frontier = part.frontier;
@@ -31,53 +34,42 @@ impl<M> Consumer<M> {
                 }
                 continue;
             }
-            if let Note::Identity(identity) = self.pool.note(slot.entry)
-                && self.identities.is_done(identity)
-            {
-                slot.state = State::Copied;
-                self.copies.insert(index);
-                continue;
+            let entry = slot.hot.entry;
+            if let Note::Identity(identity) = self.pool.note(entry) {
+                if self.identities.is_done(identity) {
+                    slot.hot.state = State::Copied;
+                    self.copies.insert(index);
+                    continue;
+                }
+                if mutants::is(19) {
+                    self.identities.mark(now, identity);
+                }
             }
-            return Some(self.start(now, index, partition));
-        }
-    }
-
-    fn start(&mut self, now: Time, index: u32, partition: usize) -> Dispatch<M> {
-        let deadline = self.deadline(now);
-        let slot = &mut self.slab.hot[index as usize];
-        slot.state = State::Running;
-        slot.flags &= !TIMED_OUT;
-        let entry = slot.entry;
-        let cold = &mut self.slab.cold[index as usize];
-        cold.set_attempts(cold.attempts() + 1);
-        cold.at = deadline;
-        let attempt = cold.attempts();
-        self.handlers_at = self.handlers_at.min(deadline);
-        let part = &mut self.partitions[partition];
-        part.busy += 1;
-        self.stats.running += 1;
-        if mutants::is(19)
-            && let Note::Identity(identity) = self.pool.note(entry)
-        {
-            self.identities.mark(now, identity);
-        }
-        let message = self.slab.messages[index as usize]
-            .take()
-            .expect("invariant: a ready message is in its slot");
-        Dispatch {
-            token: self.slab.token(index),
-            partition: PartitionId(partition as u32),
-            epoch: self.partitions[partition].epoch,
-            position: self.pool.position(entry),
-            attempt,
-            deadline,
-            message,
+            let deadline = self.deadline.1;
+            slot.hot.state = State::Running;
+            slot.hot.flags &= !TIMED_OUT;
+            slot.cold.at = deadline;
+            self.handlers_at = self.handlers_at.min(deadline);
+            part.busy += 1;
+            self.stats.running += 1;
+            return Some(Dispatch {
+                token: slot.hot.token(index),
+                partition: PartitionId(partition as u32),
+                epoch: part.epoch,
+                position: self.pool.position(entry),
+                attempt: slot.cold.count_attempt(),
+                deadline,
+                message: slot
+                    .message
+                    .take()
+                    .expect("invariant: a ready message is in its slot"),
+            });
         }
     }
 
     /// Deadlines are rounded up to a 64th of the timeout: expired handlers are found by walking
     /// over the slots, and so a walk happens at most 64 times in a timeout, whatever is started.
-    fn deadline(&self, now: Time) -> Time {
+    fn deadline_from(&self, now: Time) -> Time {
         let timeout = self.config.handler_timeout;
         if timeout == Span::MAX {
             return Time::MAX;
@@ -95,7 +87,24 @@ impl<M> Consumer<M> {
     pub fn settle(&mut self, now: Time, token: Token, outcome: Outcome<M>) -> Result<(), Stale> {
         let now = self.tick(now);
         let index = self.slab.resolve(token).ok_or(Stale)?;
-        let slot = self.slab.hot[index as usize];
+        let slot = self.slab.slots[index as usize].hot;
+        if slot.state == State::Running && matches!(outcome, Outcome::Done) {
+            // The way of nearly every message.
+            self.stats.running -= 1;
+            self.stats.done += 1;
+            let partition = usize::from(slot.partition);
+            self.partitions[partition].busy -= 1;
+            self.finish(now, index, true);
+            if self.partitions[partition].phase != Phase::Open {
+                self.close_when_idle(now, partition);
+            }
+            return Ok(());
+        }
+        self.settle_rest(now, index, outcome)
+    }
+
+    fn settle_rest(&mut self, now: Time, index: u32, outcome: Outcome<M>) -> Result<(), Stale> {
+        let slot = self.slab.slots[index as usize].hot;
         match slot.state {
             State::Running | State::Stopping => {}
             State::Orphan => {
@@ -124,7 +133,7 @@ impl<M> Consumer<M> {
             }
             Outcome::Retry(message) => self.failed(now, index, message),
             Outcome::Reject(message) => {
-                self.slab.messages[index as usize] = Some(message);
+                self.slab.slots[index as usize].message = Some(message);
                 self.stats.failed += 1;
                 self.bury(index, Why::Rejected);
             }
@@ -133,8 +142,8 @@ impl<M> Consumer<M> {
             }
             Outcome::Cancelled(message) => {
                 // It never came to an end of its own: the attempt does not count.
-                self.slab.messages[index as usize] = Some(message);
-                let cold = &mut self.slab.cold[index as usize];
+                self.slab.slots[index as usize].message = Some(message);
+                let cold = &mut self.slab.slots[index as usize].cold;
                 cold.set_attempts(cold.attempts() - 1);
                 self.activate(index);
             }
@@ -148,14 +157,14 @@ impl<M> Consumer<M> {
         if mutants::is(4) {
             return self.finish(now, index, true);
         }
-        self.slab.messages[index as usize] = Some(message);
-        let slot = self.slab.hot[index as usize];
-        let attempts = self.slab.cold[index as usize].attempts();
+        self.slab.slots[index as usize].message = Some(message);
+        let slot = self.slab.slots[index as usize].hot;
+        let attempts = self.slab.slots[index as usize].cold.attempts();
         if attempts >= self.config.retry.attempts {
             return self.bury(index, Why::Exhausted);
         }
         if self.partitions[usize::from(slot.partition)].phase != Phase::Open {
-            self.slab.hot[index as usize].state = State::Held;
+            self.slab.slots[index as usize].hot.state = State::Held;
             return;
         }
         if mutants::is(5)
@@ -169,7 +178,7 @@ impl<M> Consumer<M> {
             .retry
             .backoff
             .after(attempts, self.config.seed, position);
-        self.slab.hot[index as usize].state = State::Waiting;
+        self.slab.slots[index as usize].hot.state = State::Waiting;
         let at = if mutants::is(22) && attempts == 2 {
             Time::MAX
         } else {
@@ -189,8 +198,9 @@ impl<M> Consumer<M> {
     pub fn poll_duplicate(&mut self, now: Time) -> Option<Copied<M>> {
         let now = self.tick(now);
         let index = self.copies.pop()?;
-        let slot = self.slab.hot[index as usize];
-        let message = self.slab.messages[index as usize]
+        let slot = self.slab.slots[index as usize].hot;
+        let message = self.slab.slots[index as usize]
+            .message
             .take()
             .expect("invariant: a copy is in its slot until it is reported");
         let position: Position = self.pool.position(slot.entry);
@@ -205,7 +215,7 @@ impl<M> Consumer<M> {
 
     /// The head of a lane may go on: it joins the ready list, or the dead letters.
     pub(super) fn activate(&mut self, index: u32) {
-        let slot = &mut self.slab.hot[index as usize];
+        let slot = &mut self.slab.slots[index as usize].hot;
         debug_assert!(
             slot.flags & HEAD != 0 || mutants::is(2),
             "invariant: only heads go on"
@@ -226,27 +236,27 @@ impl<M> Consumer<M> {
         }
         let mut next = Time::MAX;
         for index in 0..self.slab.capacity() {
-            let state = self.slab.hot[index].state;
+            let state = self.slab.slots[index].hot.state;
             if !matches!(state, State::Running | State::Stopping) {
                 continue;
             }
-            let at = self.slab.cold[index].at;
+            let at = self.slab.slots[index].cold.at;
             if at > now {
                 next = next.min(at);
                 continue;
             }
-            let slot = &mut self.slab.hot[index];
+            let slot = &mut self.slab.slots[index].hot;
             if state == State::Running {
                 slot.state = State::Stopping;
                 slot.flags |= TIMED_OUT;
                 let at = now + self.config.cancel_grace;
-                self.slab.cold[index].at = at;
+                self.slab.slots[index].cold.at = at;
                 next = next.min(at);
                 self.cancels.insert(index as u32);
             } else {
                 // S1: the key stays blocked until the old future has ended; everything else runs.
-                self.slab.cold[index].at = Time::MAX;
                 let (partition, entry) = (usize::from(slot.partition), slot.entry);
+                self.slab.slots[index].cold.at = Time::MAX;
                 let position = self.pool.position(entry);
                 self.notice(partition, NoticeKind::HandlerStuck, position);
             }
@@ -257,10 +267,10 @@ impl<M> Consumer<M> {
     /// Asks every handler of a partition to stop. O(slots).
     pub(super) fn stop_handlers(&mut self, partition: usize) {
         for index in 0..self.slab.capacity() {
-            let slot = &mut self.slab.hot[index];
+            let slot = &mut self.slab.slots[index].hot;
             if slot.state == State::Running && usize::from(slot.partition) == partition {
                 slot.state = State::Stopping;
-                self.slab.cold[index].at = Time::MAX;
+                self.slab.slots[index].cold.at = Time::MAX;
                 self.cancels.insert(index as u32);
             }
         }
@@ -268,7 +278,7 @@ impl<M> Consumer<M> {
 
     pub(super) fn due_timers(&mut self, now: Time) {
         while let Some(index) = self.timers.pop_due(&mut self.slab, now) {
-            match self.slab.hot[index as usize].state {
+            match self.slab.slots[index as usize].hot.state {
                 State::Waiting => self.activate(index),
                 State::Reburying => self.restage(index),
                 State::Free

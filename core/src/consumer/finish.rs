@@ -2,7 +2,7 @@
 
 use super::dedupe::digest;
 use super::partition::Phase;
-use super::slab::{HEAD, NONE, State};
+use super::slab::{HEAD, Hot, NONE, State};
 use super::window::{Note, Window};
 use super::{Anchor, Consumer, NoticeKind, WakeReason};
 use crate::{Stamp, Time, mutants};
@@ -10,47 +10,59 @@ use crate::{Stamp, Time, mutants};
 impl<M> Consumer<M> {
     /// A message is finished: its position is marked, its identity settled, its credit given back,
     /// and the next of its key goes on.
+    #[inline]
     pub(super) fn finish(&mut self, now: Time, index: u32, succeeded: bool) {
-        let slot = self.slab.hot[index as usize];
+        let Self {
+            slab,
+            partitions,
+            pool,
+            identities,
+            credit,
+            ..
+        } = self;
+        let held = &slab.slots[index as usize];
+        let (slot, cold) = (held.hot, held.cold);
         let partition = usize::from(slot.partition);
-        let kept = match self.pool.note(slot.entry) {
+        let part = &mut partitions[partition];
+        let kept = match pool.note(slot.entry) {
             Note::Digest(digest) => digest,
+            Note::Identity(identity) if succeeded => identities.succeed(now, identity),
             Note::Identity(identity) => {
-                let kept = digest(self.identities.identity(identity));
-                if succeeded {
-                    self.identities.succeed(now, identity);
-                } else {
-                    self.identities.release(identity);
-                }
+                let kept = digest(identities.identity(identity));
+                identities.release(identity);
                 kept
             }
         };
-        self.pool.finish(slot.entry, kept);
-        let part = &mut self.partitions[partition];
+        pool.finish(slot.entry, kept);
         if part.window.is_head(slot.entry) {
             // The message whose settling moves the frontier is what the log is recognised by.
+            let position = pool.position(slot.entry);
             part.anchor = Some(Anchor {
-                position: self.pool.position(slot.entry),
-                stamp: Stamp(self.slab.cold[index as usize].stamp),
+                position,
+                stamp: Stamp(cold.stamp),
             });
-            part.window.advance(&mut self.pool);
-            part.frontier = part.window.first(&self.pool).unwrap_or(part.floor);
-            if part.window.blocks() == 0 {
-                self.blockless += 1;
-            }
+            part.window.advance(pool);
+            part.frontier = part.window.first(pool).unwrap_or(part.floor);
+            self.blockless += u32::from(part.window.blocks() == 0);
         }
-        self.dirty(now, partition, 1);
-        self.disown(partition, self.slab.cold[index as usize].bytes);
-        self.pop(index);
+        credit.disown(part, cold.bytes);
+        part.dirty = true;
+        part.unwritten = part.unwritten.saturating_add(1);
+        part.unstored += 1;
+        if part.unwritten >= self.config.commit.messages || part.commit_at == Time::MAX {
+            self.call_commit(now, partition);
+        }
+        self.pop(index, slot, cold.bytes);
     }
 
     /// Takes a head out of its lane, frees its slot, and lets the next of the key go on.
-    fn pop(&mut self, index: u32) {
-        let next = self.lanes.pop_head(&mut self.slab, index);
-        self.refund(index, self.slab.cold[index as usize].bytes);
+    #[inline]
+    fn pop(&mut self, index: u32, slot: Hot, bytes: u32) {
+        let next = self.lanes.pop_head(&mut self.slab, index, slot);
+        self.credit.refund(index, bytes);
         self.slab.give(index);
         if let Some(next) = next
-            && self.slab.hot[next as usize].state == State::Queued
+            && self.slab.slots[next as usize].hot.state == State::Queued
         {
             self.activate(next);
         }
@@ -58,11 +70,17 @@ impl<M> Consumer<M> {
 
     /// Progress was made that no commit covers: by how many messages.
     pub(super) fn dirty(&mut self, now: Time, partition: usize, messages: u32) {
-        let every = self.config.commit.every;
         let part = &mut self.partitions[partition];
         part.dirty = true;
         part.unwritten = part.unwritten.saturating_add(messages);
         part.unstored += u64::from(messages);
+        self.call_commit(now, partition);
+    }
+
+    /// A commit falls due: now by count, or by time.
+    fn call_commit(&mut self, now: Time, partition: usize) {
+        let every = self.config.commit.every;
+        let part = &mut self.partitions[partition];
         if part.unwritten >= self.config.commit.messages && part.outstanding.is_none() {
             self.commits.insert(partition as u32);
         } else if part.commit_at == Time::MAX {
@@ -80,7 +98,7 @@ impl<M> Consumer<M> {
 
     /// A handler goes on without its partition: it keeps its key busy (S1) and is asked to stop.
     fn orphan(&mut self, index: u32) {
-        let slot = &mut self.slab.hot[index as usize];
+        let slot = &mut self.slab.slots[index as usize].hot;
         let partition = usize::from(slot.partition);
         slot.state = State::Orphan;
         slot.entry = match self.pool.note(slot.entry) {
@@ -88,8 +106,10 @@ impl<M> Consumer<M> {
             Note::Digest(_) => NONE,
         };
         self.cancels.insert(index);
-        self.partitions[partition].busy -= 1;
-        self.disown(partition, self.slab.cold[index as usize].bytes);
+        let part = &mut self.partitions[partition];
+        part.busy -= 1;
+        self.credit
+            .disown(part, self.slab.slots[index as usize].cold.bytes);
         if mutants::is(20) {
             self.cut_loose(index);
         }
@@ -98,11 +118,13 @@ impl<M> Consumer<M> {
     /// The key of an orphan is not kept busy (a fault, for the simulator): it moves to a lane that
     /// no other message has.
     fn cut_loose(&mut self, index: u32) {
-        let next = self.lanes.pop_head(&mut self.slab, index);
-        self.slab.hot[index as usize].flags &= !HEAD;
+        let slot = self.slab.slots[index as usize].hot;
+        let next = self.lanes.pop_head(&mut self.slab, index, slot);
+        self.slab.slots[index as usize].hot.flags &= !HEAD;
         let lane = crate::backoff::mix(u64::from(index) ^ 0xDEAD_0000_0000_0000);
-        self.slab.hot[index as usize].lane = lane;
-        self.lanes.append(&mut self.slab, index);
+        let slot = &mut self.slab.slots[index as usize].hot;
+        (slot.lane, slot.next, slot.tail) = (lane, NONE, index);
+        self.lanes.append(&mut self.slab, index, lane);
         if let Some(next) = next {
             self.activate(next);
         }
@@ -110,11 +132,11 @@ impl<M> Consumer<M> {
 
     pub(super) fn end_orphan(&mut self, now: Time, index: u32, succeeded: bool) {
         self.cancels.remove(index);
-        let slot = self.slab.hot[index as usize];
+        let slot = self.slab.slots[index as usize].hot;
         if slot.entry != NONE {
             // S4: it succeeded in this process, whoever owns the partition now.
             if succeeded {
-                self.identities.succeed(now, slot.entry);
+                let _ = self.identities.succeed(now, slot.entry);
             } else {
                 self.identities.release(slot.entry);
             }
@@ -127,14 +149,15 @@ impl<M> Consumer<M> {
                 self.dirty(now, partition, 1);
             }
         }
-        self.pop(index);
+        let bytes = self.slab.slots[index as usize].cold.bytes;
+        self.pop(index, slot, bytes);
     }
 
     /// Turns the handlers of a partition that still run into orphans, each named by a notice.
     pub(super) fn abandon_handlers(&mut self, partition: usize) -> u32 {
         let mut abandoned = 0;
         for index in 0..self.slab.capacity() as u32 {
-            let slot = self.slab.hot[index as usize];
+            let slot = self.slab.slots[index as usize].hot;
             let runs = matches!(slot.state, State::Running | State::Stopping);
             if runs && usize::from(slot.partition) == partition {
                 let position = self.pool.position(slot.entry);
@@ -152,13 +175,13 @@ impl<M> Consumer<M> {
         let number = partition as u16;
         self.lanes.retain_ready(&mut self.slab, |p| p != number);
         for index in 0..self.slab.capacity() as u32 {
-            let slot = self.slab.hot[index as usize];
+            let slot = self.slab.slots[index as usize].hot;
             if slot.partition == number && matches!(slot.state, State::Running | State::Stopping) {
                 self.orphan(index);
             }
         }
         for index in 0..self.slab.capacity() as u32 {
-            let slot = self.slab.hot[index as usize];
+            let slot = self.slab.slots[index as usize].hot;
             if slot.state != State::Free && slot.flags & HEAD != 0 {
                 self.prune(index, number);
             }
@@ -175,35 +198,35 @@ impl<M> Consumer<M> {
 
     /// Takes the messages of a partition out of one lane.
     fn prune(&mut self, mut head: u32, partition: u16) {
-        let dropped =
-            |slot: &super::slab::Slot| slot.partition == partition && slot.state != State::Orphan;
-        while dropped(&self.slab.hot[head as usize]) {
-            let next = self.lanes.pop_head(&mut self.slab, head);
+        let dropped = |slot: &Hot| slot.partition == partition && slot.state != State::Orphan;
+        while dropped(&self.slab.slots[head as usize].hot) {
+            let slot = self.slab.slots[head as usize].hot;
+            let next = self.lanes.pop_head(&mut self.slab, head, slot);
             self.drop_slot(head);
             let Some(next) = next else { return };
             head = next;
         }
         let mut before = head;
-        let mut at = self.slab.hot[head as usize].next;
+        let mut at = self.slab.slots[head as usize].hot.next;
         while at != NONE {
-            let slot = self.slab.hot[at as usize];
+            let slot = self.slab.slots[at as usize].hot;
             if dropped(&slot) {
-                self.slab.hot[before as usize].next = slot.next;
+                self.slab.slots[before as usize].hot.next = slot.next;
                 self.drop_slot(at);
             } else {
                 before = at;
             }
             at = slot.next;
         }
-        self.slab.hot[head as usize].tail = before;
-        if self.slab.hot[head as usize].state == State::Queued {
+        self.slab.slots[head as usize].hot.tail = before;
+        if self.slab.slots[head as usize].hot.state == State::Queued {
             self.activate(head);
         }
     }
 
     /// Frees a slot that is in no lane any more, unfinished.
     fn drop_slot(&mut self, index: u32) {
-        let slot = self.slab.hot[index as usize];
+        let slot = self.slab.slots[index as usize].hot;
         if matches!(slot.state, State::Waiting | State::Reburying) {
             self.timers.disarm(&mut self.slab, index);
         }
@@ -212,9 +235,10 @@ impl<M> Consumer<M> {
         if let Note::Identity(identity) = self.pool.note(slot.entry) {
             self.identities.release(identity);
         }
-        let bytes = self.slab.cold[index as usize].bytes;
-        self.disown(usize::from(slot.partition), bytes);
-        self.refund(index, bytes);
+        let bytes = self.slab.slots[index as usize].cold.bytes;
+        self.credit
+            .disown(&mut self.partitions[usize::from(slot.partition)], bytes);
+        self.credit.refund(index, bytes);
         self.slab.give(index);
     }
 
@@ -222,7 +246,7 @@ impl<M> Consumer<M> {
     pub(super) fn wake_held(&mut self, partition: usize) {
         debug_assert!(self.partitions[partition].phase == Phase::Open);
         for index in 0..self.slab.capacity() as u32 {
-            let slot = self.slab.hot[index as usize];
+            let slot = self.slab.slots[index as usize].hot;
             if slot.state == State::Held && usize::from(slot.partition) == partition {
                 self.activate(index);
             }

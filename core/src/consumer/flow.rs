@@ -6,6 +6,7 @@
 //! that the message at the frontier can always get in: the cap is the credit plus one message of the
 //! largest size (S7).
 
+use super::partition::Partition;
 use super::slab::NONE;
 use super::{Consumer, Credit, Flow, NoticeKind};
 use crate::{Limits, PartitionId, Time};
@@ -50,6 +51,65 @@ pub(super) enum Payment {
     Overdraft,
 }
 
+impl Account {
+    /// Whether a message of `bytes` can be paid for, and how.
+    #[inline]
+    pub(super) fn price(&self, limits: &Limits, part: &Partition, bytes: u32) -> Option<Payment> {
+        let bytes = u64::from(bytes);
+        let own_messages = self.share_messages.saturating_sub(part.used_messages);
+        let own_bytes = self.share_bytes.saturating_sub(part.used_bytes);
+        // What the others' unfilled shares leave.
+        let messages = self.used_messages + self.unfilled_messages + 1 - own_messages.min(1);
+        let bytes_all = self.used_bytes + self.unfilled_bytes + bytes - own_bytes.min(bytes);
+        let fits = messages <= limits.messages
+            && bytes_all <= limits.bytes
+            && part.used_messages < limits.partition_messages
+            && part.used_bytes + bytes <= limits.partition_bytes;
+        if fits {
+            Some(Payment::Credit)
+        } else {
+            (part.used_messages == 0 && self.overdraft == NONE).then_some(Payment::Overdraft)
+        }
+    }
+
+    #[inline]
+    pub(super) fn charge(&mut self, part: &mut Partition, slot: u32, bytes: u32, by: Payment) {
+        let bytes = u64::from(bytes);
+        self.unfilled_messages -= u32::from(part.used_messages < self.share_messages);
+        self.unfilled_bytes -= self.share_bytes.saturating_sub(part.used_bytes).min(bytes);
+        part.used_messages += 1;
+        part.used_bytes += bytes;
+        self.used_messages += 1;
+        self.used_bytes += bytes;
+        if by == Payment::Overdraft {
+            self.overdraft = slot;
+        }
+    }
+
+    /// Takes a message out of its partition's account; it stays in the bus's until
+    /// [`refund`](Self::refund).
+    #[inline]
+    pub(super) fn disown(&mut self, part: &mut Partition, bytes: u32) {
+        let before = self.share_bytes.saturating_sub(part.used_bytes);
+        part.used_messages -= 1;
+        part.used_bytes -= u64::from(bytes);
+        if part.is_ours() {
+            self.unfilled_messages += u32::from(part.used_messages < self.share_messages);
+            self.unfilled_bytes += self.share_bytes.saturating_sub(part.used_bytes) - before;
+        }
+    }
+
+    #[inline]
+    pub(super) fn refund(&mut self, slot: u32, bytes: u32) {
+        self.used_messages -= 1;
+        self.used_bytes -= u64::from(bytes);
+        self.refunded = true;
+        if self.overdraft == slot {
+            self.overdraft = NONE;
+        }
+    }
+}
+
 impl<M> Consumer<M> {
     /// Changes the limits. Messages are bounded by the figure given at construction. What is held
     /// beyond lower limits stays held; nothing more is taken in until it has drained. O(partitions).
@@ -82,78 +142,8 @@ impl<M> Consumer<M> {
         account.refunded = true;
     }
 
-    /// Whether a message of `bytes` can be paid for, and how.
-    pub(super) fn price(&self, partition: usize, bytes: u32) -> Option<Payment> {
-        if !self.slab.has_room() {
-            return None;
-        }
-        let part = &self.partitions[partition];
-        let account = &self.credit;
-        let bytes = u64::from(bytes);
-        let own_messages = account.share_messages.saturating_sub(part.used_messages);
-        let own_bytes = account.share_bytes.saturating_sub(part.used_bytes);
-        // What the others' unfilled shares leave.
-        let messages = u64::from(account.used_messages) + u64::from(account.unfilled_messages) + 1
-            - u64::from(own_messages.min(1));
-        let bytes_all = account.used_bytes + account.unfilled_bytes + bytes - own_bytes.min(bytes);
-        let fits = messages <= u64::from(self.limits.messages)
-            && bytes_all <= self.limits.bytes
-            && part.used_messages < self.limits.partition_messages
-            && part.used_bytes + bytes <= self.limits.partition_bytes;
-        if fits {
-            Some(Payment::Credit)
-        } else {
-            (part.used_messages == 0 && account.overdraft == NONE).then_some(Payment::Overdraft)
-        }
-    }
-
-    pub(super) fn charge(&mut self, partition: usize, slot: u32, bytes: u32, payment: Payment) {
-        let part = &mut self.partitions[partition];
-        let account = &mut self.credit;
-        let bytes = u64::from(bytes);
-        if part.used_messages < account.share_messages {
-            account.unfilled_messages -= 1;
-        }
-        account.unfilled_bytes -= account
-            .share_bytes
-            .saturating_sub(part.used_bytes)
-            .min(bytes);
-        part.used_messages += 1;
-        part.used_bytes += bytes;
-        account.used_messages += 1;
-        account.used_bytes += bytes;
-        if payment == Payment::Overdraft {
-            account.overdraft = slot;
-        }
-    }
-
-    /// Takes a message out of its partition's account; it stays in the bus's until
-    /// [`refund`](Self::refund).
-    pub(super) fn disown(&mut self, partition: usize, bytes: u32) {
-        let part = &mut self.partitions[partition];
-        let account = &mut self.credit;
-        let before = account.share_bytes.saturating_sub(part.used_bytes);
-        part.used_messages -= 1;
-        part.used_bytes -= u64::from(bytes);
-        if part.is_ours() {
-            if part.used_messages < account.share_messages {
-                account.unfilled_messages += 1;
-            }
-            account.unfilled_bytes += account.share_bytes.saturating_sub(part.used_bytes) - before;
-        }
-    }
-
-    pub(super) fn refund(&mut self, slot: u32, bytes: u32) {
-        let account = &mut self.credit;
-        account.used_messages -= 1;
-        account.used_bytes -= u64::from(bytes);
-        account.refunded = true;
-        if account.overdraft == slot {
-            account.overdraft = NONE;
-        }
-    }
-
     /// Blocks of the window pool that a partition may still take.
+    #[inline]
     pub(super) fn blocks_free(&self, partition: usize) -> u32 {
         let own = u32::from(self.partitions[partition].window.blocks() == 0);
         self.pool
@@ -161,6 +151,7 @@ impl<M> Consumer<M> {
             .saturating_sub(self.blockless - own.min(self.blockless))
     }
 
+    #[inline]
     pub(super) fn blocks_max(&self) -> u32 {
         // One more than the window, because the first block may be half passed.
         self.config.window.div_ceil(super::window::BLOCK) + 1
@@ -303,7 +294,7 @@ impl<M> Consumer<M> {
 
     pub(super) fn check_account(&self) -> Result<(), &'static str> {
         let account = &self.credit;
-        let held = self.slab.hot.iter().zip(&self.slab.cold);
+        let held = self.slab.slots.iter().map(|s| (&s.hot, &s.cold));
         let held = held.filter(|(s, _)| s.state != super::slab::State::Free);
         let (messages, bytes) = held.fold((0u32, 0u64), |(m, b), (_, c)| {
             (m + 1, b + u64::from(c.bytes))

@@ -83,7 +83,6 @@ impl<M> Consumer<M> {
         if !mutants::is(21) {
             self.commits.remove(index as u32);
         }
-        self.blockless -= 1;
         self.share_out(-1);
     }
 

@@ -2,18 +2,11 @@
 
 use super::dedupe::{Claimed, digest};
 use super::flow::Payment;
-use super::partition::{Delivery, Phase};
-use super::slab::{Cold, NONE, QUARANTINED, Slot, State, WHY_SHIFT};
+use super::partition::{Delivery, Partition, Phase};
+use super::slab::{Cold, QUARANTINED, WHY_SHIFT};
 use super::window::Note;
 use super::{Admit, Anchor, Arrival, Consumer, NoticeKind, Refusal, Refused, Why};
-use crate::{Keyless, Order, Position, Time, mutants};
-
-/// What is known of an arrival before anything is changed.
-enum Known {
-    New,
-    /// Finished before, as the resumed map says.
-    Finished,
-}
+use crate::{Keyless, Order, Time, mutants};
 
 impl<M> Consumer<M> {
     /// Offers a message. One that cannot be paid for, or does not fit the window, is given back and
@@ -88,72 +81,61 @@ impl<M> Consumer<M> {
         Admit::Replayed
     }
 
-    /// Counts the delivery, and remembers it if it is the furthest.
     fn received(&mut self, index: usize, arrival: &Arrival<M>) {
-        let part = &mut self.partitions[index];
-        part.barren = 0;
-        if let Some(delivery) = arrival.delivery {
-            part.next_delivery = part.next_delivery.max(delivery + 1);
-        }
-        if part.last.is_none_or(|l| arrival.position > l.position) {
-            part.last = Some(Anchor {
-                position: arrival.position,
-                stamp: arrival.stamp,
-            });
-            part.floor = part.floor.max(arrival.position.next());
-        }
+        self.partitions[index].received(arrival);
     }
 
     fn admit(&mut self, now: Time, index: usize, arrival: Arrival<M>) -> Result<Admit, Refused<M>> {
         let position = arrival.position;
         let finished =
-            if self.partitions[index].resumed.is_some() && self.resumed_done(index, position) {
-                Known::Finished
-            } else {
-                Known::New
-            };
-        let why = arrival.quarantine.or_else(|| {
-            (arrival.key.is_none()
-                && self.config.keyless == Keyless::Refuse
-                && self.config.order == Order::Key)
-                .then_some(Why::Keyless)
-        });
+            self.partitions[index].resumed.is_some() && self.resumed_done(index, position);
+        let Self {
+            partitions,
+            credit,
+            pool,
+            slab,
+            limits,
+            config,
+            ..
+        } = &mut *self;
+        let part = &mut partitions[index];
         let mut payment = Payment::Credit;
-        if matches!(finished, Known::New) {
-            if arrival.bytes > self.config.message_bytes_max {
+        if !finished {
+            if arrival.bytes > config.message_bytes_max {
                 return Err(Refused {
                     why: Refusal::TooLarge,
                     arrival,
                 });
             }
-            let Some(how) = self.price(index, arrival.bytes) else {
-                self.shut(index);
-                return Err(Refused {
-                    why: Refusal::Credit,
-                    arrival,
-                });
-            };
-            payment = how;
+            match credit.price(limits, part, arrival.bytes) {
+                Some(how) if slab.has_room() => payment = how,
+                Some(_) | None => {
+                    self.shut(index);
+                    return Err(Refused {
+                        why: Refusal::Credit,
+                        arrival,
+                    });
+                }
+            }
         }
-        let part = &self.partitions[index];
-        if part.window.needs_block(&self.pool, position)
-            && (part.window.blocks() >= self.blocks_max() || self.blocks_free(index) == 0)
-        {
-            let frontier = part.frontier;
-            self.notice(index, NoticeKind::WindowFull, frontier);
-            self.shut(index);
+        if part.window.needs_block(pool, position) && !self.has_block(index) {
             return Err(Refused {
                 why: Refusal::Window,
                 arrival,
             });
         }
         // Nothing was changed up to here; from here on nothing is refused.
-        self.received(index, &arrival);
-        if matches!(finished, Known::Finished) {
+        let part = &mut self.partitions[index];
+        part.received(&arrival);
+        if finished {
             self.stats.replayed += 1;
             self.pass(now, index, &arrival);
             return Ok(Admit::Replayed);
         }
+        let refuse = self.config.keyless == Keyless::Refuse && self.config.order == Order::Key;
+        let why = arrival
+            .quarantine
+            .or_else(|| (arrival.key.is_none() && refuse).then_some(Why::Keyless));
         let mut note = Note::Digest(digest(arrival.identity));
         if self.identities.is_on() && why.is_none() {
             match self.identities.claim(now, arrival.identity) {
@@ -169,6 +151,19 @@ impl<M> Consumer<M> {
         Ok(Admit::Queued)
     }
 
+    /// Whether a block of the window pool may be taken; if not, says so and shuts the intake.
+    #[cold]
+    fn has_block(&mut self, index: usize) -> bool {
+        let part = &self.partitions[index];
+        if part.window.blocks() < self.blocks_max() && self.blocks_free(index) > 0 {
+            return true;
+        }
+        let frontier = part.frontier;
+        self.notice(index, NoticeKind::WindowFull, frontier);
+        self.shut(index);
+        false
+    }
+
     /// Finishes an arrival on arrival.
     fn pass(&mut self, now: Time, index: usize, arrival: &Arrival<M>) {
         let part = &mut self.partitions[index];
@@ -179,22 +174,18 @@ impl<M> Consumer<M> {
                 stamp: arrival.stamp,
             });
         } else {
-            let entry = self.push(index, arrival.position, Note::Digest(0));
-            self.pool.finish(entry, digest(arrival.identity));
+            let blocks = part.window.blocks();
+            let kept = digest(arrival.identity);
+            let entry = part
+                .window
+                .push(&mut self.pool, arrival.position, Note::Digest(kept));
+            self.blockless -= u32::from(blocks == 0);
+            self.pool.finish(entry, kept);
         }
         self.dirty(now, index, 1);
     }
 
-    fn push(&mut self, index: usize, position: Position, note: Note) -> u32 {
-        let part = &mut self.partitions[index];
-        let blocks = part.window.blocks();
-        let entry = part.window.push(&mut self.pool, position, note);
-        if blocks == 0 {
-            self.blockless -= 1;
-        }
-        entry
-    }
-
+    #[inline]
     fn hold(
         &mut self,
         index: usize,
@@ -203,34 +194,37 @@ impl<M> Consumer<M> {
         why: Option<Why>,
         payment: Payment,
     ) {
-        if self.partitions[index].window.len == 0 {
-            self.partitions[index].frontier = arrival.position;
-        }
-        let entry = self.push(index, arrival.position, note);
-        let slot = self.slab.take();
         let lane = self.lane_of(&arrival);
+        let Self {
+            partitions,
+            credit,
+            pool,
+            slab,
+            lanes,
+            ..
+        } = self;
+        let part = &mut partitions[index];
+        if part.window.len == 0 {
+            part.frontier = arrival.position;
+        }
+        let blocks = part.window.blocks();
+        let entry = part.window.push(pool, arrival.position, note);
+        self.blockless -= u32::from(blocks == 0);
         let flags = why.map_or(0, |w| QUARANTINED | ((w as u8) << WHY_SHIFT));
-        let generation = self.slab.hot[slot as usize].generation;
-        self.slab.hot[slot as usize] = Slot {
-            lane,
-            next: NONE,
-            tail: slot,
-            link: NONE,
-            generation,
-            entry,
-            partition: index as u16,
-            state: State::Queued,
-            flags,
-        };
-        self.slab.cold[slot as usize] = Cold::new(arrival.stamp.0, arrival.bytes);
-        self.slab.messages[slot as usize] = Some(arrival.message);
-        self.charge(index, slot, arrival.bytes, payment);
-        if self.lanes.append(&mut self.slab, slot) {
-            self.activate(slot);
+        let cold = Cold::new(arrival.stamp.0, arrival.bytes);
+        let slot = slab.put(lane, entry, index as u16, flags, cold, arrival.message);
+        credit.charge(part, slot, arrival.bytes, payment);
+        if lanes.append(slab, slot, lane) {
+            if why.is_some() {
+                self.stage(slot);
+            } else {
+                lanes.push_ready(slab, slot);
+            }
         }
     }
 
     /// Copies of one identity share a lane even without order, so that they wait for each other.
+    #[inline]
     fn lane_of(&self, arrival: &Arrival<M>) -> u64 {
         let by_identity = (arrival.identity as u64) ^ (arrival.identity >> 64) as u64;
         match (self.config.order, arrival.key, self.config.keyless) {
@@ -246,6 +240,24 @@ impl<M> Consumer<M> {
         match self.pool.note(entry) {
             Note::Digest(digest) => digest,
             Note::Identity(index) => digest(self.identities.identity(index)),
+        }
+    }
+}
+
+impl Partition {
+    /// Counts the delivery, and remembers it if it is the furthest.
+    #[inline]
+    fn received<M>(&mut self, arrival: &Arrival<M>) {
+        self.barren = 0;
+        if let Some(delivery) = arrival.delivery {
+            self.next_delivery = self.next_delivery.max(delivery + 1);
+        }
+        if self.last.is_none_or(|l| arrival.position > l.position) {
+            self.last = Some(Anchor {
+                position: arrival.position,
+                stamp: arrival.stamp,
+            });
+            self.floor = self.floor.max(arrival.position.next());
         }
     }
 }

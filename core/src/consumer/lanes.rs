@@ -8,84 +8,66 @@
 //! The key's state lives in its head slot. A lane is found by a 64-bit hash: a collision makes two
 //! keys share a lane, which can delay a message and never reorder it.
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
-
-use super::slab::{HEAD, NONE, Slab, State};
+use super::index::Index;
+use super::slab::{HEAD, Hot, NONE, Slab, State};
 use crate::mutants;
 
 #[derive(Clone, Debug)]
 pub(super) struct Lanes {
-    table: HashTable<u32>,
+    table: Index,
     ready_first: u32,
     ready_last: u32,
 }
 
+#[inline]
 fn hash(lane: u64) -> u64 {
     lane.wrapping_mul(0x9E37_79B9_7F4A_7C15)
 }
 
 impl Lanes {
     pub(super) fn new(slots: usize) -> Self {
-        // Four times the live keys: with less, tombstones make the table rehash in steady state.
         Self {
-            table: HashTable::with_capacity(4 * slots),
+            table: Index::new(slots),
             ready_first: NONE,
             ready_last: NONE,
         }
     }
 
     /// Live lanes.
-    pub(super) fn len(&self) -> usize {
+    pub(super) const fn len(&self) -> u32 {
         self.table.len()
     }
 
     /// Appends a slot to its lane. Returns whether it is the head.
-    pub(super) fn append<M>(&mut self, slab: &mut Slab<M>, index: u32) -> bool {
-        let hot = &mut slab.hot;
-        let lane = hot[index as usize].lane;
-        hot[index as usize].next = NONE;
-        match self.table.entry(
-            hash(lane),
-            |&i| hot[i as usize].lane == lane,
-            |&i| hash(hot[i as usize].lane),
-        ) {
-            Entry::Occupied(found) => {
-                let head = *found.get() as usize;
-                let tail = hot[head].tail as usize;
-                hot[tail].next = index;
-                hot[head].tail = index;
-                hot[index as usize].state = State::Queued;
-                mutants::is(2)
-            }
-            Entry::Vacant(vacant) => {
-                vacant.insert(index);
-                let slot = &mut hot[index as usize];
-                slot.tail = index;
-                slot.flags |= HEAD;
-                true
-            }
-        }
+    #[inline]
+    pub(super) fn append<M>(&mut self, slab: &mut Slab<M>, index: u32, lane: u64) -> bool {
+        let slots = &mut slab.slots[..];
+        let same = |i: u32| slots[i as usize].hot.lane == lane;
+        let Some(head) = self.table.find_or_put(hash(lane), index, same) else {
+            slots[index as usize].hot.flags |= HEAD;
+            return true;
+        };
+        let head = &mut slots[head as usize].hot;
+        let tail = head.tail;
+        head.tail = index;
+        slots[tail as usize].hot.next = index;
+        mutants::is(2)
     }
 
     /// Takes the head out of its lane. Returns the new head.
-    pub(super) fn pop_head<M>(&mut self, slab: &mut Slab<M>, index: u32) -> Option<u32> {
-        let hot = &mut slab.hot;
-        let slot = hot[index as usize];
+    #[inline]
+    pub(super) fn pop_head<M>(&mut self, slab: &mut Slab<M>, index: u32, slot: Hot) -> Option<u32> {
+        let slots = &mut slab.slots[..];
         if mutants::is(2) && slot.flags & HEAD == 0 {
             return None;
         }
         debug_assert!(slot.flags & HEAD != 0, "invariant: only heads are finished");
-        let Ok(mut found) = self.table.find_entry(hash(slot.lane), |&i| i == index) else {
-            debug_assert!(false, "invariant: every head is in the table");
-            return None;
-        };
         if slot.next == NONE {
-            found.remove();
+            self.table.remove(hash(slot.lane), index);
             return None;
         }
-        *found.get_mut() = slot.next;
-        let next = &mut hot[slot.next as usize];
+        self.table.replace(hash(slot.lane), index, slot.next);
+        let next = &mut slots[slot.next as usize].hot;
         next.tail = slot.tail;
         next.flags |= HEAD;
         Some(slot.next)
@@ -93,37 +75,44 @@ impl Lanes {
 
     /// Moves the head behind all others of its lane (a fault, for the simulator).
     pub(super) fn rotate<M>(&mut self, slab: &mut Slab<M>, index: u32) -> Option<u32> {
-        let next = self.pop_head(slab, index)?;
-        slab.hot[index as usize].flags &= !HEAD;
-        self.append(slab, index);
+        let slot = slab.slots[index as usize].hot;
+        let slot_lane = slot.lane;
+        let next = self.pop_head(slab, index, slot)?;
+        let slot = &mut slab.slots[index as usize].hot;
+        slot.flags &= !HEAD;
+        slot.next = NONE;
+        slot.tail = index;
+        slot.state = State::Queued;
+        self.append(slab, index, slot_lane);
         Some(next)
     }
 
     /// Whether another slot of this lane is the head, and which.
     pub(super) fn head<M>(&self, slab: &Slab<M>, lane: u64) -> Option<u32> {
         self.table
-            .find(hash(lane), |&i| slab.hot[i as usize].lane == lane)
-            .copied()
+            .find(hash(lane), |i| slab.slots[i as usize].hot.lane == lane)
     }
 
+    #[inline]
     pub(super) fn push_ready<M>(&mut self, slab: &mut Slab<M>, index: u32) {
-        let slot = &mut slab.hot[index as usize];
+        let slot = &mut slab.slots[index as usize].hot;
         slot.state = State::Ready;
         slot.link = NONE;
         if self.ready_last == NONE {
             self.ready_first = index;
         } else {
-            slab.hot[self.ready_last as usize].link = index;
+            slab.slots[self.ready_last as usize].hot.link = index;
         }
         self.ready_last = index;
     }
 
+    #[inline]
     pub(super) fn pop_ready<M>(&mut self, slab: &Slab<M>) -> Option<u32> {
         let index = self.ready_first;
         if index == NONE {
             return None;
         }
-        self.ready_first = slab.hot[index as usize].link;
+        self.ready_first = slab.slots[index as usize].hot.link;
         if self.ready_first == NONE {
             self.ready_last = NONE;
         }
@@ -136,7 +125,7 @@ impl Lanes {
         self.ready_first = NONE;
         self.ready_last = NONE;
         while at != NONE {
-            let slot = slab.hot[at as usize];
+            let slot = slab.slots[at as usize].hot;
             if keep(slot.partition) {
                 self.push_ready(slab, at);
             }
@@ -145,9 +134,9 @@ impl Lanes {
     }
 
     pub(super) fn check<M>(&self, slab: &Slab<M>) -> Result<(), &'static str> {
-        let hot = &slab.hot;
+        let slots = &slab.slots;
         let mut in_lanes = 0u32;
-        for (i, slot) in hot.iter().enumerate() {
+        for (i, slot) in slots.iter().map(|s| &s.hot).enumerate() {
             if slot.state == State::Free || slot.flags & HEAD == 0 {
                 continue;
             }
@@ -160,7 +149,7 @@ impl Lanes {
                 if in_lanes > slab.used() {
                     return Err("lanes: a chain has a loop");
                 }
-                let of = &hot[at as usize];
+                let of = &slots[at as usize].hot;
                 if of.lane != slot.lane || of.state == State::Free {
                     return Err("lanes: a chain holds a stranger");
                 }
@@ -181,7 +170,7 @@ impl Lanes {
         }
         let (mut at, mut ready) = (self.ready_first, 0);
         while at != NONE {
-            let slot = &hot[at as usize];
+            let slot = &slots[at as usize].hot;
             if slot.state != State::Ready {
                 return Err("lanes: the ready list holds a message that is not ready");
             }
@@ -191,7 +180,7 @@ impl Lanes {
             }
             at = slot.link;
         }
-        if ready != hot.iter().filter(|s| s.state == State::Ready).count() as u32 {
+        if ready != slots.iter().filter(|s| s.hot.state == State::Ready).count() as u32 {
             return Err("L1: a ready message is not in the ready list");
         }
         Ok(())
@@ -200,7 +189,7 @@ impl Lanes {
     /// Bytes of the lane index for each live key, with every slot a key of its own.
     #[cfg(test)]
     pub(super) fn bytes_per_key(&self, slots: usize) -> usize {
-        self.table.allocation_size() / slots
+        self.table.bytes() / slots
     }
 }
 

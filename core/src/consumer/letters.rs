@@ -17,7 +17,7 @@ const SHORTEN_MAX: u8 = 2;
 impl<M> Consumer<M> {
     /// The message in this slot ends as a dead letter.
     pub(super) fn bury(&mut self, index: u32, why: Why) {
-        let slot = &mut self.slab.hot[index as usize];
+        let slot = &mut self.slab.slots[index as usize].hot;
         slot.flags &= !(7 << WHY_SHIFT);
         slot.flags |= (why as u8) << WHY_SHIFT;
         if mutants::is(8) {
@@ -29,13 +29,13 @@ impl<M> Consumer<M> {
 
     /// A dead letter is to be handed out.
     pub(super) fn stage(&mut self, index: u32) {
-        let partition = usize::from(self.slab.hot[index as usize].partition);
+        let partition = usize::from(self.slab.slots[index as usize].hot.partition);
         self.partitions[partition].busy += 1;
         self.restage(index);
     }
 
     pub(super) fn restage(&mut self, index: u32) {
-        self.slab.hot[index as usize].state = State::Burying;
+        self.slab.slots[index as usize].hot.state = State::Burying;
         self.letters.insert(index);
     }
 
@@ -43,17 +43,17 @@ impl<M> Consumer<M> {
     /// [`dead_letter_result`](Self::dead_letter_result) says that it is stored.
     pub fn poll_dead_letter(&mut self) -> Option<DeadLetter<'_, M>> {
         let index = self.letters.pop()?;
-        let token = self.slab.token(index);
-        let slot = &mut self.slab.hot[index as usize];
-        slot.state = State::Buried;
+        let slot = &mut self.slab.slots[index as usize];
+        slot.hot.state = State::Buried;
         Some(DeadLetter {
-            token,
-            partition: PartitionId(slot.partition.into()),
-            position: self.pool.position(slot.entry),
-            why: WHYS[usize::from((slot.flags >> WHY_SHIFT) & 7) % WHYS.len()],
-            attempts: self.slab.cold[index as usize].attempts(),
-            shorten: slot.flags >> SHORTEN_SHIFT,
-            message: self.slab.messages[index as usize]
+            token: slot.hot.token(index),
+            partition: PartitionId(slot.hot.partition.into()),
+            position: self.pool.position(slot.hot.entry),
+            why: WHYS[usize::from((slot.hot.flags >> WHY_SHIFT) & 7) % WHYS.len()],
+            attempts: slot.cold.attempts(),
+            shorten: slot.hot.flags >> SHORTEN_SHIFT,
+            message: slot
+                .message
                 .as_ref()
                 .expect("invariant: a dead letter is in its slot until it is confirmed"),
         })
@@ -66,7 +66,7 @@ impl<M> Consumer<M> {
         let Some(index) = self.slab.resolve(token) else {
             return;
         };
-        let slot = self.slab.hot[index as usize];
+        let slot = self.slab.slots[index as usize].hot;
         if slot.state != State::Buried {
             return;
         }
@@ -74,23 +74,23 @@ impl<M> Consumer<M> {
         let shorten = slot.flags >> SHORTEN_SHIFT;
         match result {
             Receipt::TooLarge if shorten < SHORTEN_MAX => {
-                self.slab.hot[index as usize].flags += 1 << SHORTEN_SHIFT;
+                self.slab.slots[index as usize].hot.flags += 1 << SHORTEN_SHIFT;
                 self.restage(index);
             }
             Receipt::NotStored | Receipt::Unknown | Receipt::TooLarge if !mutants::is(10) => {
                 let position = self.pool.position(slot.entry);
                 self.notice(partition, NoticeKind::DeadLetterRetried, position);
-                let tries = self.slab.cold[index as usize].count_burial();
+                let tries = self.slab.slots[index as usize].cold.count_burial();
                 let backoff = self.config.dead_letter_backoff;
                 let wait = backoff.after(tries, self.config.seed, position.0);
-                self.slab.hot[index as usize].state = State::Reburying;
+                self.slab.slots[index as usize].hot.state = State::Reburying;
                 self.timers.arm(&mut self.slab, index, now + wait);
             }
             Receipt::Stored | Receipt::NotStored | Receipt::Unknown | Receipt::TooLarge => {
                 // Zero already when the hand-over has left it behind.
                 let part = &mut self.partitions[partition];
                 part.busy = part.busy.saturating_sub(1);
-                self.slab.hot[index as usize].flags &= !QUARANTINED;
+                self.slab.slots[index as usize].hot.flags &= !QUARANTINED;
                 self.stats.dead += 1;
                 self.finish(now, index, false);
                 self.close_when_idle(now, partition);

@@ -8,6 +8,7 @@ mod dispatch;
 mod finish;
 mod flow;
 mod handover;
+mod index;
 mod inputs;
 mod intake;
 mod lanes;
@@ -90,8 +91,10 @@ pub struct Consumer<M> {
     notices: Notices,
 
     credit: flow::Account,
-    /// Open partitions without a block of their own in the window pool: one is kept for each.
+    /// Partitions without a block of their own in the window pool: one is kept for each.
     blockless: u32,
+    /// The latest time of a dispatch, and the deadline of handlers that start then.
+    deadline: (Time, Time),
     /// No handler reaches its deadline, and no grace ends, before this time.
     handlers_at: Time,
     /// No partition has anything to do before this time, and what it will be.
@@ -135,7 +138,8 @@ impl<M> Consumer<M> {
             copies: BitSet::new(slots),
             notices: Notices::new(partitions),
             credit: flow::Account::default(),
-            blockless: 0,
+            blockless: config.partitions,
+            deadline: (Time::MAX, Time::MAX),
             handlers_at: Time::MAX,
             partitions_at: Time::MAX,
             partitions_why: WakeReason::Commit,
@@ -153,8 +157,8 @@ impl<M> Consumer<M> {
             held: self.slab.used(),
             held_bytes: self.credit.used_bytes,
             window: self.partitions.iter().map(|p| p.window.len).sum(),
-            identities: self.identities.len() as u32,
-            lanes: self.lanes.len() as u32,
+            identities: self.identities.len(),
+            lanes: self.lanes.len(),
             ..self.stats
         }
     }
@@ -175,7 +179,7 @@ impl<M> Consumer<M> {
 
     /// Every message that is held and not finished, in no particular order. O(slots).
     pub fn held(&self) -> impl Iterator<Item = (PartitionId, Position)> + '_ {
-        self.slab.hot.iter().filter_map(|slot| {
+        self.slab.slots.iter().map(|s| &s.hot).filter_map(|slot| {
             let held = !matches!(slot.state, slab::State::Free | slab::State::Orphan);
             held.then(|| {
                 (

@@ -69,6 +69,8 @@ pub(super) struct Partition {
     pub(super) frontier: Position,
     /// Nothing below is still to come.
     pub(super) floor: Position,
+    /// The end of a log that is shorter than the recorded frontier, until a session has looked.
+    pub(super) unproven: Option<Position>,
     /// The message whose settling last moved the frontier.
     pub(super) anchor: Option<Anchor>,
 
@@ -129,6 +131,7 @@ impl Partition {
             resumed: None,
             frontier: Position(0),
             floor: Position(0),
+            unproven: None,
             anchor: None,
             write: 0,
             outstanding: None,
@@ -153,6 +156,7 @@ impl Partition {
         }
     }
 
+    #[inline]
     pub(super) const fn is_ours(&self) -> bool {
         !matches!(self.phase, Phase::Closed)
     }

@@ -57,7 +57,6 @@ impl<M> Consumer<M> {
             ..Partition::closed()
         };
         self.partitions[index] = fresh;
-        self.blockless += 1;
         self.share_out(1);
         self.resume(index, resume);
         self.sessions.insert(partition.0);
@@ -80,16 +79,14 @@ impl<M> Consumer<M> {
                 resume.frontier.unwrap_or_default(),
             );
         }
-        // Beyond the end, the anchor can still tell where the log was cut.
         let anchor = resume
             .anchor
             .filter(|a| recorded.is_some_and(|f| a.position < f) && !foreign);
-        let frontier = match recorded {
-            Some(f) if !beyond => f,
-            Some(_) if anchor.is_some() => resume.log_end,
-            Some(_) | None => resume.log_start,
-        };
-        if frontier < resume.log_start && recorded.is_some() {
+        // Beyond the end, the anchor can still tell where the log was cut. Until a session has looked
+        // there, what is recorded stays as it is.
+        let frontier = recorded.filter(|_| !beyond || anchor.is_some());
+        let frontier = frontier.unwrap_or(resume.log_start);
+        if frontier < resume.log_start {
             self.notice(index, NoticeKind::Truncated, frontier);
         }
         let start = frontier.max(resume.log_start);
@@ -97,6 +94,7 @@ impl<M> Consumer<M> {
         part.frontier = start;
         part.floor = start;
         part.anchor = anchor;
+        part.unproven = (beyond && anchor.is_some()).then_some(resume.log_end);
         if resume.map.is_empty() || foreign || beyond {
             return;
         }
@@ -223,14 +221,27 @@ impl<M> Consumer<M> {
             return;
         }
         part.delivery = Delivery::Live;
+        let unproven = part.unproven.take();
         match continuity {
-            Continuity::Continues => {}
+            Continuity::Continues => self.cut(now, index, unproven),
             Continuity::CannotTell => {
-                let position = part.frontier;
+                self.cut(now, index, unproven);
+                let position = self.partitions[index].frontier;
                 self.notice(index, NoticeKind::CannotTell, position);
             }
             Continuity::Rewritten { from } => self.rewind(now, index, from),
         }
+    }
+
+    /// The recorded frontier lay beyond the end of the log, and the log is not a rewritten one as far
+    /// as can be told: what is written at its end from now on is new.
+    fn cut(&mut self, now: Time, index: usize, end: Option<Position>) {
+        let Some(end) = end else { return };
+        let part = &mut self.partitions[index];
+        part.frontier = part.frontier.min(end);
+        part.floor = part.frontier;
+        part.anchor = part.anchor.filter(|a| a.position < end);
+        self.dirty(now, index, 0);
     }
 
     /// The session ended: connection lost, consumer gone, silence, a heartbeat ahead of what came,
@@ -347,7 +358,9 @@ impl<M> Consumer<M> {
         part.frontier = from;
         part.floor = from;
         part.last = None;
-        part.anchor = None;
+        // Another rewrite may come before anything new has.
+        part.anchor = part.anchor.filter(|a| a.position < from);
+        part.unproven = None;
         part.barren = 0;
         part.session = Session(0);
         part.delivery = Delivery::Wanted(now);

@@ -39,7 +39,7 @@ pub(super) enum State {
 
 /// The hot half of a slot: 32 bytes, half a cache line.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Slot {
+pub(super) struct Hot {
     /// Hash of its lane.
     pub(super) lane: u64,
     /// Behind it in its lane; of a free slot, the next free one.
@@ -55,6 +55,18 @@ pub(super) struct Slot {
     pub(super) partition: u16,
     pub(super) state: State,
     pub(super) flags: u8,
+}
+
+impl Hot {
+    #[inline]
+    pub(super) fn token(&self, index: u32) -> Token {
+        let generation =
+            NonZeroU32::new(self.generation).expect("invariant: generations start at 1 and skip 0");
+        Token {
+            slot: index,
+            generation,
+        }
+    }
 }
 
 /// The slot is the first of its lane.
@@ -80,11 +92,12 @@ pub(super) struct Cold {
 
 // The budget of design section 5 is 64 bytes for each message in flight: 32 + 24 here, 4 in the timer
 // heap, and its bits in the window and in three sets of levels.
-const _: () = assert!(size_of::<Slot>() == 32 && size_of::<Cold>() == 24);
+const _: () = assert!(size_of::<Hot>() == 32 && size_of::<Cold>() == 24);
 
 const ATTEMPTS_MAX: u32 = (1 << 20) - 1;
 
 impl Cold {
+    #[inline]
     pub(super) const fn new(stamp: u64, bytes: u32) -> Self {
         Self {
             at: Time::ZERO,
@@ -94,12 +107,23 @@ impl Cold {
         }
     }
 
+    #[inline]
     pub(super) const fn attempts(&self) -> u32 {
         self.counts & ATTEMPTS_MAX
     }
 
+    #[inline]
     pub(super) fn set_attempts(&mut self, attempts: u32) {
         self.counts = (self.counts & !ATTEMPTS_MAX) | attempts.min(ATTEMPTS_MAX);
+    }
+
+    /// Counts another attempt, and returns the count.
+    #[inline]
+    pub(super) const fn count_attempt(&mut self) -> u32 {
+        if self.attempts() < ATTEMPTS_MAX {
+            self.counts += 1;
+        }
+        self.attempts()
     }
 
     /// Counts another try to bury it, and returns the count.
@@ -110,71 +134,104 @@ impl Cold {
     }
 }
 
-/// All slots, and the messages beside them.
+/// A slot and its message, side by side: every step of a message's life touches both.
+#[derive(Clone, Debug)]
+pub(super) struct Slot<M> {
+    pub(super) hot: Hot,
+    pub(super) cold: Cold,
+    pub(super) message: Option<M>,
+}
+
+/// All slots.
 #[derive(Clone, Debug)]
 pub(super) struct Slab<M> {
-    pub(super) hot: Vec<Slot>,
-    pub(super) cold: Vec<Cold>,
-    pub(super) messages: Vec<Option<M>>,
+    pub(super) slots: Vec<Slot<M>>,
     free: u32,
     used: u32,
 }
 
 impl<M> Slab<M> {
     pub(super) fn new(capacity: usize) -> Self {
-        let mut messages = Vec::with_capacity(capacity);
-        messages.resize_with(capacity, || None);
-        let hot = (0..capacity)
+        let slots = (0..capacity)
             .map(|i| Slot {
-                lane: 0,
-                next: if i + 1 < capacity {
-                    (i + 1) as u32
-                } else {
-                    NONE
+                hot: Hot {
+                    lane: 0,
+                    next: if i + 1 < capacity {
+                        (i + 1) as u32
+                    } else {
+                        NONE
+                    },
+                    tail: NONE,
+                    link: NONE,
+                    generation: 1,
+                    entry: NONE,
+                    partition: 0,
+                    state: State::Free,
+                    flags: 0,
                 },
-                tail: NONE,
-                link: NONE,
-                generation: 1,
-                entry: NONE,
-                partition: 0,
-                state: State::Free,
-                flags: 0,
+                cold: Cold::new(0, 0),
+                message: None,
             })
             .collect();
-        let cold = alloc::vec![Cold::new(0, 0); capacity];
         Self {
-            hot,
-            cold,
-            messages,
+            slots,
             free: if capacity == 0 { NONE } else { 0 },
             used: 0,
         }
     }
 
+    #[inline]
     pub(super) fn capacity(&self) -> usize {
-        self.hot.len()
+        self.slots.len()
     }
 
+    #[inline]
     pub(super) const fn used(&self) -> u32 {
         self.used
     }
 
+    #[inline]
     pub(super) const fn has_room(&self) -> bool {
         self.free != NONE
     }
 
-    /// Takes a free slot; the caller fills the hot half.
-    pub(super) fn take(&mut self) -> u32 {
+    /// Takes a free slot for a message; the caller has seen to it that there is one.
+    #[inline]
+    pub(super) fn put(
+        &mut self,
+        lane: u64,
+        entry: u32,
+        partition: u16,
+        flags: u8,
+        cold: Cold,
+        message: M,
+    ) -> u32 {
         let index = self.free;
-        self.free = self.hot[index as usize].next;
+        let slot = &mut self.slots[index as usize];
+        self.free = slot.hot.next;
         self.used += 1;
+        slot.hot = Hot {
+            lane,
+            next: NONE,
+            tail: index,
+            link: NONE,
+            generation: slot.hot.generation,
+            entry,
+            partition,
+            state: State::Queued,
+            flags,
+        };
+        slot.cold = cold;
+        slot.message = Some(message);
         index
     }
 
     /// Frees a slot; tokens that named it are stale from here on.
+    #[inline]
     pub(super) fn give(&mut self, index: u32) {
-        self.messages[index as usize] = None;
-        let slot = &mut self.hot[index as usize];
+        let slot = &mut self.slots[index as usize];
+        slot.message = None;
+        let slot = &mut slot.hot;
         slot.state = State::Free;
         slot.flags = 0;
         slot.generation = if slot.generation == u32::MAX {
@@ -187,18 +244,15 @@ impl<M> Slab<M> {
         self.used -= 1;
     }
 
+    #[inline]
     pub(super) fn token(&self, index: u32) -> Token {
-        let generation = NonZeroU32::new(self.hot[index as usize].generation)
-            .expect("invariant: generations start at 1 and skip 0");
-        Token {
-            slot: index,
-            generation,
-        }
+        self.slots[index as usize].hot.token(index)
     }
 
     /// The slot that a token names, if it is not stale.
+    #[inline]
     pub(super) fn resolve(&self, token: Token) -> Option<u32> {
-        let slot = self.hot.get(token.slot as usize)?;
+        let slot = &self.slots.get(token.slot as usize)?.hot;
         (slot.generation == token.generation.get() && slot.state != State::Free)
             .then_some(token.slot)
     }

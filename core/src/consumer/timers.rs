@@ -23,18 +23,18 @@ impl Timers {
     }
 
     pub(super) fn first<M>(&self, slab: &Slab<M>) -> Option<Time> {
-        self.heap.first().map(|&i| slab.cold[i as usize].at)
+        self.heap.first().map(|&i| slab.slots[i as usize].cold.at)
     }
 
     pub(super) fn arm<M>(&mut self, slab: &mut Slab<M>, index: u32, at: Time) {
-        slab.cold[index as usize].at = at;
+        slab.slots[index as usize].cold.at = at;
         self.heap.push(index);
         self.up(slab, self.heap.len() - 1);
     }
 
     pub(super) fn pop_due<M>(&mut self, slab: &mut Slab<M>, now: Time) -> Option<u32> {
         let index = *self.heap.first()?;
-        if slab.cold[index as usize].at > now {
+        if slab.slots[index as usize].cold.at > now {
             return None;
         }
         self.disarm(slab, index);
@@ -42,7 +42,7 @@ impl Timers {
     }
 
     pub(super) fn disarm<M>(&mut self, slab: &mut Slab<M>, index: u32) {
-        let place = slab.hot[index as usize].link as usize;
+        let place = slab.slots[index as usize].hot.link as usize;
         debug_assert_eq!(
             self.heap.get(place),
             Some(&index),
@@ -58,7 +58,7 @@ impl Timers {
 
     /// Ties are broken by slot number: equal inputs give equal outputs (S11).
     fn before<M>(slab: &Slab<M>, a: u32, b: u32) -> bool {
-        (slab.cold[a as usize].at, a) < (slab.cold[b as usize].at, b)
+        (slab.slots[a as usize].cold.at, a) < (slab.slots[b as usize].cold.at, b)
     }
 
     fn up<M>(&mut self, slab: &mut Slab<M>, mut place: usize) {
@@ -69,11 +69,11 @@ impl Timers {
                 break;
             }
             self.heap[place] = self.heap[parent];
-            slab.hot[self.heap[place] as usize].link = place as u32;
+            slab.slots[self.heap[place] as usize].hot.link = place as u32;
             place = parent;
         }
         self.heap[place] = index;
-        slab.hot[index as usize].link = place as u32;
+        slab.slots[index as usize].hot.link = place as u32;
     }
 
     fn down<M>(&mut self, slab: &mut Slab<M>, mut place: usize) {
@@ -92,16 +92,16 @@ impl Timers {
                 break;
             }
             self.heap[place] = self.heap[child];
-            slab.hot[self.heap[place] as usize].link = place as u32;
+            slab.slots[self.heap[place] as usize].hot.link = place as u32;
             place = child;
         }
         self.heap[place] = index;
-        slab.hot[index as usize].link = place as u32;
+        slab.slots[index as usize].hot.link = place as u32;
     }
 
     pub(super) fn check<M>(&self, slab: &Slab<M>) -> Result<(), &'static str> {
         for (place, &index) in self.heap.iter().enumerate() {
-            if slab.hot[index as usize].link as usize != place {
+            if slab.slots[index as usize].hot.link as usize != place {
                 return Err("timers: a slot does not know its place");
             }
             if place > 0 && Self::before(slab, index, self.heap[(place - 1) / 2]) {

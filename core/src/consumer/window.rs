@@ -27,6 +27,34 @@ struct Block {
     plain: u64,
     next: u32,
     len: u32,
+    /// Difference to the base (high half) and, of a finished entry, the digest of its identity (low
+    /// half); of a held one the place of its identity, or the digest without dedupe.
+    entries: [u64; BLOCK as usize],
+}
+
+impl Block {
+    const EMPTY: Self = Self {
+        base: 0,
+        done: 0,
+        plain: 0,
+        next: NONE,
+        len: 0,
+        entries: [0; BLOCK as usize],
+    };
+
+    /// Begins anew at this position.
+    #[inline]
+    const fn reset(&mut self, base: u64) {
+        self.base = base;
+        self.done = 0;
+        self.plain = 0;
+        self.len = 0;
+    }
+
+    #[inline]
+    const fn entry(&self, index: u32) -> u64 {
+        self.entries[(index % BLOCK) as usize]
+    }
 }
 
 /// What a window entry knows of its message's identity.
@@ -42,9 +70,6 @@ pub(super) enum Note {
 #[derive(Clone, Debug)]
 pub(super) struct Pool {
     blocks: Vec<Block>,
-    /// 64 a block: difference to the base (high half) and, of a finished entry, the digest of its
-    /// identity (low half); of a held one the index of its identity, or the digest without dedupe.
-    entries: Vec<u64>,
     free: u32,
     free_count: u32,
 }
@@ -66,16 +91,7 @@ pub(super) struct Window {
 impl Pool {
     pub(super) fn new(arrivals: u32) -> Self {
         let count = arrivals.div_ceil(BLOCK);
-        let mut blocks = vec![
-            Block {
-                base: 0,
-                done: 0,
-                plain: 0,
-                next: NONE,
-                len: 0
-            };
-            count as usize
-        ];
+        let mut blocks = vec![Block::EMPTY; count as usize];
         for (i, block) in blocks.iter_mut().enumerate() {
             block.next = if i + 1 < count as usize {
                 (i + 1) as u32
@@ -85,16 +101,17 @@ impl Pool {
         }
         Self {
             blocks,
-            entries: vec![0; (count * BLOCK) as usize],
             free: 0,
             free_count: count,
         }
     }
 
+    #[inline]
     pub(super) const fn free_blocks(&self) -> u32 {
         self.free_count
     }
 
+    #[inline]
     pub(super) fn take(&mut self) -> Option<u32> {
         let block = self.free;
         if block == NONE {
@@ -102,16 +119,11 @@ impl Pool {
         }
         self.free = self.blocks[block as usize].next;
         self.free_count -= 1;
-        self.blocks[block as usize] = Block {
-            base: 0,
-            done: 0,
-            plain: 0,
-            next: NONE,
-            len: 0,
-        };
+        self.blocks[block as usize].reset(0);
         Some(block)
     }
 
+    #[inline]
     pub(super) fn give(&mut self, block: u32) {
         self.blocks[block as usize].next = self.free;
         self.free = block;
@@ -120,14 +132,14 @@ impl Pool {
 
     /// A block as 64 raw words, for progress maps that are being resumed.
     pub(super) fn words(&mut self, block: u32) -> &mut [u64] {
-        let start = (block * BLOCK) as usize;
-        &mut self.entries[start..start + BLOCK as usize]
+        &mut self.blocks[block as usize].entries
     }
 
     pub(super) fn word(&self, block: u32, word: usize) -> u64 {
-        self.entries[(block * BLOCK) as usize + word]
+        self.blocks[block as usize].entries[word % BLOCK as usize]
     }
 
+    #[inline]
     pub(super) fn next(&self, block: u32) -> u32 {
         self.blocks[block as usize].next
     }
@@ -136,15 +148,17 @@ impl Pool {
         self.blocks[block as usize].next = next;
     }
 
+    #[inline]
     pub(super) fn position(&self, entry: u32) -> Position {
         let block = &self.blocks[(entry / BLOCK) as usize];
-        Position(block.base + (self.entries[entry as usize] >> 32))
+        Position(block.base + (block.entry(entry) >> 32))
     }
 
     /// What is known of the identity at an entry.
+    #[inline]
     pub(super) fn note(&self, entry: u32) -> Note {
-        let value = self.entries[entry as usize] as u32;
         let block = &self.blocks[(entry / BLOCK) as usize];
+        let value = block.entry(entry) as u32;
         if (block.plain >> (entry % BLOCK)) & 1 == 1 {
             Note::Digest(value)
         } else {
@@ -152,15 +166,17 @@ impl Pool {
         }
     }
 
+    #[inline]
     pub(super) fn is_done(&self, entry: u32) -> bool {
         self.blocks[(entry / BLOCK) as usize].done >> (entry % BLOCK) & 1 == 1
     }
 
     /// Marks an entry finished and leaves its digest.
+    #[inline]
     pub(super) fn finish(&mut self, entry: u32, digest: u32) {
-        let value = &mut self.entries[entry as usize];
-        *value = (*value & !0xFFFF_FFFF) | u64::from(digest);
         let block = &mut self.blocks[(entry / BLOCK) as usize];
+        let value = &mut block.entries[(entry % BLOCK) as usize];
+        *value = (*value & !0xFFFF_FFFF) | u64::from(digest);
         block.done |= 1 << (entry % BLOCK);
         block.plain |= 1 << (entry % BLOCK);
     }
@@ -176,11 +192,13 @@ impl Window {
         cursor: NONE,
     };
 
+    #[inline]
     pub(super) const fn blocks(&self) -> u32 {
         self.blocks
     }
 
     /// Room for arrivals: in the tail block, and in the blocks that may still be taken.
+    #[inline]
     pub(super) fn room(&self, pool: &Pool, blocks_max: u32, free: u32) -> u32 {
         let in_tail = if self.tail == NONE {
             0
@@ -194,74 +212,87 @@ impl Window {
                 .saturating_mul(BLOCK)
     }
 
-    /// Whether the next arrival at `position` needs a new block.
+    /// Whether the next arrival at `position` needs a new block. An empty window begins its own
+    /// block anew.
+    #[inline]
     pub(super) fn needs_block(&self, pool: &Pool, position: Position) -> bool {
         if self.tail == NONE {
             return true;
         }
         let tail = &pool.blocks[self.tail as usize];
-        tail.len == BLOCK || position.0 - tail.base > u64::from(u32::MAX)
+        self.len > 0 && (tail.len == BLOCK || position.0 - tail.base > u64::from(u32::MAX))
     }
 
     /// Appends an arrival. The caller has seen to it that a block is free when one is needed.
+    #[inline]
     pub(super) fn push(&mut self, pool: &mut Pool, position: Position, note: Note) -> u32 {
-        if self.needs_block(pool, position) {
-            let block = pool
-                .take()
-                .expect("invariant: the caller checked that a block is free");
-            pool.blocks[block as usize].base = position.0;
-            if self.tail == NONE {
-                self.head = block;
-                self.head_index = 0;
-            } else {
-                pool.blocks[self.tail as usize].next = block;
-            }
-            self.tail = block;
-            self.blocks += 1;
+        if self.tail == NONE
+            || pool.blocks[self.tail as usize].len == BLOCK
+            || position.0 - pool.blocks[self.tail as usize].base > u64::from(u32::MAX)
+        {
+            self.extend(pool, position);
         }
         let tail = &mut pool.blocks[self.tail as usize];
-        let entry = self.tail * BLOCK + tail.len;
-        let delta = position.0 - tail.base;
+        let (index, delta) = (tail.len % BLOCK, position.0 - tail.base);
         let value = match note {
-            Note::Identity(index) => index,
+            Note::Identity(place) => place,
             Note::Digest(digest) => {
-                tail.plain |= 1 << tail.len;
+                tail.plain |= 1 << index;
                 digest
             }
         };
+        tail.entries[index as usize] = (delta << 32) | u64::from(value);
         tail.len += 1;
-        pool.entries[entry as usize] = (delta << 32) | u64::from(value);
         self.len += 1;
-        entry
+        self.tail * BLOCK + index
+    }
+
+    #[cold]
+    fn extend(&mut self, pool: &mut Pool, position: Position) {
+        if self.len == 0 && self.tail != NONE {
+            pool.blocks[self.tail as usize].reset(position.0);
+            self.head_index = 0;
+            return;
+        }
+        let block = pool
+            .take()
+            .expect("invariant: the caller checked that a block is free");
+        pool.blocks[block as usize].reset(position.0);
+        if self.tail == NONE {
+            self.head = block;
+            self.head_index = 0;
+        } else {
+            pool.blocks[self.tail as usize].next = block;
+        }
+        self.tail = block;
+        self.blocks += 1;
     }
 
     /// Whether this entry is the first unfinished one.
+    #[inline]
     pub(super) const fn is_head(&self, entry: u32) -> bool {
         entry / BLOCK == self.head && entry % BLOCK == self.head_index
     }
 
     /// Moves the head over finished entries and gives their blocks back. Returns how many entries
     /// were passed.
+    #[inline]
     pub(super) fn advance(&mut self, pool: &mut Pool) -> u32 {
         let mut passed = 0;
         while self.head != NONE {
-            let block = pool.blocks[self.head as usize];
-            let run = (block.done >> self.head_index)
-                .trailing_ones()
-                .min(block.len - self.head_index);
+            let block = &pool.blocks[self.head as usize];
+            let (len, next) = (block.len, block.next);
+            let run = (block.done.checked_shr(self.head_index).unwrap_or(0)).trailing_ones();
+            let run = run.min(len - self.head_index);
             self.head_index += run;
             self.len -= run;
             passed += run;
-            if self.head_index < BLOCK && !(self.head_index == block.len && self.head != self.tail)
-            {
+            let whole = self.head_index == len && (len == BLOCK || self.head != self.tail);
+            if !whole {
                 break;
             }
             // Every entry of the block is passed, and none can be added to it.
-            let next = if self.head == self.tail {
-                NONE
-            } else {
-                block.next
-            };
+            let next = if self.head == self.tail { NONE } else { next };
             if self.cursor == self.head {
                 self.cursor = NONE;
             }
@@ -277,6 +308,7 @@ impl Window {
     }
 
     /// The first unfinished position.
+    #[inline]
     pub(super) fn first(&self, pool: &Pool) -> Option<Position> {
         if self.len == 0 {
             None
@@ -294,19 +326,14 @@ impl Window {
         while at != NONE {
             let block = &pool.blocks[at as usize];
             let first = if at == self.head { self.head_index } else { 0 };
-            let start = (at * BLOCK) as usize;
-            if block.len > 0 {
-                let last = block.base + (pool.entries[start + block.len as usize - 1] >> 32);
-                if position.0 <= last {
-                    self.cursor = at;
-                    if position.0 < block.base {
-                        return None;
-                    }
-                    let delta = position.0 - block.base;
-                    let entries = &pool.entries[start..start + block.len as usize];
-                    let found = entries.binary_search_by_key(&delta, |e| e >> 32).ok()? as u32;
-                    return (found >= first).then_some(at * BLOCK + found);
-                }
+            let entries = &block.entries[..block.len as usize];
+            if let Some(last) = entries.last()
+                && position.0 <= block.base + (last >> 32)
+            {
+                self.cursor = at;
+                let delta = position.0.checked_sub(block.base)?;
+                let found = entries.binary_search_by_key(&delta, |e| e >> 32).ok()? as u32;
+                return (found >= first).then_some(at * BLOCK + found);
             }
             if at == self.tail {
                 return None;
@@ -344,11 +371,10 @@ impl Window {
             }
             let block = &pool.blocks[at as usize];
             let first = if at == head { head_index } else { 0 };
-            let start = (at * BLOCK) as usize;
             let view = BlockView {
                 base: block.base,
                 done: block.done,
-                entries: &pool.entries[start..start + block.len as usize],
+                entries: &block.entries[..block.len as usize],
                 first,
             };
             at = if at == tail { NONE } else { block.next };
