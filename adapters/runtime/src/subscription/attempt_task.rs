@@ -8,12 +8,16 @@ use core::task::{Context, Poll, Waker};
 use std::panic::catch_unwind;
 use std::sync::Arc;
 
-use procession_core::Token;
+use procession_core::{Span, Token};
 
-use super::Verdict;
-use crate::Cancellation;
+use super::shared::Shared;
+use super::{Fence, Notice, Verdict};
 use crate::mailbox::Mailbox;
 use crate::port::BoxFuture;
+use crate::{Cancellation, Clock};
+
+/// A handler that keeps its thread longer than this is named (L4).
+const BLOCKED: Span = Span::from_millis(200);
 
 /// How the future of an attempt ended.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,14 +63,17 @@ pub(super) fn begin(make: impl FnOnce() -> BoxFuture<'static, Verdict>) -> Begun
 
 /// The rest of an attempt. Whatever happens to it, it drops its future first and then sends exactly
 /// one report: the next attempt of a key starts only when nothing of this one is left (S1).
-pub(super) struct AttemptTask {
+pub(super) struct AttemptTask<C> {
     pub(super) token: Token,
+    pub(super) fence: Fence,
+    pub(super) clock: C,
+    pub(super) shared: Arc<Shared>,
     pub(super) cancellation: Cancellation,
     pub(super) reports: Arc<Mailbox<Report>>,
     pub(super) future: Option<BoxFuture<'static, Verdict>>,
 }
 
-impl AttemptTask {
+impl<C> AttemptTask<C> {
     fn finish(&mut self, finish: Finish) {
         if let Some(future) = self.future.take() {
             drop_caught(future);
@@ -79,7 +86,10 @@ impl AttemptTask {
     }
 }
 
-impl Future for AttemptTask {
+// Nothing of it is pinned: the handler's future is boxed.
+impl<C> Unpin for AttemptTask<C> {}
+
+impl<C: Clock> Future for AttemptTask<C> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -91,7 +101,10 @@ impl Future for AttemptTask {
             this.finish(Finish::Dropped);
             return Poll::Ready(());
         }
-        match poll_caught(future, cx) {
+        let since = this.clock.now();
+        let polled = poll_caught(future, cx);
+        notice_blocked(&this.shared, this.fence, this.clock.now().since(since));
+        match polled {
             Poll::Ready(finish) => {
                 this.finish(finish);
                 Poll::Ready(())
@@ -102,9 +115,20 @@ impl Future for AttemptTask {
 }
 
 /// The runtime was shut down, or the task was never run.
-impl Drop for AttemptTask {
+impl<C> Drop for AttemptTask<C> {
     fn drop(&mut self) {
         self.finish(Finish::Dropped);
+    }
+}
+
+/// Names a handler that did not give its thread back for too long.
+pub(super) fn notice_blocked(shared: &Shared, fence: Fence, busy: Span) {
+    if BLOCKED <= busy {
+        shared.notice(Notice::HandlerBlocked {
+            partition: fence.partition,
+            position: fence.position,
+            busy,
+        });
     }
 }
 

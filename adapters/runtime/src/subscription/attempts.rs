@@ -1,13 +1,14 @@
 //! Handing messages to handlers, and what comes of it.
 
+use std::sync::Arc;
+
 use procession_core::{Dispatch, NoticeKind, Outcome, Position, Span, Time, Token};
 
-use super::attempt_task::{AttemptTask, Begun, Finish, Report, begin};
+use super::attempt_task::{AttemptTask, Begun, Finish, Report, begin, notice_blocked};
 use super::driver::SubscriptionDriver;
 use super::held::{Held, Running};
 use super::{
-    Attempt, Blocker, Ending, Fence, Notice, Observer, PartitionHealth, SubscriptionError, Verdict,
-    Work,
+    Attempt, Blocker, Ending, Fence, Observer, PartitionHealth, SubscriptionError, Verdict, Work,
 };
 use crate::port::Feed;
 use crate::{Cancellation, Shell};
@@ -15,8 +16,6 @@ use crate::{Cancellation, Shell};
 /// Attempts that are begun in one turn, and the time after which events are heard again.
 const DISPATCHES_MAX: usize = 256;
 const DISPATCH_BUDGET: Span = Span::from_millis(2);
-/// A handler that keeps the driver's thread longer than this is named (L4).
-const BLOCKED: Span = Span::from_millis(200);
 
 impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, W, S, O> {
     /// Begins attempts until the core has none, the concurrency is used up, or the budget is.
@@ -73,13 +72,7 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         let work = &self.work;
         let begun = begin(|| work.handle(message, terms));
         let busy = self.tick().since(since);
-        if BLOCKED <= busy {
-            self.shared.notice(Notice::HandlerBlocked {
-                partition,
-                position,
-                busy,
-            });
-        }
+        notice_blocked(&self.shared, fence, busy);
         match begun {
             Begun::Finished(finish) => {
                 if !self.spare.reuse() {
@@ -104,8 +97,11 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                 );
                 self.shell.spawn(Box::pin(AttemptTask {
                     token,
+                    fence,
+                    clock: self.shell.clone(),
+                    shared: Arc::clone(&self.shared),
                     cancellation,
-                    reports: std::sync::Arc::clone(&self.reports),
+                    reports: Arc::clone(&self.reports),
                     future: Some(future),
                 }));
             }

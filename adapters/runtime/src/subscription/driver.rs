@@ -217,7 +217,10 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
             && until <= self.now
         {
             // The core ends by its own deadline; this holds even if it did not (L5).
-            self.drained(Drained::default());
+            self.drained(Drained {
+                handed_back: self.core.stats().held,
+                abandoned: u32::try_from(self.running.len()).unwrap_or(u32::MAX),
+            });
             busy = true;
         }
         self.stale_health |= busy;

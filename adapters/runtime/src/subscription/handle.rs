@@ -49,8 +49,10 @@ impl SubscriptionHandle {
         Self { shared }
     }
 
-    /// Finishes what is held, commits, releases every partition and ends, by `deadline` (clock of
-    /// the shell). A second call can only bring the deadline forward.
+    /// Lets what runs finish, commits, releases every partition and ends, by `deadline` (clock of
+    /// the shell); what is held and does not run is handed back. Dropping the handlers that are left
+    /// and closing the feed may take `close_grace` longer. A second call can only bring the deadline
+    /// forward.
     pub fn drain(&self, deadline: Time) {
         self.shared.control(Control::Drain(deadline));
     }

@@ -85,14 +85,17 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                 epoch,
                 deadline,
             } => {
-                if self.observed {
-                    self.observer.revoked(partition, epoch);
+                // The core may have counted the epoch up by itself; the observer knows that one.
+                if self.observed
+                    && let Some(ours) = self.partition(partition).and_then(|known| known.epoch)
+                {
+                    self.observer.revoked(partition, ours);
                 }
                 self.core.revoke(now, partition, epoch, deadline);
             }
             FeedEvent::Lost { partition, epoch } => {
                 self.core.lose(now, partition, epoch);
-                self.lost(partition, epoch);
+                self.check_lost(partition);
             }
             FeedEvent::Session {
                 partition,
@@ -209,6 +212,20 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
             log_end: resume.log_end,
         };
         self.core.open(self.now, id, epoch, &state, until);
+        if self.core.epoch(id) != Some(epoch) {
+            // Not newer than what the core has seen of this partition: it would never be served.
+            let error = PortError::new(
+                PortErrorKind::Invalid,
+                format!(
+                    "partition {} was assigned with epoch {}, which was used before; the progress \
+                     record went back to an older state: subscribe again",
+                    id.0, epoch.0
+                ),
+            );
+            self.stop(SubscriptionError::Failed(error));
+            self.abort(SubscriptionError::Aborted);
+            return;
+        }
         let frontier = self.core.frontier(id).unwrap_or_default();
         let anchor = resume.anchor;
         if let Some(known) = self.partition(id) {
@@ -234,16 +251,21 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         }
     }
 
-    fn lost(&mut self, id: PartitionId, epoch: Epoch) {
+    /// Ends a partition that the core has given up.
+    fn check_lost(&mut self, id: PartitionId) {
+        if self.core.epoch(id).is_some() {
+            return;
+        }
         self.alarms.clear_partition(id);
         let Some(known) = self.partition(id) else {
             return;
         };
-        if known.epoch.is_some_and(|ours| ours <= epoch) {
-            known.end_epoch();
-            if self.observed {
-                self.observer.lost(id, epoch);
-            }
+        let epoch = known.epoch;
+        known.end_epoch();
+        if self.observed
+            && let Some(epoch) = epoch
+        {
+            self.observer.lost(id, epoch);
         }
     }
 
@@ -282,7 +304,7 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         }
         self.core.commit_result(self.now, id, epoch, write, result);
         if result == CommitResult::Lost {
-            self.lost(id, epoch);
+            self.check_lost(id);
         }
     }
 

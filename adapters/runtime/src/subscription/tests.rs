@@ -587,3 +587,55 @@ fn a_handler_that_blocks_the_thread_is_named() {
             .any(|n| matches!(n, Notice::HandlerBlocked { .. }))
     );
 }
+
+#[test]
+fn a_task_that_blocks_its_thread_is_named() {
+    let world = World::assigned(ScriptFeed::default(), DriverOptions::default());
+    world.deliver(1, "w");
+    assert!(world.notices().is_empty());
+    world.work.open(1);
+    world.shell.drift(Span::from_millis(201));
+    world.shell.run();
+    world.shell.drift(Span::ZERO);
+    let notices = world.notices();
+    assert!(
+        notices
+            .iter()
+            .any(|n| matches!(n, Notice::HandlerBlocked { position, .. } if position.0 == 1)),
+        "{notices:?}"
+    );
+}
+
+#[test]
+fn a_rewritten_log_begins_an_epoch_that_the_history_knows_and_can_be_lost() {
+    let world = World::assigned(ScriptFeed::default(), DriverOptions::default());
+    world.deliver(1, "ddd");
+    world.feed.break_session(BreakReason::Disconnected);
+    world
+        .feed
+        .answer_next(procession_core::Continuity::Rewritten {
+            from: procession_core::Position(2),
+        });
+    world.shell.run();
+    world.millis(100);
+    let log = world.log.take();
+    assert!(
+        log.contains(&Event::Incident(Incident::Rewritten)),
+        "{log:?}"
+    );
+    assert!(log.contains(&Event::Assigned(2, 2)), "{log:?}");
+    // The broker side still speaks of the epoch that it knows.
+    world.feed.send(FeedEvent::Lost {
+        partition: PartitionId(0),
+        epoch: Epoch(1),
+    });
+    world.shell.run();
+    assert!(world.log.take().contains(&Event::Lost(2)));
+    // An epoch that was used before would never be served: the owner is told.
+    world.feed.assign(2, None);
+    world.shell.run();
+    assert!(matches!(
+        world.end(),
+        Some(Err(SubscriptionError::Failed(_)))
+    ));
+}

@@ -10,7 +10,8 @@ use procession_core::{
 };
 
 use crate::port::{
-    Feed, FeedCommand, FeedEvent, Headers, Outgoing, ProgressWrite, Record, ResumeState,
+    BreakReason, Feed, FeedCommand, FeedEvent, Headers, Outgoing, ProgressWrite, Record,
+    ResumeState,
 };
 
 /// Both ends of a scripted feed: the driver owns one clone, the test another.
@@ -27,6 +28,8 @@ struct Inner {
     /// Total messages granted to the latest session, and delivered in it.
     granted: u64,
     delivered: u64,
+    /// What the next session finds.
+    next: Option<Continuity>,
     /// Answers are held back until the test gives them.
     silent: bool,
     dropped: bool,
@@ -93,6 +96,23 @@ impl ScriptFeed {
             session,
             records,
         });
+    }
+
+    /// The latest session ends.
+    pub(crate) fn break_session(&self, why: BreakReason) {
+        let &(partition, epoch, session) =
+            self.0.lock().unwrap().sessions.last().expect("no session");
+        self.send(FeedEvent::Broken {
+            partition,
+            epoch,
+            session,
+            why,
+        });
+    }
+
+    /// What the next session finds where it begins.
+    pub(crate) fn answer_next(&self, continuity: Continuity) {
+        self.0.lock().unwrap().next = Some(continuity);
     }
 
     /// What the driver commanded since the last call.
@@ -164,7 +184,7 @@ impl Feed for FeedPort {
                     partition: start.partition,
                     epoch: start.epoch,
                     session: start.session,
-                    continuity: Continuity::Continues,
+                    continuity: inner.next.take().unwrap_or(Continuity::Continues),
                 })
             }
             FeedCommand::Grant { messages, .. } => {
