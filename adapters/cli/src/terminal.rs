@@ -24,3 +24,12 @@ pub(crate) fn bar(what: &str, total: u64) -> ProgressBar {
     bar.set_message(what.to_owned());
     bar
 }
+
+/// A name that nobody has used: `run-3f9a01c2`.
+pub(crate) fn random_name(what: &str) -> String {
+    use std::hash::{BuildHasher as _, RandomState};
+    format!(
+        "{what}-{:08x}",
+        RandomState::new().hash_one(std::process::id()) >> 32
+    )
+}

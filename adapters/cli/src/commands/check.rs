@@ -26,7 +26,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
 fn table(report: &Report) -> String {
     let mut table = Table::new();
     table
-        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .load_preset(presets::NOTHING)
         .set_header([
             "run",
             "stored",

@@ -3,6 +3,7 @@
 mod brokers;
 mod check;
 mod compare;
+mod work;
 
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -31,7 +32,8 @@ pub fn main() -> ExitCode {
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Compare(args)) => compare::run(&args),
         None => compare::run(&CompareArgs::default()),
-        _ => Err(Failure::usage("not built yet")),
+        Some(Command::Produce(args)) => work::produce(&args),
+        Some(Command::Consume(args)) => work::consume(&args),
     };
     match ended {
         Ok(()) => Status::Fine.into(),

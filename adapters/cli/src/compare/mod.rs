@@ -24,6 +24,7 @@ use std::time::Instant;
 use message::Stamp;
 use plan::Plan;
 use report::Report;
+pub(crate) use result::Latency;
 use result::{NotRun, RunResult};
 use run::Run;
 use sites::Site;

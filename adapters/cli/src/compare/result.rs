@@ -36,7 +36,7 @@ impl Latency {
             .min(self.micros.max())
     }
 
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         json!({
             "p50": self.at(0.5), "p90": self.at(0.9), "p99": self.at(0.99),
             "p999": self.at(0.999), "max": self.at(1.0),

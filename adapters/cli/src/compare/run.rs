@@ -13,7 +13,7 @@ use super::senders::{self, Sending};
 use super::side::{Side, SideSpec};
 use super::watch::Watch;
 use super::{Plan, RunResult, Tally};
-use crate::args::{CompareArgs, StorageArg};
+use crate::args::{CompareArgs, Share, StorageArg};
 use crate::failure::Failure;
 use crate::history::{History, Line, monotonic_nanos};
 use crate::sample::Sampler;
@@ -56,7 +56,9 @@ impl Run<'_> {
                 .text("broker", plan.broker);
             history.write(line.text("load", &plan.load.name));
         }
-        let tally = Arc::new(Tally::new(plan));
+        let share = self.args.restart_at.map_or(0.0, Share::get);
+        let mark = (share * f64::from(plan.load.messages)).ceil() as u64;
+        let tally = Arc::new(Tally::new(plan, mark));
         let outcome = self.measure(&tally).await?;
         let usages = sampler.finish().await;
         let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Relaxed);
@@ -166,16 +168,20 @@ impl Run<'_> {
     ) -> Result<Side, Failure> {
         let tally = &sending.tally;
         let messages = u64::from(self.plan.load.messages);
-        let mut restart_at = self
-            .args
-            .restart_at
-            .map(|share| (share.get() * messages as f64).ceil() as u64);
+        let mut restart = self.args.restart_at.is_some();
         let name = format!("{} {}", self.plan.broker, self.plan.load.name);
         let bar = terminal::bar(&name, messages);
         let patience = Duration::from_secs(30) + 2 * self.plan.picks.time.around;
         let mut last = (Instant::now(), (0, 0, 0));
         loop {
-            tokio::time::sleep(TICK).await;
+            tokio::select! {
+                () = tally.mark_reached(), if restart => {
+                    restart = false;
+                    side.retire(RESTART_WITHIN).await?;
+                    side = spec.start().await?;
+                }
+                () = tokio::time::sleep(TICK) => {}
+            }
             while let Some(ended) = senders.try_join_next() {
                 let trouble = ended.unwrap_or_else(|e| Err(format!("a sender: {e}")));
                 outcome.trouble = outcome.trouble.take().or(trouble.err());
@@ -185,12 +191,6 @@ impl Run<'_> {
                 sending.stop.store(true, Relaxed);
             }
             bar.set_position(tally.ended());
-            if restart_at.is_some_and(|at| tally.ended() >= at) {
-                restart_at = None;
-                side.retire(RESTART_WITHIN).await?;
-                side = spec.start().await?;
-                continue;
-            }
             let all_sent = senders.is_empty();
             if all_sent
                 && tally.ended() >= tally.stored_count()

@@ -26,7 +26,7 @@ const HEADER: [&str; 14] = [
 pub(crate) fn table(results: &[RunResult], not_run: &[NotRun]) -> String {
     let mut table = Table::new();
     table
-        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .load_preset(presets::NOTHING)
         .set_header(HEADER);
     for r in results {
         let faults = r.faults();

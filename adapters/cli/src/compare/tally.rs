@@ -4,6 +4,8 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use tokio::sync::Notify;
+
 use super::result::Latency;
 use super::{Plan, Stamp};
 
@@ -33,10 +35,13 @@ pub(crate) struct Tally {
     pub(crate) last_effective: AtomicU64,
     publish: Mutex<Latency>,
     end_to_end: Mutex<Latency>,
+    /// Ended messages at which `mark_reached` wakes; 0 for never.
+    mark: u64,
+    reached: Notify,
 }
 
 impl Tally {
-    pub(crate) fn new(plan: &Plan) -> Self {
+    pub(crate) fn new(plan: &Plan, mark: u64) -> Self {
         let messages = plan.load.messages as usize;
         let zero = AtomicU64::default;
         Self {
@@ -58,6 +63,8 @@ impl Tally {
             last_effective: zero(),
             publish: Mutex::default(),
             end_to_end: Mutex::default(),
+            mark,
+            reached: Notify::new(),
         }
     }
 
@@ -88,6 +95,7 @@ impl Tally {
             .fetch_add(u64::from(position + 1 < highest), Relaxed);
         lock(&self.end_to_end).record(now.saturating_sub(stamp.published));
         self.last_effective.fetch_max(now, Relaxed);
+        self.tell_mark();
     }
 
     /// A dead letter was confirmed.
@@ -96,6 +104,20 @@ impl Tally {
             && self.accounted.set(index)
         {
             self.dead.fetch_add(1, Relaxed);
+            self.tell_mark();
+        }
+    }
+
+    fn tell_mark(&self) {
+        if self.mark > 0 && self.ended() >= self.mark {
+            self.reached.notify_one();
+        }
+    }
+
+    /// Resolves when as many messages as the mark says have ended.
+    pub(crate) async fn mark_reached(&self) {
+        while self.mark == 0 || self.ended() < self.mark {
+            self.reached.notified().await;
         }
     }
 
@@ -209,7 +231,7 @@ mod tests {
     #[test]
     fn losses_gaps_duplicates_and_inversions_are_told_apart() {
         let plan = plan();
-        let tally = Tally::new(&plan);
+        let tally = Tally::new(&plan, 0);
         for aggregate in 0..2 {
             for seq in 1..=3 {
                 tally.stored(&plan, stamp(aggregate, seq), false, 5);
