@@ -347,6 +347,25 @@ fn lm11_a_late_renewal_does_not_store_the_commit_that_came_after_it() {
 }
 
 #[test]
+fn lm11_a_failed_write_does_not_hide_the_one_in_doubt() {
+    let mut bench = Bench::owner();
+    let first = bench.at(2_000).write().unwrap();
+    bench.written(&first, WriteResult::Unknown);
+    bench.sees(record(Some(ME), 1, 1), 1);
+    let second = bench.write().unwrap();
+    bench.written(&second, WriteResult::Retry);
+    let third = bench.at(3_000).write().unwrap();
+    // Here the first one lands.
+    bench.written(&third, WriteResult::Refused);
+    bench.at(4_000).sees(record(Some(ME), 1, 2), 2);
+    assert_eq!(
+        bench.state(),
+        owner(1, 11_000),
+        "ours, from when the first was sent"
+    );
+}
+
+#[test]
 fn lm11_a_take_over_that_lands_late_is_found() {
     let mut bench = Bench::new();
     bench.sees(record(None, 6, 40), 9);
@@ -530,6 +549,15 @@ fn s5_a_take_over_in_doubt_is_released_when_it_landed() {
     assert_eq!(release.kind, WriteKind::Release);
     bench.written(&release, WriteResult::Stored(Revision(2)));
     assert_eq!(bench.state(), ClaimState::Released { confirmed: true });
+}
+
+#[test]
+fn s1_an_owner_that_releases_does_not_own_any_more() {
+    let mut bench = Bench::owner();
+    bench.claim.commit(ms(0), Epoch(1), 1, true).unwrap();
+    let _release_that_lands_unseen = bench.write().unwrap();
+    bench.claim.connection_lost(ms(0));
+    assert!(!bench.claim.owns(ms(0)), "somebody may take over at once");
 }
 
 #[test]

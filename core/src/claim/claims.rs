@@ -108,6 +108,14 @@ impl Claims {
         self.with(now, partition, |claim| claim.release(now, deadline));
     }
 
+    /// Stands by again for a partition that was released: see [`Claim::watch`]. Those that were given
+    /// up because partition 0 was lost do so by themselves.
+    pub fn watch(&mut self, now: Time, partition: PartitionId) {
+        if !self.is_ending {
+            self.with(now, partition, |claim| claim.watch(now));
+        }
+    }
+
     /// Gives everything up and competes for nothing any more: see [`Claim::release`].
     pub fn release_all(&mut self, now: Time, deadline: Time) {
         self.is_ending = true;

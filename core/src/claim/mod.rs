@@ -174,7 +174,7 @@ impl Claim {
     }
 
     /// New content waits to be written: the consumer's commit `number` of `epoch`. With `last`,
-    /// ownership is given up in the same write. An epoch above the claim's own is adopted, a lower
+    /// ownership is given up in the same write, and nothing may start from here on. An epoch above the claim's own is adopted, a lower
     /// one is answered with [`CommitResult::Lost`], and so is any commit while not the owner.
     ///
     /// # Errors
@@ -213,7 +213,7 @@ impl Claim {
     }
 
     /// Give up now, with one answered write; tried until `deadline`. Ends in
-    /// [`ClaimState::Released`]. A commit that is pending goes with it.
+    /// [`ClaimState::Released`]; nothing may start from here on (S5). A commit that is pending goes with it.
     pub fn release(&mut self, now: Time, deadline: Time) {
         self.tick(now);
         self.take = false;
@@ -415,7 +415,11 @@ impl Claim {
     /// Whether the partition is ours at this moment: to be asked before every hand-over (LM5).
     #[must_use]
     pub fn owns(&self, now: Time) -> bool {
-        self.phase == Phase::Owner && !self.is_lapsed && now < self.until
+        // A release that was sent may land at any time, and be followed by a take-over at once.
+        self.phase == Phase::Owner
+            && self.releasing.is_none()
+            && !self.is_lapsed
+            && now < self.until
     }
 
     /// Counters.
