@@ -302,6 +302,20 @@ fn s8_an_unknown_end_refuses_its_successors_in_order_and_blocks_its_key() {
 }
 
 #[test]
+fn l2_a_key_that_only_a_new_connection_can_free_is_told() {
+    let mut bench = Bench::new(&config());
+    let a = bench.publish(1, 11);
+    assert_eq!(bench.sends(), [(11, 1)]);
+    bench.wait(30);
+    assert_eq!(bench.producer.stats().stuck, 0, "a late answer can come");
+    assert!(bench.settle(a, 1, Answer::Unknown));
+    assert_eq!(bench.producer.stats().stuck, 1);
+    bench.lose();
+    bench.restore();
+    assert_eq!(bench.producer.stats().stuck, 0);
+}
+
+#[test]
 fn s8_a_new_connection_frees_a_blocked_key() {
     let mut bench = Bench::new(&config());
     bench.publish(1, 11);

@@ -591,6 +591,8 @@ fn run(config: ProducerConfig, ops: &[Op]) {
             u64::from(stats.uncertain),
             model.count(|entry| entry.blocks)
         );
+        let stuck = |entry: &Entry| entry.blocks && !entry.flying();
+        assert_eq!(u64::from(stats.stuck), model.count(stuck));
         assert_eq!(producer.poll_timeout(), model.timeout());
         let idle = model.all.iter().all(|entry| !entry.holds_message());
         assert_eq!(producer.is_idle(), idle);

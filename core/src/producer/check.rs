@@ -12,7 +12,7 @@ impl<M> Producer<M> {
         self.slots.check()?;
         self.timers.check(&self.slots)?;
         self.lanes.check(&self.slots, self.now)?;
-        let (mut bytes, mut in_flight, mut ghosts, mut results) = (0, 0, 0, 0);
+        let (mut bytes, mut in_flight, mut ghosts, mut stuck, mut results) = (0, 0, 0, 0, 0);
         for (_, slot) in self.slots.iter() {
             match slot.phase {
                 Phase::Free => continue,
@@ -42,6 +42,7 @@ impl<M> Producer<M> {
             }
             in_flight += u32::from(slot.lane != NONE && slot.latest == Latest::Out);
             ghosts += u32::from(slot.phase == Phase::Ghost);
+            stuck += u32::from(slot.phase == Phase::Ghost && slot.latest != Latest::Out);
             results += u32::from(slot.result.is_some());
         }
         if bytes != self.stats.held_bytes || bytes > self.config.bytes {
@@ -50,7 +51,7 @@ impl<M> Producer<M> {
         if in_flight != self.stats.in_flight || in_flight > self.config.in_flight {
             return Err("S7: sends are not what is on its way, or over the limit");
         }
-        if ghosts != self.stats.uncertain {
+        if ghosts != self.stats.uncertain || stuck != self.stats.stuck {
             return Err("uncertain publishes are miscounted");
         }
         if self.is_closed && self.slots.used() != results {

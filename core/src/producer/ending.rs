@@ -69,6 +69,7 @@ impl<M> Producer<M> {
             .returned(&mut self.slots, index, latest, self.now);
         let slot = self.slots.get(index);
         if slot.phase == Phase::Ghost {
+            self.stats.stuck += 1;
             self.lay_if_harmless(index);
         } else if slot.serial < self.lanes.stored(slot.lane) {
             self.end_overtaken(index);
@@ -129,8 +130,10 @@ impl<M> Producer<M> {
             return;
         }
         self.report(index, Published::Unknown);
-        self.slots.get_mut(index).phase = Phase::Ghost;
+        let slot = self.slots.get_mut(index);
+        slot.phase = Phase::Ghost;
         self.stats.uncertain += 1;
+        self.stats.stuck += u32::from(slot.latest != Latest::Out);
         self.lanes.block(&self.slots, index);
         let slot = self.slots.get(index);
         let (lane, mut newer) = (slot.lane, slot.next);
@@ -155,6 +158,7 @@ impl<M> Producer<M> {
     /// An unknown publish cannot land any more, or has: its key goes on.
     pub(super) fn lay(&mut self, index: u32) {
         self.stats.uncertain -= 1;
+        self.stats.stuck -= u32::from(self.slots.get(index).latest != Latest::Out);
         self.unlink(index);
         if self.slots.get(index).result.is_some() {
             self.slots.get_mut(index).phase = Phase::Over;

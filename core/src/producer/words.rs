@@ -155,6 +155,9 @@ pub struct ProducerStats {
     pub in_flight: u32,
     /// Publishes that ended as unknown and may still land: each blocks its key.
     pub uncertain: u32,
+    /// Those of them for which no answer can come any more. Only a new connection frees their keys:
+    /// an adapter that sees this stay above zero connects again.
+    pub stuck: u32,
     /// Publishes accepted.
     pub accepted: u64,
     /// Sends, repeated ones included.
