@@ -312,7 +312,11 @@ mod tests {
     use core::task::Waker;
 
     fn turn(handler: &mut RequestsHandler, now: Instant, out: Option<&mut Outbox>) -> Turn {
-        handler.turn(&mut Context::from_waker(Waker::noop()), Moment { now }, out)
+        handler.turn(
+            &mut Context::from_waker(Waker::noop()),
+            Moment { now, drained: true },
+            out,
+        )
     }
 
     fn message<'a>(subject: &'a str, header: &'a [u8], payload: &'a [u8]) -> Message<'a> {

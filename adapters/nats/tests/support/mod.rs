@@ -1,0 +1,203 @@
+//! A real nats-server for tests: found, never fetched; stopped when dropped.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "every test binary uses another part of this module"
+)]
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use procession_core::Span;
+use procession_nats::{NatsBroker, NatsOptions};
+use procession_runtime::port::{Broker as _, Storage, TopicInfo, TopicMode, TopicSpec};
+
+pub mod driver;
+pub mod proxy;
+pub mod raw;
+
+/// A nats-server with JetStream on a port of 127.0.0.1.
+pub struct Server {
+    binary: PathBuf,
+    pub dir: Arc<tempfile::TempDir>,
+    pub port: u16,
+    child: Option<Child>,
+}
+
+impl Server {
+    /// Starts one, or says in plain sight why the test does not run. With
+    /// `PROCESSION_BROKERS=required` not running is a failure.
+    pub fn start(test: &str) -> Option<Self> {
+        let Some(binary) = find() else {
+            let fix = "put nats-server on the PATH, or name it in NATS_SERVER";
+            assert!(
+                std::env::var("PROCESSION_BROKERS").as_deref() != Ok("required"),
+                "{test}: no nats-server, and PROCESSION_BROKERS=required; {fix}"
+            );
+            // Past the test harness, which would keep it from the eyes of those who count.
+            let line = format!("SKIPPED {test}: no nats-server; {fix}\n");
+            let _ = std::io::stderr().write_all(line.as_bytes());
+            return None;
+        };
+        let mut this = Self {
+            binary,
+            dir: Arc::new(tempfile::tempdir().expect("a temporary directory")),
+            port: free_port(),
+            child: None,
+        };
+        this.up();
+        Some(this)
+    }
+
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Starts the server on the same port and directory, and waits until it answers.
+    pub fn up(&mut self) {
+        assert!(self.child.is_none(), "it runs already");
+        let child = Command::new(&self.binary)
+            .args([
+                "-js",
+                "-a",
+                "127.0.0.1",
+                "-p",
+                &self.port.to_string(),
+                "-sd",
+            ])
+            .arg(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nats-server starts");
+        self.child = Some(child);
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(10) {
+            if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) {
+                stream
+                    .set_read_timeout(Some(Duration::from_secs(2)))
+                    .expect("a timeout can be set");
+                let mut start = [0; 5];
+                if stream.read_exact(&mut start).is_ok() && &start == b"INFO " {
+                    return;
+                }
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("nats-server did not answer within 10 s");
+    }
+
+    /// SIGTERM, and waits for its end.
+    pub fn stop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let pid = rustix::process::Pid::from_child(&child);
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM");
+            child.wait().expect("it ends");
+        }
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("SIGKILL");
+            child.wait().expect("it ends");
+        }
+    }
+
+    /// SIGSTOP and SIGCONT: connected, and silent.
+    pub fn freeze(&self) {
+        self.signal(rustix::process::Signal::STOP);
+        // The signal works a little later: until then the server still answers.
+        let pid = self.child.as_ref().expect("it runs").id();
+        loop {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("its state");
+            let state = stat
+                .rsplit_once(") ")
+                .and_then(|(_, rest)| rest.chars().next());
+            if state == Some('T') {
+                return;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    pub fn thaw(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let child = self.child.as_ref().expect("it runs");
+        let pid = rustix::process::Pid::from_child(child);
+        rustix::process::kill_process(pid, signal).expect("a signal can be sent");
+    }
+
+    pub async fn broker(&self) -> NatsBroker {
+        self.broker_at(&self.url()).await
+    }
+
+    pub async fn broker_at(&self, url: &str) -> NatsBroker {
+        let options = NatsOptions::parse(url).expect("a good address");
+        NatsBroker::connect(options).await.expect("a connection")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Creates a topic with file storage.
+pub async fn topic(broker: &NatsBroker, name: &str, partitions: u32) -> TopicInfo {
+    broker
+        .topic(spec(name, Some(partitions), TopicMode::Create))
+        .await
+        .expect("the topic is created")
+}
+
+pub fn spec(name: &str, partitions: Option<u32>, mode: TopicMode) -> TopicSpec {
+    TopicSpec {
+        name: name.into(),
+        partitions,
+        storage: Storage::File,
+        mode,
+        duplicate_window: Span::from_secs(60),
+    }
+}
+
+/// A runtime for one test.
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
+        .block_on(future)
+}
+
+fn find() -> Option<PathBuf> {
+    let named = std::env::var_os("NATS_SERVER").map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|dir| dir.join("nats-server"));
+    // Where `procession brokers` keeps what it fetched.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/brokers");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map(|dir| Path::new(&dir).join("brokers"));
+    let fetched = target
+        .into_iter()
+        .chain([root])
+        .flat_map(|dir| [dir.join("nats-server"), dir.join("bin/nats-server")]);
+    named
+        .into_iter()
+        .chain(on_path)
+        .chain(fetched)
+        .find(|path| path.is_file())
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
