@@ -88,3 +88,29 @@ impl Cancellation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn raising_wakes_whoever_waits_and_stays() {
+        let flag = Cancellation::new();
+        let mut raised = Box::pin(flag.raised());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(raised.as_mut().poll(&mut cx).is_pending());
+        flag.raise();
+        assert!(raised.as_mut().poll(&mut cx).is_ready());
+        assert!(flag.is_raised() && flag.poll_raised(&mut cx).is_ready());
+    }
+
+    #[test]
+    fn a_flag_is_used_again_only_while_nobody_else_holds_it() {
+        let mut flag = Cancellation::new();
+        let kept = flag.clone();
+        assert!(!flag.reuse());
+        kept.raise();
+        drop(kept);
+        assert!(flag.reuse() && !flag.is_raised());
+    }
+}

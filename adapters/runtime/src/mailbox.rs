@@ -162,3 +162,68 @@ impl<T> Mailbox<T> {
         self.state.lock().closed
     }
 }
+
+// Every interleaving is checked in `tests/loom_mailbox.rs`; these are the plain rules.
+#[cfg(all(test, not(procession_loom)))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn the_reader_is_woken_once_a_sleep_and_takes_a_whole_batch() {
+        let mailbox = Mailbox::new();
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        let mut cx = Context::from_waker(&waker);
+        let mut batch = Vec::new();
+        assert!(mailbox.poll_drain(&mut cx, &mut batch).is_pending());
+        for item in 0..3 {
+            mailbox.push(item).unwrap();
+        }
+        assert_eq!((mailbox.len(), count.0.load(Ordering::SeqCst)), (3, 1));
+        assert!(mailbox.poll_drain(&mut cx, &mut batch).is_ready());
+        assert_eq!(batch, [0, 1, 2]);
+        assert!(mailbox.is_empty());
+    }
+
+    #[test]
+    fn full_and_closed_give_the_message_back() {
+        let mailbox = Mailbox::new();
+        assert_eq!(mailbox.push_bounded(1, 1), Ok(()));
+        assert_eq!(mailbox.push_bounded(2, 1), Err(PushError::Full(2)));
+        mailbox.close();
+        assert!(mailbox.is_closed());
+        assert_eq!(mailbox.push_bounded(3, 9), Err(PushError::Closed(3)));
+        // What waited can still be read; then ready and empty says that it is over.
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut batch = Vec::new();
+        assert!(mailbox.poll_drain(&mut cx, &mut batch).is_ready());
+        assert_eq!(core::mem::take(&mut batch), [1]);
+        assert!(mailbox.poll_drain(&mut cx, &mut batch).is_ready());
+        assert!(batch.is_empty());
+    }
+
+    #[test]
+    fn retain_takes_back_what_nobody_has_read() {
+        let mailbox = Mailbox::new();
+        for item in 0..6 {
+            mailbox.push(item).unwrap();
+        }
+        mailbox.retain(|item| item % 2 == 0);
+        let mut batch = Vec::new();
+        mailbox.drain(&mut batch);
+        assert_eq!(batch, [0, 2, 4]);
+    }
+}

@@ -6,6 +6,7 @@
 //! Loom finds a lost wake-up as a deadlock, and aborts the process for it. So the negative controls,
 //! which show that it does, run in child processes that must fail.
 #![cfg(procession_loom)]
+#![allow(clippy::unwrap_used, reason = "a panic is how a check fails here")]
 
 use core::task::{Context, Poll, Waker};
 use std::process::Command;

@@ -124,7 +124,7 @@ impl<S: RecordStore> Keeper<S> {
             return;
         };
         // Ours as far as the driver was told; a core that found its log rewritten counts up itself.
-        if !partition.assigned.is_some_and(|ours| ours <= epoch) {
+        if partition.assigned.is_none_or(|ours| epoch < ours) {
             self.answers.push(refuse(CommitResult::Lost));
             return;
         }
@@ -499,7 +499,13 @@ fn translate(id: PartitionId, answer: WriteAnswer) -> WriteResult {
             match error.kind {
                 PortErrorKind::Denied => WriteResult::Denied,
                 PortErrorKind::TooLarge => WriteResult::TooLarge,
-                _ => WriteResult::Retry,
+                PortErrorKind::Unreachable
+                | PortErrorKind::Missing
+                | PortErrorKind::Unsuitable
+                | PortErrorKind::Invalid
+                | PortErrorKind::Refused
+                | PortErrorKind::TimedOut
+                | PortErrorKind::Disconnected => WriteResult::Retry,
             }
         }
         WriteAnswer::Unknown(error) => {

@@ -1,4 +1,8 @@
 //! Keepers of two members over one store, with a clock that is moved by hand.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "tests pick out what they look for"
+)]
 
 use core::task::{Context, Waker};
 use std::collections::HashMap;

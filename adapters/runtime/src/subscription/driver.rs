@@ -101,6 +101,7 @@ pub(super) enum Phase {
 ///
 /// # Errors
 /// A configuration of the core that cannot work.
+#[expect(clippy::type_complexity, reason = "a pair of two named types")]
 pub fn subscribe<F, W, S, O>(
     feed: F,
     work: W,

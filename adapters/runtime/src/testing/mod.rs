@@ -1,4 +1,8 @@
 //! An executor, a clock, and scripted ports: everything that the tests of the drivers run on.
+#![allow(
+    clippy::wildcard_enum_match_arm,
+    reason = "tests pick out what they look for"
+)]
 
 mod feed;
 mod shell;
