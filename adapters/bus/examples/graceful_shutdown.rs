@@ -2,6 +2,7 @@
 //!
 //! `cargo run -p procession --example graceful_shutdown [URL]`, by default `memory://`. It ends by itself
 //! after a second, or earlier with Ctrl-C.
+#![allow(clippy::print_stdout)]
 
 use std::error::Error;
 use std::time::Duration;

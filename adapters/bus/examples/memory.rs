@@ -1,4 +1,5 @@
 //! A whole service in one process: an order is published, and billed.
+#![allow(clippy::print_stdout)]
 use procession::{Bus, Envelope, json};
 use std::{sync::Arc, time::Duration};
 

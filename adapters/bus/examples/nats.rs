@@ -2,6 +2,7 @@
 //!
 //! `cargo run -p procession --example nats [URL]`, by default `nats://127.0.0.1:4222`. Start it twice:
 //! one works, the other one stands by and takes over when the first one ends.
+#![allow(clippy::print_stdout)]
 
 use std::error::Error;
 use std::time::Duration;

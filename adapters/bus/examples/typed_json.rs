@@ -1,6 +1,7 @@
 //! Payloads of one's own types, errors by `?`, and what becomes of them.
 //!
 //! `cargo run -p procession --example typed_json [URL]`, by default `memory://`.
+#![allow(clippy::print_stdout)]
 
 use std::error::Error;
 use std::num::ParseIntError;

@@ -14,6 +14,8 @@
 //! format is fixed in `docs/wire.md`.
 #![warn(missing_docs)]
 
+#[doc(hidden)]
+pub mod bench;
 mod builder;
 mod bus;
 mod credit;

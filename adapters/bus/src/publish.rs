@@ -78,10 +78,10 @@ impl From<publisher::PublishError> for PublishError {
 
 impl From<Error> for PublishError {
     fn from(error: Error) -> Self {
-        match error {
-            Error::Closed => Self::Closed,
-            other => Self::Topic(other),
+        if error == Error::Closed {
+            return Self::Closed;
         }
+        Self::Topic(error)
     }
 }
 

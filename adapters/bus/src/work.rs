@@ -27,10 +27,10 @@ impl<H: Handler> Work for BusWork<H> {
         let bytes = record.bytes;
         let envelope = wire::decode(topic, partition.0, record);
         let (key, lane) = match envelope.key_bytes() {
-            Some(key) => (
-                Some(identity::key_hash(topic, key)),
-                identity::lane_hash(topic, key, self.lane_seed),
-            ),
+            Some(key) => {
+                let (key, lane) = identity::key_and_lane(topic, key, self.lane_seed);
+                (Some(key), lane)
+            }
             None => (None, 0),
         };
         Decoded {

@@ -1,4 +1,5 @@
 //! What an observer sees: enough for a history, in the order that a history must have.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

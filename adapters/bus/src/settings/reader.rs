@@ -65,10 +65,12 @@ impl<'a> Reader<'a> {
         name: &'static str,
         into: &mut u32,
     ) -> Result<(), SettingsError> {
-        let parse = |v: &Value| match v {
-            Value::Text(text) if text.trim() == "forever" => Ok(u32::MAX),
-            other => u32::try_from(value::number(other)?)
-                .map_err(|_| ("too large", "write 1 to 1000000, or \"forever\"")),
+        let parse = |v: &Value| {
+            if matches!(v, Value::Text(text) if text.trim() == "forever") {
+                return Ok(u32::MAX);
+            }
+            u32::try_from(value::number(v)?)
+                .map_err(|_| ("too large", "write 1 to 1000000, or \"forever\""))
         };
         self.read(name, parse, |v| *into = v)
     }
@@ -93,9 +95,10 @@ impl<'a> Reader<'a> {
         let Some(entry) = self.table.get(name) else {
             return Ok(());
         };
-        let given = match &entry.value {
-            Value::Text(text) => text.trim().to_ascii_lowercase(),
-            other => other.to_string(),
+        let given = if let Value::Text(text) = &entry.value {
+            text.trim().to_ascii_lowercase()
+        } else {
+            entry.value.to_string()
         };
         if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == given) {
             into(*meaning);

@@ -61,30 +61,28 @@ impl Source {
                 ));
             };
             for (name, value) in content {
-                match value {
-                    toml::Value::Table(inner) if table == "subscribe" || table == "topics" => {
-                        let entries = inner
-                            .iter()
-                            .map(|(name, value)| (name.clone(), entry(value.into(), origin)));
-                        source.named(table, name).extend(entries);
-                    }
-                    value if table == "topics" => {
-                        return Err(SettingsError::new(
-                            format!("topics.{name}"),
-                            Value::from(value).to_string(),
-                            origin,
-                            "not a table",
-                            "write a table for each topic, [topics.NAME], or `topics` in [bus]",
-                        ));
-                    }
-                    value => {
-                        let entry = entry(value.into(), origin);
-                        source
-                            .plain(table)
-                            .ok_or_else(|| unknown_table(table, origin, "there is no such table"))?
-                            .insert(name.clone(), entry);
-                    }
+                let is_named = table == "subscribe" || table == "topics";
+                if let (true, toml::Value::Table(inner)) = (is_named, value) {
+                    let entries = inner
+                        .iter()
+                        .map(|(name, value)| (name.clone(), entry(value.into(), origin)));
+                    source.named(table, name).extend(entries);
+                    continue;
                 }
+                if table == "topics" {
+                    return Err(SettingsError::new(
+                        format!("topics.{name}"),
+                        Value::from(value).to_string(),
+                        origin,
+                        "not a table",
+                        "write a table for each topic, [topics.NAME], or `topics` in [bus]",
+                    ));
+                }
+                let entry = entry(value.into(), origin);
+                source
+                    .plain(table)
+                    .ok_or_else(|| unknown_table(table, origin, "there is no such table"))?
+                    .insert(name.clone(), entry);
             }
             if !TABLES.contains(&table.as_str()) {
                 return Err(unknown_table(table, origin, "there is no such table"));

@@ -208,7 +208,7 @@ fn each_bad_setting_has_its_own_clear_error() {
         (
             "[topics.orders]\npartitions = 0",
             "topics.orders.partitions",
-            "1 to 1024",
+            "1 to 4096",
         ),
         ("[topics]\norders = 3", "topics.orders", "[topics.NAME]"),
         ("[publish", "file", "must be TOML"),

@@ -34,8 +34,8 @@ impl TopicSettings {
             "partitions",
             &mut self.partitions,
             |v| match value::number(v)? {
-                n @ 1..=1_024 => u32::try_from(n).map_err(|_| ("too large", "write 1 to 1024")),
-                _ => Err(("out of range", "write 1 to 1024")),
+                n @ 1..=4_096 => u32::try_from(n).map_err(|_| ("too large", "write 1 to 4096")),
+                _ => Err(("out of range", "write 1 to 4096")),
             },
         )?;
         r.word("storage", STORAGES, |storage| self.storage = storage)?;

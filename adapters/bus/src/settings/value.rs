@@ -116,10 +116,12 @@ pub(super) fn number(value: &Value) -> Result<u64, Unfit> {
 
 /// A text.
 pub(super) fn text(value: &Value) -> Result<String, Unfit> {
-    match value {
-        Value::Text(text) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
-        _ => Err(("not a text", "write a text in quotes that is not empty")),
+    if let Value::Text(text) = value
+        && !text.trim().is_empty()
+    {
+        return Ok(text.trim().to_owned());
     }
+    Err(("not a text", "write a text in quotes that is not empty"))
 }
 
 /// A number without sign, with decimals perhaps, and what follows it.

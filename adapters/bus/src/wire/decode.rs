@@ -109,9 +109,28 @@ fn field(
     escaped: bool,
     value: &[u8],
 ) -> Result<(), EnvelopeError> {
+    // Nearly every value is plain: one look at each byte, and nothing is made of it.
+    let odd = |&b: &u8| !(0x20..0x7f).contains(&b) || (escaped && matches!(b, b'%' | b'"'));
+    let fits = (1..=attribute.max_bytes()).contains(&value.len());
+    if fits && parts.index.get(attribute).is_none() && !value.iter().any(odd) {
+        parts.index.set(attribute, number);
+        return Ok(());
+    }
+    odd_field(parts, number, attribute, escaped, value)
+}
+
+/// Takes in a header field that is escaped, not ASCII, or at fault.
+#[cold]
+fn odd_field(
+    parts: &mut Parts,
+    number: usize,
+    attribute: Attribute,
+    escaped: bool,
+    value: &[u8],
+) -> Result<(), EnvelopeError> {
     let value = core::str::from_utf8(value)
         .map_err(|_| not_utf8(attribute, &String::from_utf8_lossy(value)))?;
-    let plain = if escaped && (value.contains('%') || value.starts_with('"')) {
+    let plain = if escaped {
         unescape(value).ok_or_else(|| not_utf8(attribute, value))?
     } else {
         Cow::Borrowed(value)
@@ -245,7 +264,7 @@ mod tests {
         let raw = decode(&"t".into(), 0, keyed.clone());
         assert_eq!((raw.key(), raw.key_bytes()), (None, Some(&b"k\xff"[..])));
         keyed.key = Some(Bytes::new());
-        let raw = decode(&"t".into(), 0, keyed.clone());
+        let raw = decode(&"t".into(), 0, keyed);
         assert_eq!(raw.key_bytes(), None);
     }
 

@@ -1,6 +1,5 @@
 //! Timestamps of RFC 3339, without a calendar library: this runs for every message published.
 
-use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The instant in UTC, with 0, 3, 6 or 9 digits of a second: as many as it needs. `None` before
@@ -13,20 +12,42 @@ pub(crate) fn format(instant: SystemTime) -> Option<String> {
         return None;
     }
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let year = u64::try_from(year).ok()?;
+    let (month, day) = (u64::try_from(month).ok()?, u64::try_from(day).ok()?);
     let mut text = String::with_capacity(30);
-    let _cannot_fail = write!(
-        text,
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
-    );
-    let nanos = since.subsec_nanos();
-    let _cannot_fail = match nanos {
-        0 => Ok(()),
-        n if n % 1_000_000 == 0 => write!(text, ".{:03}", n / 1_000_000),
-        n if n % 1_000 == 0 => write!(text, ".{:06}", n / 1_000),
-        n => write!(text, ".{n:09}"),
+    let parts = [
+        (year, 4, '-'),
+        (month, 2, '-'),
+        (day, 2, 'T'),
+        (hour, 2, ':'),
+        (minute, 2, ':'),
+    ];
+    for (number, width, after) in parts {
+        digits(&mut text, number, width);
+        text.push(after);
+    }
+    digits(&mut text, second, 2);
+    let nanos = u64::from(since.subsec_nanos());
+    let (fraction, width) = match nanos {
+        0 => (0, 0),
+        n if n % 1_000_000 == 0 => (n / 1_000_000, 3),
+        n if n % 1_000 == 0 => (n / 1_000, 6),
+        n => (n, 9),
     };
+    if 0 < width {
+        text.push('.');
+        digits(&mut text, fraction, width);
+    }
     text.push('Z');
     Some(text)
+}
+
+/// Appends a number with leading zeros.
+fn digits(text: &mut String, number: u64, width: u32) {
+    for place in (0..width).rev() {
+        let digit = number / 10_u64.pow(place) % 10;
+        text.push(char::from(b'0' + u8::try_from(digit).unwrap_or(0)));
+    }
 }
 
 /// Reads a timestamp; `None` when it is not one, or lies before 1970. Digits of a second beyond
