@@ -13,6 +13,12 @@ pub trait Sink: Send + 'static {
     /// Takes a command. Never blocks.
     fn submit(&mut self, command: SinkCommand);
 
+    /// Ends the connection and makes a new one: answered by [`SinkEvent::Disconnected`] and, once it
+    /// is there, [`SinkEvent::Connected`]. Asked for when a send has no known outcome and can have no
+    /// answer any more: only a new connection tells that it cannot land (S8). Never blocks. A port
+    /// whose sends always have a known outcome need not do anything.
+    fn reconnect(&mut self) {}
+
     /// Appends what happened to `into`; pending when nothing did.
     fn poll_events(&mut self, cx: &mut Context<'_>, into: &mut Vec<SinkEvent>) -> Poll<()>;
 }
@@ -20,6 +26,9 @@ pub trait Sink: Send + 'static {
 impl Sink for Box<dyn Sink> {
     fn submit(&mut self, command: SinkCommand) {
         (**self).submit(command);
+    }
+    fn reconnect(&mut self) {
+        (**self).reconnect();
     }
     fn poll_events(&mut self, cx: &mut Context<'_>, into: &mut Vec<SinkEvent>) -> Poll<()> {
         (**self).poll_events(cx, into)

@@ -21,6 +21,10 @@ use crate::{Shell, Timer};
 /// Turns of one poll, and the time after which the executor gets its turn.
 const TURNS_MAX: usize = 16;
 const TURN_BUDGET: Span = Span::from_millis(2);
+/// A key that only a new connection can free waits this long for it to be lost by itself, and the
+/// next request for one follows at the earliest after the longer time.
+const RECONNECT_AFTER: Span = Span::from_secs(1);
+const RECONNECT_AGAIN: Span = Span::from_secs(5);
 /// Publishes that wait for room are looked through for passed deadlines at most this often.
 const EXPIRE_EVERY: Span = Span::from_millis(10);
 
@@ -48,6 +52,8 @@ where
     expire_at: Time,
     /// By slot of the token: what the broker said of its sends.
     details: Vec<Option<Detail>>,
+    /// When the sink is to connect anew, because keys are blocked that nothing else can free.
+    reconnect_at: Option<Time>,
     phase: Phase,
     now: Time,
     cells: Vec<Arc<Cell>>,
@@ -113,6 +119,7 @@ where
         waiting: VecDeque::new(),
         expire_at: Time::MAX,
         details: Vec::new(),
+        reconnect_at: None,
         phase: Phase::Open,
         cells: Vec::new(),
         events: Vec::new(),
@@ -165,6 +172,7 @@ impl<K: Sink, S: Shell, O: PublishObserver> PublisherDriver<K, S, O> {
         }
         self.send();
         self.receipts();
+        self.free_keys();
         match self.phase {
             Phase::Draining { until } => {
                 if until <= self.now {
@@ -379,6 +387,22 @@ impl<K: Sink, S: Shell, O: PublishObserver> PublisherDriver<K, S, O> {
         }
     }
 
+    /// Keys behind a publish that may still land, and of which no answer can come any more, are
+    /// blocked until the connection is another one (S8).
+    fn free_keys(&mut self) {
+        let connected = self.shared.connected.load(Ordering::Relaxed);
+        if !connected || self.core.stats().stuck == 0 {
+            self.reconnect_at = None;
+            return;
+        }
+        let at = *self.reconnect_at.get_or_insert(self.now + RECONNECT_AFTER);
+        if at <= self.now {
+            tracing::warn!("publishes without a known outcome block their keys; connecting anew");
+            self.sink.reconnect();
+            self.reconnect_at = Some(self.now + RECONNECT_AGAIN);
+        }
+    }
+
     /// Pairs the broker's answer with the publish and tells the core.
     fn answered(&mut self, ticket: SinkTicket, receipt: SinkReceipt) {
         let Some(Some(detail)) = self.details.get_mut(slot_of(ticket.token)) else {
@@ -490,8 +514,12 @@ impl<K: Sink, S: Shell, O: PublishObserver> PublisherDriver<K, S, O> {
         };
         let expire = (self.expire_at < Time::MAX).then_some(self.expire_at);
         let core = self.core.poll_timeout();
-        self.timer
-            .set([phase, expire, core].into_iter().flatten().min());
+        self.timer.set(
+            [phase, expire, core, self.reconnect_at]
+                .into_iter()
+                .flatten()
+                .min(),
+        );
         self.timer.poll_elapsed(cx).is_pending()
     }
 }

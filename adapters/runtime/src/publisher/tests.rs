@@ -335,3 +335,37 @@ fn what_dropped_futures_leave_behind_is_swept_out() {
     assert!(handle.waiting() <= 1_024, "{} cells", handle.waiting());
     drop(driver);
 }
+
+#[test]
+fn a_key_that_only_a_new_connection_can_free_gets_one() {
+    let world = World::new(ScriptSink::default(), 10);
+    let mut a1 = world.publish("a1", 1, true);
+    assert_eq!(poll(&mut a1), None);
+    world.shell.run();
+    for (ticket, _) in world.sink.sent() {
+        let error = PortError::new(PortErrorKind::TimedOut, "no answer in 500 ms");
+        world.sink.answer(ticket, SinkReceipt::Unknown(error));
+    }
+    world.shell.run();
+    // Sent again without luck, until its deadline.
+    for _ in 0..20 {
+        world.shell.advance(Span::from_millis(100));
+        for (ticket, _) in world.sink.sent() {
+            let error = PortError::new(PortErrorKind::TimedOut, "no answer in 500 ms");
+            world.sink.answer(ticket, SinkReceipt::Unknown(error));
+        }
+        world.shell.run();
+    }
+    assert!(matches!(poll(&mut a1), Some(Err(PublishError::Unknown(_)))));
+    world.shell.advance(Span::from_secs(1));
+    assert_eq!(world.sink.reconnects(), 1);
+    // The key goes on, and nothing asks for another connection.
+    let mut a2 = world.publish("a2", 1, true);
+    assert_eq!(poll(&mut a2), None);
+    world.shell.run();
+    assert_eq!(world.sent(), ["a2"]);
+    world.shell.run();
+    assert!(matches!(poll(&mut a2), Some(Ok(_))));
+    world.shell.advance(Span::from_secs(60));
+    assert_eq!(world.sink.reconnects(), 1);
+}

@@ -19,6 +19,7 @@ struct Inner {
     position: u64,
     /// Every send is stored at once.
     eager: bool,
+    reconnects: usize,
     closed: bool,
 }
 
@@ -65,6 +66,11 @@ impl ScriptSink {
         self.send(SinkEvent::Result { ticket, receipt });
     }
 
+    /// How often a new connection was asked for.
+    pub(crate) fn reconnects(&self) -> usize {
+        self.0.lock().unwrap().reconnects
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.0.lock().unwrap().closed
     }
@@ -93,6 +99,12 @@ impl Sink for SinkPort {
                 self.0.send(SinkEvent::Closed);
             }
         }
+    }
+
+    fn reconnect(&mut self) {
+        self.0.0.lock().unwrap().reconnects += 1;
+        self.0.send(SinkEvent::Disconnected);
+        self.0.send(SinkEvent::Connected);
     }
 
     fn poll_events(&mut self, cx: &mut Context<'_>, into: &mut Vec<SinkEvent>) -> Poll<()> {
