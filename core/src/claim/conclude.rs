@@ -195,7 +195,7 @@ impl Claim {
     }
 
     /// The end of a release, with or without an answer.
-    fn give_up(&mut self, confirmed: bool) {
+    pub(super) fn give_up(&mut self, confirmed: bool) {
         let is_carried = self
             .commit
             .is_some_and(|commit| commit.carried_by.is_some());

@@ -176,6 +176,9 @@ impl Claim {
     /// New content waits to be written: the consumer's commit `number` of `epoch`. With `last`,
     /// ownership is given up in the same write, and nothing may start from here on. An epoch above the claim's own is adopted, a lower
     /// one is answered with [`CommitResult::Lost`], and so is any commit while not the owner.
+    /// (Until a commit of the adopted epoch is stored the record names the old one: who takes over in
+    /// between may get the same number. Owner and revision tell them apart in the record; a fence made
+    /// of the epoch alone does not.)
     ///
     /// # Errors
     /// [`Busy`] while an earlier commit has no result that was fetched.
@@ -219,9 +222,7 @@ impl Claim {
         self.take = false;
         match self.phase {
             Phase::Released { .. } => return,
-            Phase::Standby if self.doubt.is_none() => {
-                self.phase = Phase::Released { confirmed: true };
-            }
+            Phase::Standby if self.doubt.is_none() => self.give_up(true),
             // A take-over that is on its way, or in doubt, is given up once it is known.
             Phase::Standby => {
                 self.releasing = Some(deadline);
