@@ -1,5 +1,6 @@
 //! What the tests of the workspace share.
 //!
+//! * [`command`]: the command line as child processes; [`raw_nats`]: a few raw requests.
 //! * [`proxy`]: a TCP proxy that does harm, with [`frames`] of the NATS protocol.
 //! * [`resources`]: what the process holds.
 //! * [`runner`]: runs cases and counts what was skipped.
@@ -8,8 +9,10 @@
 //! * [`tree`]: the source files of the workspace.
 #![warn(missing_docs)]
 
+pub mod command;
 pub mod frames;
 pub mod proxy;
+pub mod raw_nats;
 pub mod resources;
 pub mod runner;
 pub mod seen;

@@ -1,0 +1,46 @@
+//! A server that goes and comes back.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use procession_cli::brokers::RunningNats;
+use procession_tests::command::monotonic;
+
+use crate::desk::{Desk, END_WITHIN, assert_exactly, judged, next_start};
+
+/// SIGTERM, file storage.
+pub(crate) fn stopped_and_restarted(desk: &mut Desk) {
+    restarted(desk, RunningNats::stop);
+}
+
+/// SIGKILL, file storage.
+pub(crate) fn killed_and_restarted(desk: &mut Desk) {
+    restarted(desk, RunningNats::kill);
+}
+
+/// Nothing lost, misordered or run twice; the next handler starts within 3 s of the first answer.
+fn restarted(desk: &mut Desk, end: fn(&mut RunningNats)) {
+    let url = desk.server.url.clone();
+    let words = "produce --count 16000 --keys 200 --payload 64 --rate 2000 --audit";
+    let mut produce = desk.start(&url, "produce", words);
+    let mut consume = desk.start(&url, "consume", "consume --group g --idle-exit 4s");
+    consume.wait_for("end", 500, END_WITHIN);
+    let mut answered = Vec::new();
+    for _ in 0..3 {
+        sleep(Duration::from_millis(600));
+        end(&mut desk.server);
+        sleep(Duration::from_millis(300));
+        desk.server.restart().unwrap();
+        answered.push(monotonic());
+    }
+    assert_eq!(produce.wait(END_WITHIN), 0, "{}", produce.said());
+    assert_eq!(consume.wait(END_WITHIN), 0, "{}", consume.said());
+    assert_exactly(&judged(&[&produce, &consume]), 16_000);
+    for at in answered {
+        let gap = next_start(&consume, at);
+        assert!(
+            gap.is_some_and(|gap| gap <= Duration::from_secs(3)),
+            "from the server's first answer to the next start: {gap:?}"
+        );
+    }
+}
