@@ -4,6 +4,9 @@
 //! order of draws. Taking one fault away leaves all other decisions as they were, and the same seed
 //! gives the same run on every machine. The function is frozen by golden vectors.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use crate::site::{SITES, Site};
 
 /// SplitMix64's finaliser (public domain, Sebastiano Vigna).
@@ -34,16 +37,21 @@ pub struct Fate {
     chances: [u16; SITES],
     /// After healing, no fault happens any more.
     healed: bool,
+    /// Faults that happened, one bit a site; shared by all copies.
+    fired: Rc<Cell<u128>>,
 }
+
+const _: () = assert!(SITES <= 128);
 
 impl Fate {
     /// Decisions of `seed` with these chances.
     #[must_use]
-    pub const fn new(seed: u64, chances: [u16; SITES]) -> Self {
+    pub fn new(seed: u64, chances: [u16; SITES]) -> Self {
         Self {
             seed,
             chances,
             healed: false,
+            fired: Rc::default(),
         }
     }
 
@@ -57,7 +65,16 @@ impl Fate {
     #[must_use]
     pub fn always(&self, site: Site, entity: u64, occurrence: u64) -> bool {
         let chance = self.chances[site as usize];
-        chance > 0 && (self.bits(site, entity, occurrence) >> 48) < u64::from(chance)
+        let happens = chance > 0 && (self.bits(site, entity, occurrence) >> 48) < u64::from(chance);
+        if happens {
+            self.mark(site);
+        }
+        happens
+    }
+
+    /// Notes that a fault happened.
+    pub fn mark(&self, site: Site) {
+        self.fired.set(self.fired.get() | 1 << site as u8);
     }
 
     /// A number from `low` to `high`, both included.
@@ -85,6 +102,12 @@ impl Fate {
     /// Stops all faults that can be stopped.
     pub const fn heal(&mut self) {
         self.healed = true;
+    }
+
+    /// Faults that happened so far: bit `n` is the site of number `n`.
+    #[must_use]
+    pub fn fired(&self) -> u128 {
+        self.fired.get()
     }
 
     /// Whether faults were stopped.
@@ -134,7 +157,11 @@ mod tests {
         }
     }
 
-    const GOLDEN: [u64; 3] = [0x7239_46A6_D461_A6C6, 0, 0];
+    const GOLDEN: [u64; 3] = [
+        0x7239_46A6_D461_A6C6,
+        0x0508_7A7B_DF07_12E8,
+        0x65AA_6B5F_8E88_6A8C,
+    ];
 
     #[test]
     fn log_uniform_stays_in_its_range_and_reaches_both_ends() {

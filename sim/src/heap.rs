@@ -25,6 +25,6 @@ impl Heap {
 
     pub(crate) fn pop(&mut self) -> Option<(u64, Event)> {
         let Reverse((at, _, sequence)) = self.events.pop()?;
-        Some((at, self.payloads[sequence as usize].clone()))
+        Some((at, self.payloads[sequence as usize]))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use procession_core::{Arrival, Consumer, Epoch, Session, Start, Token};
+use procession_core::{Arrival, Consumer, Epoch, Limits, Session, Start, Token};
 
 use crate::checker::Ending;
 
@@ -79,6 +79,8 @@ pub(crate) struct Member {
     pub(crate) running: u32,
     /// Nothing happens in it before this time.
     pub(crate) paused_until: u64,
+    /// The limits that its core was given last; `None`: those of its configuration.
+    pub(crate) limits: Option<Limits>,
     /// When its timer is set for.
     pub(crate) wake: u64,
     /// Events that it took in, for decisions.
@@ -96,6 +98,7 @@ impl Member {
             handlers: Vec::new(),
             running: 0,
             paused_until: 0,
+            limits: None,
             wake: u64::MAX,
             events: 0,
             draining: false,

@@ -5,8 +5,9 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::checker::Tally;
 use crate::plan::{Plan, Profile};
+use crate::site::Site;
 use crate::verdict::Verdict;
-use crate::world::World;
+use crate::world::{Ended, World};
 
 /// How one seed went.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct Report {
     pub events: u64,
     /// Digest of everything that happened: equal for equal seeds (S11).
     pub hash: u64,
+    /// Fault sites that fired, one bit each.
+    pub fired: u128,
 }
 
 /// How many seeds went.
@@ -38,19 +41,17 @@ pub struct Summary {
     pub violated: u64,
     /// Digest of all runs, whatever threads ran them.
     pub hash: u64,
+    /// Fault sites that fired in any run, one bit each.
+    pub fired: u128,
 }
 
 /// Runs one seed.
 #[must_use]
 pub fn run(seed: u64, profile: Profile) -> Report {
-    let ended = World::new(Plan::new(seed, profile), false).run();
-    Report {
+    report(
         seed,
-        verdict: ended.verdict,
-        tally: ended.tally,
-        events: ended.events,
-        hash: ended.hash,
-    }
+        World::new(Plan::new(seed, profile), false, true).run(),
+    )
 }
 
 /// Runs one seed, and tells its story line by line.
@@ -58,16 +59,30 @@ pub fn run(seed: u64, profile: Profile) -> Report {
 pub fn explain(seed: u64, profile: Profile) -> (Report, String) {
     let plan = Plan::new(seed, profile);
     let mut story = format!("{plan:#?}\n");
-    let ended = World::new(plan, true).run();
-    story.push_str(&ended.trace.unwrap_or_default());
-    let report = Report {
+    let mut ended = World::new(plan, true, true).run();
+    story.push_str(&ended.trace.take().unwrap_or_default());
+    (report(seed, ended), story)
+}
+
+/// As [`run`], without asking the core about its own invariants: whatever is found, the checker
+/// found by itself.
+#[cfg(feature = "mutants")]
+pub(crate) fn run_unaudited(seed: u64, profile: Profile) -> Report {
+    report(
+        seed,
+        World::new(Plan::new(seed, profile), false, false).run(),
+    )
+}
+
+fn report(seed: u64, ended: Ended) -> Report {
+    Report {
         seed,
         verdict: ended.verdict,
         tally: ended.tally,
         events: ended.events,
         hash: ended.hash,
-    };
-    (report, story)
+        fired: ended.fired,
+    }
 }
 
 /// Runs seeds `from..to` on `threads` threads. Stops early after `most` violations (0: never);
@@ -124,6 +139,14 @@ pub fn run_range(
 const KEPT: usize = 1_000;
 
 impl Summary {
+    /// Fault sites that never fired: what was not tried proves nothing.
+    pub fn silent_sites(&self) -> impl Iterator<Item = Site> {
+        let fired = self.fired;
+        Site::ALL
+            .into_iter()
+            .filter(move |s| s.is_fault() && fired >> *s as u8 & 1 == 0)
+    }
+
     fn take(&mut self, report: Report) {
         self.runs += 1;
         self.events += report.events;
@@ -132,6 +155,7 @@ impl Summary {
         self.hash = self
             .hash
             .wrapping_add(crate::fate::mix(report.hash ^ report.seed));
+        self.fired |= report.fired;
         if report.verdict.is_some() {
             self.violated += 1;
             if self.violations.len() < KEPT {
@@ -145,6 +169,7 @@ impl Summary {
         self.events += other.events;
         self.tally.add(&other.tally);
         self.hash = self.hash.wrapping_add(other.hash);
+        self.fired |= other.fired;
         self.violations.extend(other.violations);
     }
 }

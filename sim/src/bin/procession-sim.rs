@@ -65,8 +65,8 @@ impl Options {
             match argument.as_str() {
                 "--seeds" => {
                     let text = value("a range, as 0..1000")?;
-                    options.seeds =
-                        seeds(&text).ok_or(format!("`{text}` is not a range, as 0..1000"))?;
+                    options.seeds = seeds(&text)
+                        .ok_or_else(|| format!("`{text}` is not a range, as 0..1000"))?;
                 }
                 "--profile" => {
                     options.profile = match value("a profile")?.as_str() {
@@ -159,6 +159,10 @@ fn run(options: &Options) -> ExitCode {
         summary.hash
     ));
     say(&format!("{:?}", summary.tally));
+    let silent: Vec<_> = summary.silent_sites().collect();
+    if !silent.is_empty() {
+        say(&format!("fault sites that never fired: {silent:?}"));
+    }
     for report in summary.violations.iter().take(20) {
         violation(report);
     }

@@ -53,7 +53,8 @@ impl Checker {
         if known && start.expect.is_none() {
             return Err(Verdict::new("S9", "session without overlap", at));
         }
-        if start.expect.is_none() {
+        tenure.blind = start.expect.is_none();
+        if tenure.blind {
             // Nobody can tell what stood below.
             let blind = start.at.0.min(tenure.reach);
             tenure.opening.floor = tenure.opening.floor.max(blind);
@@ -102,6 +103,7 @@ impl Checker {
             .as_mut()
             .filter(|_| log.rewrites > 0)
         {
+            tenure.opening.anchored = false;
             tenure.opening.floor = tenure.opening.floor.max(frontier);
             for &e in &log.entries[..log.seek(all, frontier)] {
                 self.facts[e as usize].excused = true;
@@ -149,13 +151,12 @@ impl Checker {
         number > expected
     }
 
-    /// What became of an offer.
+    /// What became of an offer; `void` says that it had to be void.
     pub(crate) fn admitted(
         &mut self,
         member: usize,
         arrival: &Arrival<u32>,
-        void: bool,
-        admit: Admit,
+        (void, admit): (bool, Admit),
         all: &[Entry],
         logs: &[Log],
         now: u64,

@@ -24,6 +24,8 @@ pub(crate) struct Opening {
     pub(crate) ranges: Vec<(u64, u64)>,
     /// Past this the partition gives nothing.
     pub(crate) until: u64,
+    /// The recorded frontier as it is, even beyond the end of the log.
+    pub(crate) recorded: u64,
     /// Whether the record tells by what the log is recognised.
     pub(crate) anchored: bool,
 }
@@ -39,6 +41,8 @@ pub(crate) struct Tenure {
     pub(crate) seen: u32,
     /// One past the furthest position that is taken for finished or was received.
     pub(crate) reach: u64,
+    /// The last session began without anything to recognise the log by.
+    pub(crate) blind: bool,
     /// Something was received in this epoch.
     pub(crate) received: bool,
     /// The log was found to be rewritten: what is finished may come again.
@@ -71,10 +75,15 @@ pub(crate) struct Tenure {
 
 impl Tenure {
     pub(crate) fn new(opening: Opening) -> Self {
-        let reach = opening.ranges.last().map_or(0, |r| r.1).max(opening.floor);
+        let reach = opening
+            .ranges
+            .last()
+            .map_or(0, |r| r.1)
+            .max(opening.recorded);
         Self {
             seen: 0,
             reach,
+            blind: false,
             received: false,
             epoch: opening.epoch,
             until: opening.until,

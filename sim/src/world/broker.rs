@@ -52,6 +52,9 @@ impl World {
         let fault = |site| n > 0 && self.fate.decide(site, n, 0);
         let key = (!fault(Site::Keyless)).then(|| draw(4, 0, u64::from(self.plan.keys) - 1) as u32);
         let shared = self.plan.chances[Site::SharedKeys as usize] > 0 || key.is_none();
+        if shared && key.is_some() {
+            self.fate.mark(Site::SharedKeys);
+        }
         let partition = match key {
             Some(key) if !shared => key % config.partitions,
             Some(_) | None => draw(5, 0, u64::from(config.partitions) - 1) as u32,
@@ -64,7 +67,10 @@ impl World {
         };
         let lane = match (key, self.plan.lanes) {
             (Some(key), 0) => u64::from(key) + 1,
-            (Some(key), lanes) => u64::from(key % lanes) + 1,
+            (Some(key), lanes) => {
+                self.fate.mark(Site::LaneCollision);
+                u64::from(key % lanes) + 1
+            }
             (None, _) => 0,
         };
         Entry {
@@ -100,7 +106,22 @@ impl World {
         log.end = entry.position + 1;
         log.entries.push(number as u32);
         self.entries.push(entry);
-        self.checker.facts.push(Fact::default());
+        // Below the frontier of a session that had nothing to recognise the log by, nobody can tell
+        // that this is new.
+        let rewritten = self.logs[partition].rewrites > 0;
+        let unseen = self
+            .checker
+            .processes
+            .iter()
+            .filter_map(|p| p.tenures[partition].as_ref());
+        let excused = rewritten
+            && unseen
+                .into_iter()
+                .any(|t| t.blind && entry.position < t.opening.floor);
+        self.checker.facts.push(Fact {
+            excused,
+            ..Fact::default()
+        });
         self.checker.tally.published += 1;
         self.mark(
             entry.position,

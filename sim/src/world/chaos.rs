@@ -116,10 +116,12 @@ impl World {
         }
         let members = u64::from(self.plan.members) - 1;
         if self.plan.crash_at == Some(n) {
+            self.fate.mark(Site::CrashAtEvent);
             let member = self.fate.draw(Site::CrashAtEvent, n, 0, 0, members) as u32;
             self.crash(member, 5_000_000);
         }
         if self.plan.shake_at == Some(n) {
+            self.fate.mark(Site::ShakeAtEvent);
             let member = self.fate.draw(Site::ShakeAtEvent, n, 1, 0, members) as u32;
             let last = u64::from(self.plan.config.partitions) - 1;
             let partition = self.fate.draw(Site::ShakeAtEvent, n, 2, 0, last) as u32;
@@ -149,6 +151,7 @@ impl World {
         if let Some(core) = &mut self.members[member as usize].core {
             core.set_limits(time, &limits);
         }
+        self.members[member as usize].limits = Some(limits);
         self.after(member)
     }
 

@@ -185,8 +185,14 @@ impl World {
     ) -> Checked {
         let (token, partition, entry, why, attempts, shorten) = letter;
         let m = member as usize;
-        self.checker
-            .burial_asked(m, partition, entry, why, attempts, &self.entries, self.now)?;
+        self.checker.burial_asked(
+            m,
+            partition,
+            entry,
+            (why, attempts),
+            &self.entries,
+            self.now,
+        )?;
         let number = self.burials.len() as u32;
         let n = u64::from(number);
         let fault = |site| self.fate.decide(site, n, 0);

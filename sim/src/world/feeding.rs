@@ -210,9 +210,14 @@ impl World {
 
     fn may_deliver(&self, m: usize, partition: u32) -> bool {
         let feed = &self.members[m].feeds[partition as usize];
+        let stalled = feed.delivery.as_ref().and_then(|d| d.stalled.as_ref());
         match (&self.members[m].core, self.plan.flavour) {
             (None, _) => false,
-            (Some(core), Flavour::JetStream) => core.credit(PartitionId(partition)).messages > 0,
+            (Some(core), Flavour::JetStream) => {
+                let credit = core.credit(PartitionId(partition));
+                // What was refused before waits until it fits.
+                credit.messages > 0 && stalled.is_none_or(|s| u64::from(s.bytes) <= credit.bytes)
+            }
             (Some(_), Flavour::Kafka) => !feed.paused,
         }
     }
@@ -377,7 +382,7 @@ impl World {
                 );
                 let (entries, logs) = (&self.entries, &self.logs);
                 self.checker
-                    .admitted(m, &arrival, void, admit, entries, logs, self.now)?;
+                    .admitted(m, &arrival, (void, admit), entries, logs, self.now)?;
                 if admit != Admit::Void {
                     self.want_pump(member, arrival.partition.0);
                 }

@@ -164,8 +164,7 @@ impl World {
         self.checker.settled(
             m,
             token.to_bits(),
-            ending,
-            accepted,
+            (ending, accepted),
             counters,
             &self.entries,
             self.now,

@@ -10,7 +10,7 @@ mod seats;
 
 use std::fmt::Write as _;
 
-use procession_core::{Arrival, Commit, CommitResult, Receipt, Time, Token};
+use procession_core::{Arrival, Commit, CommitResult, PartitionId, Receipt, Time, Token};
 
 use crate::checker::{Checked, Checker, Tally};
 use crate::event::Event;
@@ -90,6 +90,8 @@ pub(crate) struct World {
     sessions: u64,
     hash: u64,
     trace: Option<String>,
+    /// Whether the core may speak about its own invariants.
+    audit: bool,
     map_buffer: Vec<u8>,
 }
 
@@ -100,11 +102,12 @@ pub(crate) struct Ended {
     pub(crate) tally: Tally,
     pub(crate) events: u64,
     pub(crate) hash: u64,
+    pub(crate) fired: u128,
     pub(crate) trace: Option<String>,
 }
 
 impl World {
-    pub(crate) fn new(plan: Plan, trace: bool) -> Self {
+    pub(crate) fn new(plan: Plan, trace: bool, audit: bool) -> Self {
         let partitions = plan.config.partitions;
         let fate = Fate::new(plan.seed, plan.chances);
         let start = |p: u32| fate.draw(Site::Work, 1, u64::from(p), 0, 3);
@@ -130,6 +133,7 @@ impl World {
             sessions: 0,
             hash: plan.seed,
             trace: trace.then(String::new),
+            audit,
             map_buffer: vec![0; plan.config.map_bytes as usize],
             fate,
             plan,
@@ -147,6 +151,7 @@ impl World {
             tally: self.checker.tally,
             events: self.events,
             hash: self.hash,
+            fired: self.fate.fired(),
             trace: self.trace,
         }
     }
@@ -288,6 +293,7 @@ impl World {
             Stage::Storm | Stage::Over => {}
             Stage::Calm => {
                 if self.everything_committed() {
+                    self.credit_came_back()?;
                     self.stage = Stage::Draining;
                     for member in 0..self.plan.members {
                         self.drain_member(member, LAST_DRAIN)?;
@@ -297,6 +303,27 @@ impl World {
             Stage::Draining => {
                 if self.members.iter().all(|m| m.core.is_none()) {
                     self.stage = Stage::Over;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever holds nothing has its credit back: at least the half that is for whoever comes first.
+    fn credit_came_back(&self) -> Checked {
+        for (m, member) in self.members.iter().enumerate() {
+            let Some(core) = member.core.as_ref().filter(|c| c.stats().held == 0) else {
+                continue;
+            };
+            let limits = member.limits.unwrap_or(self.plan.config.limits);
+            let half = (limits.messages / 2).min(limits.partition_messages);
+            for p in 0..self.plan.config.partitions {
+                let credit = core.credit(PartitionId(p)).messages;
+                let tenure = self.checker.processes[m].tenures[p as usize].as_ref();
+                let open = tenure.is_some_and(|t| t.stopping.is_none() && t.until > self.now);
+                if open && credit < half {
+                    let story = format!("member={m} partition={p} credit={credit} of {limits:?}");
+                    return Err(Verdict::new("S7", "credit leaked", story));
                 }
             }
         }

@@ -156,6 +156,7 @@ impl World {
                 .map(|(from, to)| (from.0, to.0))
                 .collect(),
             until,
+            recorded: record.frontier.filter(|_| !foreign).unwrap_or(0),
             anchored: !foreign && record.frontier.is_some() && record.anchor.is_some(),
         };
         let m = member as usize;

@@ -1,0 +1,74 @@
+//! The simulator in `cargo test`: few seeds, but of every kind. The release binary runs 100,000.
+
+use procession_sim::{Profile, Report, Summary, run, run_range};
+
+const SEEDS: u64 = 4_000;
+
+fn batch(profile: Profile, seeds: u64, threads: usize) -> Summary {
+    run_range((0, seeds), profile, threads, 0, &|_| {})
+}
+
+fn told(violations: &[Report]) -> String {
+    let lines = violations.iter().take(5);
+    let lines = lines.filter_map(|r| Some(format!("seed {}: {}", r.seed, r.verdict.as_ref()?)));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn s1_to_s9_and_l1_hold_in_every_seed() {
+    let summary = batch(Profile::Mixed, SEEDS, 2);
+    assert_eq!(summary.violated, 0, "\n{}", told(&summary.violations));
+    assert_eq!(summary.runs, SEEDS);
+    // What was not tried proves nothing.
+    assert_eq!(summary.silent_sites().collect::<Vec<_>>(), []);
+    let tally = summary.tally;
+    assert!(tally.effective > 10 * SEEDS, "{tally:?}");
+    for figure in [
+        tally.dead,
+        tally.duplicates,
+        tally.released,
+        tally.drained,
+        tally.crashes,
+    ] {
+        assert!(figure > SEEDS / 2, "{tally:?}");
+    }
+    assert!(
+        tally.rewrites > SEEDS / 10 && tally.cancels > SEEDS / 4,
+        "{tally:?}"
+    );
+}
+
+#[test]
+fn s4_a_run_without_faults_handles_every_message_exactly_once() {
+    let summary = batch(Profile::Clean, 500, 2);
+    assert_eq!(summary.violated, 0, "\n{}", told(&summary.violations));
+    assert_eq!(summary.tally.started, summary.tally.published);
+    assert_eq!(summary.tally.effective, summary.tally.published);
+}
+
+#[test]
+fn s11_equal_seeds_give_equal_runs() {
+    for profile in [Profile::Mixed, Profile::AllOn] {
+        for seed in 0..200 {
+            let (first, second) = (run(seed, profile), run(seed, profile));
+            assert_eq!(
+                (first.hash, first.events),
+                (second.hash, second.events),
+                "seed {seed}"
+            );
+        }
+    }
+    let (one, two) = (batch(Profile::Mixed, 500, 1), batch(Profile::Mixed, 500, 2));
+    assert_eq!((one.hash, one.events), (two.hash, two.events));
+    assert_ne!(run(1, Profile::Mixed).hash, run(2, Profile::Mixed).hash);
+}
+
+/// A mutant that the simulator does not catch is a defect of the simulator.
+#[cfg(feature = "mutants")]
+#[test]
+fn every_mutant_is_caught() {
+    use procession_sim::{MUTANTS, hunt};
+
+    let escaped: Vec<_> = MUTANTS.iter().filter(|m| hunt(m).is_none()).collect();
+    assert!(escaped.is_empty(), "{escaped:?}");
+}
