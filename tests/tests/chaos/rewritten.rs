@@ -1,96 +1,107 @@
 //! Logs that lose acknowledged tails and use their sequences again.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use procession::Bus;
 use procession::observe::Incident;
 use procession_tests::raw_nats::Raw;
-use procession_tests::seen::{Got, Seen, envelope, owning, publish, publish_all};
+use procession_tests::seen::{Got, Seen, envelope, owning, publish_all};
 use procession_tests::venue::builder;
 use procession_tests::watch::{Event, Watch};
+use tokio::runtime::Handle;
 
 use crate::desk::Desk;
 
-/// Rounds in which the log must have held other content at an acknowledged sequence.
+/// Rounds in which the log must have held other content at a position that was handled before.
 const ROUNDS: usize = 5;
+/// Rounds that are tried at most: not every kill loses something.
+const TRIES: u64 = 30;
+const TOPIC: &str = "rewritten";
 
 /// `persist_mode: async` and SIGKILL: every such round is reported, and what the log holds is run.
 pub(crate) fn reported(desk: &mut Desk) {
     let handle = desk.runtime.handle().clone();
-    let (watch, seen, topic) = (Watch::new(), Seen::new(), "rewritten");
-    let bus = handle.block_on(async {
-        let builder = builder(&desk.server.url).observer(watch.observer());
-        builder.connect().await.unwrap()
-    });
-    handle.block_on(bus.topic(topic)).unwrap();
-    Raw::connect(desk.server.port).make_async("rewritten");
+    let (watch, seen) = (Watch::new(), Seen::new());
+    let bus = builder(&desk.server.url).observer(watch.observer());
+    let bus = handle.block_on(bus.connect()).unwrap();
+    handle.block_on(bus.topic(TOPIC)).unwrap();
+    Raw::connect(desk.server.port).make_async(TOPIC);
     let subscription = handle.block_on(async {
-        let subscription = bus.subscribe(topic, "g", seen.handler()).await.unwrap();
+        let subscription = bus.subscribe(TOPIC, "g", seen.handler()).await.unwrap();
         owning(&subscription).await;
         subscription
     });
     let mut rewritten = 0;
-    for round in 1..=40_u64 {
-        let before = seen.count();
-        handle.block_on(async {
-            publish(&bus, topic, round * 1_000..round * 1_000 + 100, 1).await;
-            seen.wait_for(before + 100).await;
-        });
-        let acknowledged = handle.block_on(bus.audit(topic)).unwrap();
+    let mut tries = 0;
+    while rewritten < ROUNDS && tries < TRIES {
+        tries += 1;
+        let handled = seen.count();
         let reported = reports(&watch);
+        let publishing = publish_round(&handle, &bus, tries);
+        // In the midst of the flood, close behind the newest acknowledgements.
+        let enough = usize::try_from(500 + tries * 37).unwrap();
+        handle.block_on(seen.wait_for(handled + enough));
         desk.server.kill();
+        let before = seen.all();
         desk.server.restart().unwrap();
-        let next = round * 1_000 + 500;
+        handle.block_on(publishing).unwrap();
+        let last = tries * 100_000 + 9_999;
+        let done = |got: &[Got]| got.iter().any(|got| got.number == last);
         handle.block_on(async {
-            // Enough to reach the sequences that were lost, whatever their number.
-            let again = (next..next + 200).map(|number| envelope("k0", number));
-            publish_all(&bus, topic, again).await;
-            let all = |got: &[Got]| {
-                got.iter()
-                    .filter(|got| (next..next + 200).contains(&got.number))
-                    .count()
-                    >= 200
-            };
-            seen.wait_until("messages after the restart", all).await;
+            // Enough to reach the positions that were lost, whatever their number.
+            let more = (last - 999..=last).map(|number| envelope("k0", number));
+            publish_all(&bus, TOPIC, more).await;
+            seen.wait_until("last message after the restart", done)
+                .await;
         });
-        let log = handle.block_on(bus.audit(topic)).unwrap();
-        let places: BTreeSet<_> = log
-            .iter()
-            .map(|(p, at, e)| (*p, at.0, e.id().to_owned()))
-            .collect();
-        let other = acknowledged
-            .iter()
-            .any(|(p, at, e)| !places.contains(&(*p, at.0, e.id().to_owned())));
-        if other {
+        let log = log(&handle, &bus);
+        let other = before[handled..].iter().find(|got| {
+            let now = log.get(&(got.partition, got.position));
+            now.is_some_and(|id| *id != got.id)
+        });
+        if let Some(other) = other {
             rewritten += 1;
+            let reports = reports(&watch);
             assert!(
-                reports(&watch) > reported,
-                "round {round}: other content and no report"
+                reports > reported,
+                "try {tries}: other content at {other:?} and no report"
             );
-            if rewritten == ROUNDS {
-                break;
-            }
         }
     }
     assert_eq!(
         rewritten, ROUNDS,
-        "the log was rewritten in too few of 40 rounds"
+        "rewritten under the consumer, in {tries} kills"
     );
-    // Everything that the log holds in the end was run.
-    let log = handle.block_on(bus.audit(topic)).unwrap();
-    let run: BTreeSet<_> = seen.all().into_iter().map(|got| got.id).collect();
-    for (_, position, envelope) in &log {
-        assert!(
-            run.contains(envelope.id()),
-            "{} at {} was never run",
-            envelope.id(),
-            position.0
-        );
+    // Everything that the log holds in the end was run at its place.
+    let got = seen.all().into_iter();
+    let run: std::collections::BTreeSet<_> = got.map(|got| got.id).collect();
+    for (place, id) in log(&handle, &bus) {
+        assert!(run.contains(&id), "{id} at {place:?} was never run");
     }
     handle.block_on(async {
         subscription.drain(Duration::from_secs(10)).await.unwrap();
         bus.close(Duration::from_secs(10)).await.unwrap();
     });
+}
+
+/// Publishes 4,000 messages beside everything else.
+fn publish_round(handle: &Handle, bus: &Bus, round: u64) -> tokio::task::JoinHandle<()> {
+    let bus = bus.clone();
+    handle.spawn(async move {
+        let numbers = round * 100_000..round * 100_000 + 4_000;
+        let flood = numbers.map(|number| envelope(&format!("k{}", number % 100), number));
+        publish_all(&bus, TOPIC, flood).await;
+    })
+}
+
+/// Ids by place.
+fn log(handle: &Handle, bus: &Bus) -> BTreeMap<(u32, u64), String> {
+    let log = handle.block_on(bus.audit(TOPIC)).unwrap();
+    let places = log
+        .into_iter()
+        .map(|(partition, position, envelope)| ((partition, position.0), envelope.id().to_owned()));
+    places.collect()
 }
 
 /// Reports of a rewritten log so far.
