@@ -373,3 +373,54 @@ fn l5_a_drain_ends_by_its_deadline_and_counts_what_it_left() {
     bus.settle(at(900), stuck.token, Outcome::Done).unwrap();
     bus.check_invariants().unwrap();
 }
+
+#[test]
+fn s6_a_claim_that_catches_up_with_a_rewrite_opens_a_newer_epoch() {
+    let mut bus = live(&config());
+    let _ = offer(&mut bus, 1, 1);
+    bus.broken(at(0), P, E1, Session(1));
+    let start = bus.poll_session(at(0)).unwrap();
+    let rewritten = Continuity::Rewritten { from: Position(1) };
+    bus.session(at(0), P, E1, start.session, rewritten);
+    assert_eq!(
+        bus.epoch(P),
+        Some(Epoch(2)),
+        "the core counted up by itself"
+    );
+    // The record of the claim still said 1; its owner writes 2 and opens, without a loss between.
+    let start = open(&mut bus, Epoch(2), &Resume::default());
+    assert_eq!(start.epoch, Epoch(3));
+    bus.lose(at(0), P, E1);
+    assert_eq!(bus.epoch(P), Some(Epoch(3)), "the loss of an older epoch");
+    bus.lose(at(0), P, Epoch(2));
+    assert_eq!(bus.epoch(P), None);
+    bus.check_invariants().unwrap();
+}
+
+#[test]
+fn s9_an_anchor_that_is_gone_beyond_the_end_is_not_where_delivery_goes_on() {
+    let mut bus: Consumer<u64> = Consumer::new(&config()).unwrap();
+    let anchor = Anchor {
+        position: Position(15),
+        stamp: Stamp(150),
+    };
+    let resume = Resume {
+        frontier: Some(Position(16)),
+        anchor: Some(anchor),
+        log_end: Position(12),
+        ..Resume::default()
+    };
+    bus.open(at(0), P, E1, &resume, None);
+    let start = bus.poll_session(at(0)).unwrap();
+    assert_eq!(start.expect, Some(anchor));
+    bus.session(at(0), P, E1, start.session, Continuity::CannotTell);
+    let start = bus.poll_session(at(0)).unwrap();
+    assert_eq!((start.at, start.expect), (Position(12), None));
+    bus.session(at(0), P, E1, start.session, Continuity::Continues);
+    let first = Arrival {
+        session: start.session,
+        ..arrival(12, 1)
+    };
+    assert_eq!(bus.offer(at(0), first), Ok(Admit::Queued));
+    bus.check_invariants().unwrap();
+}

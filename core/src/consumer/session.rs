@@ -26,12 +26,8 @@ impl<M> Consumer<M> {
         let Some(part) = self.partitions.get(index) else {
             return;
         };
-        let newest = if part.is_ours() {
-            part.epoch
-        } else {
-            part.opened
-        };
-        if part.known && epoch <= newest {
+        // Compared with what the broker side said, not with what the core counted up by itself.
+        if part.known && epoch <= part.opened {
             return;
         }
         // A core that counted its epoch up for a rewrite may be ahead of the broker side.
@@ -223,9 +219,9 @@ impl<M> Consumer<M> {
         part.delivery = Delivery::Live;
         let unproven = part.unproven.take();
         match continuity {
-            Continuity::Continues => self.cut(now, index, unproven),
+            Continuity::Continues => self.cut(now, index, unproven, true),
             Continuity::CannotTell => {
-                self.cut(now, index, unproven);
+                self.cut(now, index, unproven, false);
                 let position = self.partitions[index].frontier;
                 self.notice(index, NoticeKind::CannotTell, position);
             }
@@ -235,12 +231,21 @@ impl<M> Consumer<M> {
 
     /// The recorded frontier lay beyond the end of the log, and the log is not a rewritten one as far
     /// as can be told: what is written at its end from now on is new.
-    fn cut(&mut self, now: Time, index: usize, end: Option<Position>) {
+    fn cut(&mut self, now: Time, index: usize, end: Option<Position>, found: bool) {
         let Some(end) = end else { return };
         let part = &mut self.partitions[index];
+        // The log grew meanwhile if it holds the anchor at or beyond the end that was told.
+        let held = part.anchor.filter(|_| found).map(|a| a.position.next());
+        let end = held.map_or(end, |h| end.max(h));
         part.frontier = part.frontier.min(end);
         part.floor = part.frontier;
-        part.anchor = part.anchor.filter(|a| a.position < end);
+        if part.anchor.is_some_and(|a| a.position >= end) {
+            // This session started at the anchor, beyond the new frontier: what stands between would
+            // never be delivered (S9). The next one starts at the frontier.
+            part.anchor = None;
+            part.delivery = Delivery::Wanted(now);
+            self.sessions.insert(index as u32);
+        }
         self.dirty(now, index, 0);
     }
 
