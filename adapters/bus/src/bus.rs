@@ -12,6 +12,7 @@ use procession_runtime::publisher::PublisherHandle;
 use procession_runtime::tokio::TokioShell;
 
 use crate::builder::BusBuilder;
+use crate::consume::Consume;
 use crate::credit::Credit;
 use crate::handler::Handler;
 use crate::observe::Observe;
@@ -101,6 +102,23 @@ impl Bus {
     /// message. Await the result, or set options of this subscription first.
     pub fn subscribe<H: Handler>(&self, topic: &str, group: &str, handler: H) -> Subscribe<H> {
         Subscribe::new(self.clone(), topic, group, handler)
+    }
+
+    /// Subscribes to a topic as [`subscribe`](Self::subscribe) does, and gives its messages as a
+    /// stream of deliveries that must be settled.
+    ///
+    /// ```
+    /// # async fn example(bus: procession::Bus) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut deliveries = bus.consume("orders", "billing").await?;
+    /// while let Some(delivery) = deliveries.next().await {
+    ///     println!("{}", delivery.id());
+    ///     delivery.done()?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn consume(&self, topic: &str, group: &str) -> Consume {
+        Consume::new(|hand| self.subscribe(topic, group, hand))
     }
 
     /// Creates or checks a topic now, as its settings say, rather than at its first use.

@@ -18,6 +18,7 @@
 pub mod bench;
 mod builder;
 mod bus;
+mod consume;
 mod credit;
 mod dead_letter;
 mod envelope;
@@ -37,6 +38,7 @@ mod work;
 
 pub use builder::BusBuilder;
 pub use bus::Bus;
+pub use consume::{Cancelled, Consume, Deliveries, Delivery};
 pub use dead_letter::dead_letter_topic;
 pub use envelope::{Envelope, EnvelopeBuilder, EnvelopeError};
 pub use error::Error;

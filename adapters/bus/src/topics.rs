@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use procession_core::Span;
 use procession_runtime::check_topic_name;
-use procession_runtime::port::{Broker, TopicInfo, TopicMode, TopicSpec};
+use procession_runtime::port::{Broker, PortError, PortErrorKind, TopicInfo, TopicMode, TopicSpec};
 use tokio::sync::OnceCell;
 
 use crate::Error;
@@ -35,10 +35,11 @@ impl Topics {
         }
         check_topic_name(name)?;
         if TOPICS_MAX <= seen.len() {
-            return Err(Error::Address {
-                url: name.to_owned(),
-                problem: format!("would be topic number {} of this bus", TOPICS_MAX + 1),
-            });
+            let message = format!(
+                "topic `{name}` would be number {} of this bus: use fewer topics, or another bus",
+                TOPICS_MAX + 1
+            );
+            return Err(PortError::new(PortErrorKind::Refused, message).into());
         }
         let name: Arc<str> = name.into();
         let topic = Arc::new(Topic {

@@ -94,6 +94,18 @@ impl EnvelopeBuilder {
         self
     }
 
+    /// Takes over what belongs to the conversation from the message that led to this one: trace
+    /// context, correlation id (its id, when it has none), tenant. What is set already stays.
+    pub fn caused_by(mut self, cause: &Envelope) -> Self {
+        let own = |text: &str| Some(text.to_owned());
+        self.traceparent = self.traceparent.or_else(|| own(cause.traceparent()?));
+        self.tracestate = self.tracestate.or_else(|| own(cause.tracestate()?));
+        let correlation = cause.correlation().unwrap_or(cause.id());
+        self.correlation = self.correlation.or_else(|| own(correlation));
+        self.tenant = self.tenant.or_else(|| own(cause.tenant()?));
+        self
+    }
+
     /// The tenant that this message belongs to, at most 128 bytes.
     pub fn tenant(mut self, tenant: impl Into<String>) -> Self {
         self.tenant = Some(tenant.into());
@@ -257,6 +269,28 @@ mod tests {
             ("X-B", &b"3"[..]),
         ];
         assert_eq!(free, expected);
+    }
+
+    #[test]
+    fn a_conversation_is_carried_over() {
+        let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        let cause = Envelope::builder("A")
+            .id("1")
+            .tenant("t")
+            .traceparent(trace);
+        let cause = cause.json(&1).unwrap();
+        let effect = Envelope::builder("B").caused_by(&cause).json(&2).unwrap();
+        assert_eq!(effect.traceparent(), Some(trace));
+        assert_eq!(
+            (effect.correlation(), effect.tenant()),
+            (Some("1"), Some("t"))
+        );
+        let next = Envelope::builder("C").tenant("own").caused_by(&effect);
+        let next = next.json(&3).unwrap();
+        assert_eq!(
+            (next.correlation(), next.tenant()),
+            (Some("1"), Some("own"))
+        );
     }
 
     type Bad = fn(EnvelopeBuilder) -> EnvelopeBuilder;
