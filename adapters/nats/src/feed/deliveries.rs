@@ -195,7 +195,7 @@ impl Deliveries {
     }
 
     /// Lets the keeper work; when it wants to be called again.
-    fn keep(&mut self, cx: &mut Context<'_>) -> Option<Time> {
+    fn keep(&mut self, cx: &mut Context<'_>, out: &mut Option<&mut Outbox>) -> Option<Time> {
         let now = BootClock.now();
         let connection = self
             .requests
@@ -212,7 +212,21 @@ impl Deliveries {
             }
             self.keeper_connection = connection;
         }
-        match self.keeper.poll(now, cx, &mut self.outgoing) {
+        let before = self.outgoing.len();
+        let polled = self.keeper.poll(now, cx, &mut self.outgoing);
+        for event in self.outgoing.get(before..).unwrap_or_default() {
+            // S5: what is not ours is not read any more.
+            if let FeedEvent::Lost { partition, epoch } = event
+                && let Some(known) = self.partitions.get_mut(partition.0 as usize)
+                && known.newest.0 <= *epoch
+            {
+                known.wanted = None;
+                if let (Some(live), Some(out)) = (known.live.take(), out.as_deref_mut()) {
+                    live.end(out);
+                }
+            }
+        }
+        match polled {
             Ok(at) => at,
             Err(error) => {
                 if !self.failed {
@@ -311,7 +325,7 @@ impl Handler for Deliveries {
             }
         }
         self.batch = batch;
-        let keeper_at = self.keep(cx);
+        let keeper_at = self.keep(cx, &mut out);
         self.bury(cx);
         let mut wake_at: Option<Instant> = None;
         let mut waiting = false;

@@ -1,6 +1,7 @@
 //! Serves one sink on its connection.
 
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,6 +25,10 @@ use crate::wire::{ConnectError, Handler, Message, Moment, Next, Outbox, ServerIn
 const INBOX: u64 = 1;
 /// Most topics that are remembered; more are looked up again.
 const TOPICS_MAX: usize = 4_096;
+/// After a connection with unanswered publishes is lost, the next one is reported only this much
+/// later: what the server had received and not yet read of the old one has landed by then, so a
+/// successor that is sent now cannot overtake it (S8).
+const SETTLE: Duration = Duration::from_millis(100);
 
 /// Partition counts of topics, shared by all parts of a broker.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +65,10 @@ pub(super) struct Publisher {
     max_payload: usize,
     /// Numbers the questions for topics.
     questions: u64,
+    /// The connection before was lost with unanswered publishes.
+    uncertain: bool,
+    /// Connected, and not yet reported.
+    report_at: Option<Instant>,
     batch: Vec<SinkCommand>,
     results: Vec<SinkEvent>,
     closing: bool,
@@ -92,6 +101,8 @@ impl Publisher {
             reply: String::new(),
             max_payload: 1 << 20,
             questions: 0,
+            uncertain: false,
+            report_at: None,
             batch: Vec::new(),
             results: Vec::new(),
             closing: false,
@@ -276,19 +287,28 @@ fn partitions(topic: &Arc<str>, payload: &[u8]) -> Result<u32, SinkReceipt> {
 }
 
 impl Handler for Publisher {
-    fn connected(&mut self, _now: Instant, server: &ServerInfo, out: &mut Outbox) {
+    fn connected(&mut self, now: Instant, server: &ServerInfo, out: &mut Outbox) {
         self.max_payload = server.max_payload;
         self.prefix = format!("{}.", inbox());
         self.reply.clone_from(&self.prefix);
         out.subscribe(&format!("{}*", self.prefix), INBOX);
-        self.results.push(SinkEvent::Connected);
+        let settle = if self.uncertain {
+            SETTLE
+        } else {
+            Duration::ZERO
+        };
+        self.report_at = Some(now + settle);
     }
 
     fn disconnected(&mut self, _now: Instant) {
         // What has no answer is uncertain; the core sends it again under the same message id.
+        self.uncertain |= self.outstanding.len() != 0;
         self.outstanding.clear();
         self.give_up_questions(None, &publish::unanswered(Unanswered::NotSent));
-        self.results.push(SinkEvent::Disconnected);
+        // A connection that was never reported is not reported as lost.
+        if self.report_at.take().is_none() {
+            self.results.push(SinkEvent::Disconnected);
+        }
         self.hand_over();
     }
 
@@ -318,7 +338,12 @@ impl Handler for Publisher {
     }
 
     fn turn(&mut self, cx: &mut Context<'_>, moment: Moment, out: Option<&mut Outbox>) -> Turn {
-        let mut out = out;
+        // Until the connection is reported, it is not used.
+        let mut out = out.filter(|_| self.report_at.is_none_or(|at| at <= moment.now));
+        if out.is_some() && self.report_at.take().is_some() {
+            self.uncertain = false;
+            self.results.push(SinkEvent::Connected);
+        }
         let mut batch = core::mem::take(&mut self.batch);
         while let Poll::Ready(()) = self.commands.poll_drain(cx, &mut batch) {
             if batch.is_empty() {
@@ -348,7 +373,10 @@ impl Handler for Publisher {
             Topic::Ready(_) => None,
         });
         Turn {
-            wake_at: asked.chain(self.outstanding.due()).min(),
+            wake_at: asked
+                .chain(self.outstanding.due())
+                .chain(self.report_at)
+                .min(),
             waiting: self.outstanding.len() != 0,
             next: if self.closing { Next::Close } else { Next::Go },
         }
