@@ -93,7 +93,7 @@ impl<S: Shell> MemoryFeed<S> {
         let topic = self.hub.topic(&message.topic)?;
         let partition = topic.partition_of(&message)?;
         let ceiling = self.hub.settings.log_bytes;
-        for _ in 0..2 {
+        loop {
             let now = self.hub.stamp(self.shell.now());
             let mut state = topic.lock();
             match state.store(message, partition, now, &self.hub.budget, ceiling) {
@@ -104,9 +104,10 @@ impl<S: Shell> MemoryFeed<S> {
                 Stored::Full(back) => message = back,
             }
             drop(state);
-            self.hub.make_room();
+            if !self.hub.make_room() {
+                return Ok(false);
+            }
         }
-        Ok(false)
     }
 
     /// Lets the keeper claim, renew, commit and release, and takes note of what is ours.

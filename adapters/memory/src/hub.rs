@@ -176,22 +176,26 @@ impl Hub {
         Ok(topic)
     }
 
-    /// Frees what all known groups have committed until a quarter of the log is free again, and
-    /// wakes the publishers that wait. Must be called without a topic's lock.
-    pub(crate) fn make_room(&self) {
-        let enough = self.settings.log_bytes / 4 * 3;
+    /// Frees what all known groups have committed, a sixteenth of the log at a time: late groups
+    /// find as much history as there is room for, and no lock is held for long. Wakes the
+    /// publishers that wait. False when there was nothing to free. Must be called without a topic's
+    /// lock.
+    pub(crate) fn make_room(&self) -> bool {
+        let settings = &self.settings;
+        let enough = settings.publish_ceiling() - settings.log_bytes / 16;
         let mut freed = 0;
         for topic in self.topics() {
-            if self.budget.used() <= enough {
+            let Some(wanted @ 1..) = self.budget.used().checked_sub(enough) else {
                 break;
-            }
-            let bytes = topic.lock().free_committed();
+            };
+            let bytes = topic.lock().free_committed(wanted);
             self.budget.give(bytes);
             freed += bytes;
         }
         if freed > 0 {
             self.wake_waiting();
         }
+        freed > 0
     }
 
     /// Makes `sink` hear of the next room.

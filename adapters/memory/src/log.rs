@@ -56,10 +56,11 @@ impl PartitionLog {
         self.records.range(skip.min(self.records.len())..)
     }
 
-    /// Forgets everything below `to`. Returns how many bytes that frees.
-    pub(crate) fn free_below(&mut self, to: Position) -> usize {
+    /// Forgets what is below `to`, the oldest first, until that frees `wanted` bytes. Returns how
+    /// many it freed.
+    pub(crate) fn free_below(&mut self, to: Position, wanted: usize) -> usize {
         let mut freed = 0;
-        while self.start < to {
+        while self.start < to && freed < wanted {
             let Some(record) = self.records.pop_front() else {
                 break;
             };
@@ -145,12 +146,15 @@ mod tests {
     fn positions_begin_at_one_and_survive_retention() {
         let mut log = log([10, 20, 30]);
         assert_eq!((log.start(), log.end()), (Position(1), Position(4)));
-        assert_eq!(log.free_below(Position(3)), 2 * PartitionLog::charge(1));
+        assert_eq!(log.free_below(Position(3), 1), PartitionLog::charge(1));
+        assert_eq!(log.start(), Position(2), "no more than was wanted");
+        let freed = log.free_below(Position(3), usize::MAX);
+        assert_eq!(freed, PartitionLog::charge(1));
         assert_eq!((log.start(), log.end()), (Position(3), Position(4)));
         assert_eq!(log.append(record(40)), Position(4));
         let read: Vec<_> = log.read(Position(1)).map(|r| r.position.0).collect();
         assert_eq!(read, [3, 4]);
-        log.free_below(Position(99));
+        log.free_below(Position(99), usize::MAX);
         assert_eq!((log.start(), log.end()), (Position(5), Position(5)));
     }
 
@@ -162,7 +166,7 @@ mod tests {
         assert_eq!(log.recognise(&anchor(2, 21)), other);
         let shorter = Continuity::Rewritten { from: Position(4) };
         assert_eq!(log.recognise(&anchor(9, 90)), shorter);
-        log.free_below(Position(3));
+        log.free_below(Position(3), usize::MAX);
         assert_eq!(log.recognise(&anchor(2, 20)), Continuity::CannotTell);
     }
 }

@@ -102,18 +102,26 @@ impl<C: Clock> MemorySink<C> {
 
     /// Stores what is queued. What finds no room stays, and the sink hears of the next room.
     pub(crate) fn flush(&mut self) {
-        if self.store_all() {
-            return;
-        }
-        self.hub.make_room();
-        if self.store_all() {
+        if self.store_or_free() {
             return;
         }
         // Between the failed try and this line a commit may have made room without knowing of us:
         // ask to be told first, then try once more.
         self.hub.wait_for_room(&self.signal);
-        self.hub.make_room();
-        self.store_all();
+        self.store_or_free();
+    }
+
+    /// Stores, and frees when there is no room, until all is stored or nothing can be freed. Whether
+    /// everything found room.
+    fn store_or_free(&mut self) -> bool {
+        loop {
+            if self.store_all() {
+                return true;
+            }
+            if !self.hub.make_room() {
+                return false;
+            }
+        }
     }
 
     /// Forgets what is queued, and every answer that was not polled yet: the connection is cut.

@@ -236,13 +236,17 @@ impl TopicState {
         }
     }
 
-    /// Frees what every known group has committed. Without a group nothing is freed: nobody has
-    /// read it. Returns the bytes.
-    pub(crate) fn free_committed(&mut self) -> usize {
+    /// Frees what every known group has committed, until `wanted` bytes are free. Without a group
+    /// nothing is freed: nobody has read it. Returns the bytes.
+    pub(crate) fn free_committed(&mut self, wanted: usize) -> usize {
         let mut freed = 0;
         for (partition, log) in self.logs.iter_mut().enumerate() {
             let frontiers = self.groups.values().map(|frontiers| frontiers[partition]);
-            freed += frontiers.min().map_or(0, |to| log.free_below(to));
+            if let Some(to) = frontiers.min()
+                && freed < wanted
+            {
+                freed += log.free_below(to, wanted - freed);
+            }
         }
         freed
     }
