@@ -4,10 +4,12 @@
 //! for it and speaks [`FeedEvent`](crate::port::FeedEvent) to the driver. It does no I/O itself and
 //! reads no clock, so every port can run it on the thread that owns its connection (L4).
 
+mod answers;
 mod machine;
 mod partition;
 mod record;
 mod spec;
+mod states;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -5,28 +5,18 @@ use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use procession_core::{
-    Answer, ConfigError, Done, NoRoom, Producer, Publish, Published, Span, Time, Token, Transmit,
-    Unsent,
-};
+use procession_core::{ConfigError, Producer, Span, Time, Token, Transmit};
 
-use super::cell::{Cell, Request};
+use super::cell::Cell;
 use super::shared::Shared;
-use super::{PublishError, PublishObserver, PublisherHandle, PublisherOptions, Stored};
-use crate::port::{Outgoing, PortError, Sink, SinkCommand, SinkEvent, SinkReceipt, SinkTicket};
+use super::{PublishObserver, PublisherHandle, PublisherOptions, Stored};
+use crate::port::{Outgoing, Sink, SinkCommand, SinkEvent, SinkTicket};
 use crate::{Shell, Timer};
 
 /// Turns of one poll, and the time after which the executor gets its turn.
 const TURNS_MAX: usize = 16;
 const TURN_BUDGET: Span = Span::from_millis(2);
-/// A key that only a new connection can free waits this long for it to be lost by itself, and the
-/// next request for one follows at the earliest after the longer time.
-const RECONNECT_AFTER: Span = Span::from_secs(1);
-const RECONNECT_AGAIN: Span = Span::from_secs(5);
-/// Publishes that wait for room are looked through for passed deadlines at most this often.
-const EXPIRE_EVERY: Span = Span::from_millis(10);
 
 /// A publisher at work: a future that ends when the publisher is closed. Spawn it. Dropping it gives
 /// every accepted publish its result: unknown if it was sent, refused if not.
@@ -37,46 +27,46 @@ where
     S: Shell,
     O: PublishObserver,
 {
-    core: Producer<Accepted>,
-    sink: K,
-    shell: S,
-    observer: O,
-    observed: bool,
-    options: PublisherOptions,
-    timer: S::Timer,
-    shared: Arc<Shared>,
+    pub(super) core: Producer<Accepted>,
+    pub(super) sink: K,
+    pub(super) shell: S,
+    pub(super) observer: O,
+    pub(super) observed: bool,
+    pub(super) options: PublisherOptions,
+    pub(super) timer: S::Timer,
+    pub(super) shared: Arc<Shared>,
     /// Not accepted yet for want of room, in the order of arrival. Each belongs to a future that
     /// somebody holds; those of dropped futures fall out.
-    waiting: VecDeque<Arc<Cell>>,
+    pub(super) waiting: VecDeque<Arc<Cell>>,
     /// The earliest deadline in `waiting`, or earlier.
-    expire_at: Time,
+    pub(super) expire_at: Time,
     /// By slot of the token: what the broker said of its sends.
-    details: Vec<Option<Detail>>,
+    pub(super) details: Vec<Option<Detail>>,
     /// When the sink is to connect anew, because keys are blocked that nothing else can free.
-    reconnect_at: Option<Time>,
-    phase: Phase,
-    now: Time,
-    cells: Vec<Arc<Cell>>,
-    events: Vec<SinkEvent>,
-    closes: Vec<Time>,
+    pub(super) reconnect_at: Option<Time>,
+    pub(super) phase: Phase,
+    pub(super) now: Time,
+    pub(super) cells: Vec<Arc<Cell>>,
+    pub(super) events: Vec<SinkEvent>,
+    pub(super) closes: Vec<Time>,
 }
 
 /// What the core holds of a publish.
 #[derive(Debug)]
-struct Accepted {
-    message: Outgoing,
-    cell: Arc<Cell>,
+pub(super) struct Accepted {
+    pub(super) message: Outgoing,
+    pub(super) cell: Arc<Cell>,
 }
 
 /// What the broker said of the sends of one publish.
-struct Detail {
-    token: Token,
-    stored: Option<Stored>,
-    error: Option<Arc<str>>,
+pub(super) struct Detail {
+    pub(super) token: Token,
+    pub(super) stored: Option<Stored>,
+    pub(super) error: Option<Arc<str>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Phase {
+pub(super) enum Phase {
     Open,
     /// Nothing new is taken; past `until` what is left is given up.
     Draining {
@@ -193,58 +183,6 @@ impl<K: Sink, S: Shell, O: PublishObserver> PublisherDriver<K, S, O> {
         busy
     }
 
-    fn hear_sink(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut events = core::mem::take(&mut self.events);
-        let busy = self.sink.poll_events(cx, &mut events).is_ready() && !events.is_empty();
-        for event in events.drain(..) {
-            match event {
-                SinkEvent::Result { ticket, receipt } => self.answered(ticket, receipt),
-                SinkEvent::Connected => {
-                    self.shared.connected.store(true, Ordering::Relaxed);
-                    self.core.connection_restored(self.now);
-                }
-                SinkEvent::Disconnected => {
-                    self.shared.connected.store(false, Ordering::Relaxed);
-                    self.core.connection_lost(self.now);
-                }
-                SinkEvent::Failed(error) => {
-                    tracing::error!(%error, "the publishing port failed");
-                    self.fail();
-                }
-                SinkEvent::Closed => {
-                    self.fail();
-                    self.end();
-                }
-            }
-        }
-        self.events = events;
-        busy
-    }
-
-    fn hear_callers(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut cells = core::mem::take(&mut self.cells);
-        let busy = self.shared.intake.poll_drain(cx, &mut cells).is_ready() && !cells.is_empty();
-        for cell in cells.drain(..) {
-            // Nobody overtakes those who wait: a key's publishes are accepted in their order (S8).
-            if self.waiting.is_empty() {
-                if let Some(cell) = self.accept(cell) {
-                    self.wait_for_room(cell);
-                }
-            } else {
-                match cell.take() {
-                    Some(request) if request.wait_for_room => {
-                        cell.put_back(request);
-                        self.wait_for_room(cell);
-                    }
-                    Some(_) => cell.resolve(Err(PublishError::Full)),
-                    None => {}
-                }
-            }
-        }
-        self.cells = cells;
-        busy
-    }
-
     fn hear_closes(&mut self, cx: &mut Context<'_>) -> bool {
         let mut closes = core::mem::take(&mut self.closes);
         let busy = self.shared.closes.poll_drain(cx, &mut closes).is_ready() && !closes.is_empty();
@@ -253,120 +191,6 @@ impl<K: Sink, S: Shell, O: PublishObserver> PublisherDriver<K, S, O> {
         }
         self.closes = closes;
         busy
-    }
-
-    /// Has a publish accepted, or gives its cell back when it has to wait for room.
-    fn accept(&mut self, cell: Arc<Cell>) -> Option<Arc<Cell>> {
-        let Request {
-            message,
-            lane,
-            deadline,
-            wait_for_room,
-        } = cell.take()?;
-        let bytes = u32::try_from(message.bytes()).unwrap_or(u32::MAX);
-        // The core keeps the message once it has accepted it; an observer needs a look at it.
-        let copy = self.observed.then(|| message.clone());
-        let publish = Publish {
-            lane,
-            bytes,
-            deadline,
-            message: Accepted { message, cell },
-        };
-        let full = match self.core.publish(self.now, publish) {
-            Ok(token) => {
-                self.accepted(token);
-                if let Some(copy) = copy {
-                    self.observer.accepted(&copy);
-                }
-                return None;
-            }
-            Err(full) => full,
-        };
-        let Accepted { message, cell } = full.publish.message;
-        match full.why {
-            NoRoom::Window if wait_for_room => {
-                cell.put_back(Request {
-                    message,
-                    lane,
-                    deadline,
-                    wait_for_room,
-                });
-                Some(cell)
-            }
-            NoRoom::Window => {
-                cell.resolve(Err(PublishError::Full));
-                None
-            }
-            NoRoom::TooLarge => {
-                let why = format!(
-                    "{bytes} bytes are more than the whole publishing window of {} bytes; raise \
-                     it or send less",
-                    self.options.core.bytes
-                );
-                cell.resolve(Err(PublishError::Refused(why.into())));
-                None
-            }
-            NoRoom::Draining | NoRoom::Closed => {
-                cell.resolve(Err(PublishError::Closed));
-                None
-            }
-        }
-    }
-
-    fn accepted(&mut self, token: Token) {
-        self.shared.outstanding.fetch_add(1, Ordering::Relaxed);
-        let slot = slot_of(token.to_bits());
-        if self.details.len() <= slot {
-            self.details.resize_with(slot + 1, || None);
-        }
-        if let Some(detail) = self.details.get_mut(slot) {
-            *detail = Some(Detail {
-                token,
-                stored: None,
-                error: None,
-            });
-        }
-    }
-
-    fn wait_for_room(&mut self, cell: Arc<Cell>) {
-        if let Some(deadline) = cell.deadline() {
-            self.expire_at = self.expire_at.min(deadline);
-            self.waiting.push_back(cell);
-        }
-    }
-
-    /// Accepts those who wait, in their order, while there is room.
-    fn accept_waiting(&mut self) {
-        while let Some(cell) = self.waiting.pop_front() {
-            if let Some(cell) = self.accept(cell) {
-                self.waiting.push_front(cell);
-                return;
-            }
-        }
-        self.expire_at = Time::MAX;
-    }
-
-    /// Gives up those who waited for room until their deadline, and forgets dropped ones.
-    fn expire(&mut self) {
-        let now = self.now;
-        let mut next = Time::MAX;
-        self.waiting.retain(|cell| match cell.deadline() {
-            Some(deadline) if deadline <= now => {
-                if cell.take().is_some() {
-                    cell.resolve(Err(PublishError::Full));
-                }
-                false
-            }
-            Some(deadline) => {
-                next = next.min(deadline);
-                true
-            }
-            None => false,
-        });
-        self.expire_at = next.max(now + EXPIRE_EVERY);
-        if self.waiting.is_empty() {
-            self.expire_at = Time::MAX;
-        }
     }
 
     fn send(&mut self) {
@@ -387,85 +211,6 @@ impl<K: Sink, S: Shell, O: PublishObserver> PublisherDriver<K, S, O> {
         }
     }
 
-    /// Keys behind a publish that may still land, and of which no answer can come any more, are
-    /// blocked until the connection is another one (S8).
-    fn free_keys(&mut self) {
-        let connected = self.shared.connected.load(Ordering::Relaxed);
-        if !connected || self.core.stats().stuck == 0 {
-            self.reconnect_at = None;
-            return;
-        }
-        let at = *self.reconnect_at.get_or_insert(self.now + RECONNECT_AFTER);
-        if at <= self.now {
-            tracing::warn!("publishes without a known outcome block their keys; connecting anew");
-            self.sink.reconnect();
-            self.reconnect_at = Some(self.now + RECONNECT_AGAIN);
-        }
-    }
-
-    /// Pairs the broker's answer with the publish and tells the core.
-    fn answered(&mut self, ticket: SinkTicket, receipt: SinkReceipt) {
-        let Some(Some(detail)) = self.details.get_mut(slot_of(ticket.token)) else {
-            return;
-        };
-        if detail.token.to_bits() != ticket.token {
-            return;
-        }
-        let mut note = |error: PortError| detail.error = Some(error.message);
-        let answer = match receipt {
-            SinkReceipt::Stored {
-                partition,
-                position,
-                duplicate,
-            } => {
-                detail.stored = Some(Stored {
-                    partition,
-                    position,
-                    duplicate,
-                });
-                Answer::Stored
-            }
-            SinkReceipt::NotStored(error) => {
-                note(error);
-                Answer::NotStored
-            }
-            SinkReceipt::Retry(error) => {
-                note(error);
-                Answer::Retry
-            }
-            SinkReceipt::Unknown(error) => {
-                note(error);
-                Answer::Unknown
-            }
-        };
-        let token = detail.token;
-        // Stale when the publish has its result already: nothing to do.
-        let _ = self.core.settle(self.now, token, ticket.attempt, answer);
-        self.receipts();
-    }
-
-    /// Hands results to their callers.
-    fn receipts(&mut self) {
-        while let Some(Done {
-            token,
-            result,
-            message: Accepted { message, cell },
-            ..
-        }) = self.core.poll_receipt()
-        {
-            let detail = self
-                .details
-                .get_mut(slot_of(token.to_bits()))
-                .and_then(|detail| detail.take_if(|detail| detail.token == token));
-            let result = outcome(result, detail);
-            if self.observed {
-                self.observer.resolved(&message, &result);
-            }
-            self.shared.outstanding.fetch_sub(1, Ordering::Relaxed);
-            cell.resolve(result);
-        }
-    }
-
     fn drain(&mut self, deadline: Time) {
         let until = deadline + self.options.close_grace;
         match &mut self.phase {
@@ -478,7 +223,7 @@ impl<K: Sink, S: Shell, O: PublishObserver> PublisherDriver<K, S, O> {
     }
 
     /// The port cannot go on.
-    fn fail(&mut self) {
+    pub(super) fn fail(&mut self) {
         self.core.fail(self.now);
         self.receipts();
         self.refuse_waiting();
@@ -488,20 +233,7 @@ impl<K: Sink, S: Shell, O: PublishObserver> PublisherDriver<K, S, O> {
         }
     }
 
-    /// Nothing new is taken: those who were not accepted learn of it.
-    fn refuse_waiting(&mut self) {
-        self.shared.intake.close();
-        let mut late = Vec::new();
-        self.shared.intake.drain(&mut late);
-        for cell in self.waiting.drain(..).chain(late) {
-            if cell.take().is_some() {
-                cell.resolve(Err(PublishError::Closed));
-            }
-        }
-        self.expire_at = Time::MAX;
-    }
-
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         self.phase = Phase::Ended;
         self.shared.end();
     }
@@ -538,34 +270,6 @@ impl<K: Sink, S: Shell, O: PublishObserver> Drop for PublisherDriver<K, S, O> {
 }
 
 /// The slot of a token: the low half of its number.
-const fn slot_of(bits: u64) -> usize {
+pub(super) const fn slot_of(bits: u64) -> usize {
     (bits & 0xffff_ffff) as usize
-}
-
-fn outcome(result: Published, detail: Option<Detail>) -> Result<Stored, PublishError> {
-    let (stored, error) = detail.map_or((None, None), |d| (d.stored, d.error));
-    let said = |fallback: &str| error.clone().unwrap_or_else(|| fallback.into());
-    match result {
-        Published::Stored => stored.ok_or_else(|| {
-            PublishError::Unknown("the acknowledgement did not name a position".into())
-        }),
-        Published::Unknown => Err(PublishError::Unknown(said("no answer before the deadline"))),
-        Published::Refused(unsent) => Err(PublishError::Refused(match unsent {
-            Unsent::Broker => said("the broker refused it"),
-            Unsent::Deadline => match &error {
-                None => "its deadline passed before it could be sent".into(),
-                Some(error) => format!("its deadline passed; the last answer was: {error}").into(),
-            },
-            Unsent::Predecessor => {
-                "an older publish of its key is unknown and may still land; this one was not sent, \
-                 to keep the order of the key"
-                    .into()
-            }
-            Unsent::Overtaken => {
-                "a newer publish of its key is in the log already; this one was not sent again"
-                    .into()
-            }
-            Unsent::Closed => "the publisher ended before it was sent".into(),
-        })),
-    }
 }

@@ -1,5 +1,7 @@
 //! Drives one `procession_core::Producer` over a sink.
 
+mod acceptance;
+mod answers;
 mod cell;
 mod driver;
 mod handle;

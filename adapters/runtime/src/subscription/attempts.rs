@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use procession_core::{Dispatch, NoticeKind, Outcome, Position, Span, Time, Token};
+use procession_core::{Dispatch, NoticeKind, Outcome, Span, Token};
 
 use super::attempt_task::{AttemptTask, Begun, Finish, Report, begin, notice_blocked};
 use super::driver::SubscriptionDriver;
 use super::held::{Held, Running};
-use super::{
-    Attempt, Blocker, Ending, Fence, Observer, PartitionHealth, SubscriptionError, Verdict, Work,
-};
+use super::{Attempt, Ending, Fence, Observer, SubscriptionError, Verdict, Work};
 use crate::port::Feed;
 use crate::{Cancellation, Shell};
 
@@ -189,46 +187,6 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                 running.timed_out = running.deadline <= self.now;
                 running.cancellation.raise();
             }
-        }
-    }
-
-    /// What health says of the partitions: how far they are, and which attempt blocks them.
-    pub(super) fn partition_health(&self) -> Vec<PartitionHealth> {
-        let mut all: Vec<PartitionHealth> = Vec::new();
-        // Where each partition stands in `all`.
-        let mut places: Vec<Option<usize>> = Vec::with_capacity(self.partitions.len());
-        for (number, known) in (0..).zip(&self.partitions) {
-            if known.epoch.is_none() && known.owner.is_none() {
-                places.push(None);
-                continue;
-            }
-            let partition = procession_core::PartitionId(number);
-            places.push(Some(all.len()));
-            all.push(PartitionHealth {
-                partition,
-                epoch: known.epoch,
-                frontier: known.epoch.and_then(|_| self.core.frontier(partition)),
-                owner: known.owner.clone(),
-                blocker: None,
-            });
-        }
-        for running in self.running.values() {
-            let place = places.get(running.fence.partition.0 as usize).copied();
-            if let Some(health) = place.flatten().and_then(|place| all.get_mut(place))
-                && health.frontier == Some(running.fence.position)
-            {
-                health.blocker = Some(self.blocker(running, running.fence.position, self.now));
-            }
-        }
-        all
-    }
-
-    fn blocker(&self, running: &Running<W::Message>, position: Position, now: Time) -> Blocker {
-        Blocker {
-            position,
-            name: self.work.describe(&running.held.message).into(),
-            attempt: running.attempt,
-            running_for: now.since(running.since),
         }
     }
 }

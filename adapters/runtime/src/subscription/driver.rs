@@ -13,21 +13,16 @@ use super::attempt_task::Report;
 use super::held::{Burial, Held, Running};
 use super::partition::Partition;
 use super::shared::{Control, Shared};
-use super::{
-    DriverOptions, Health, Notice, Observer, State, SubscriptionError, SubscriptionHandle, Work,
-};
+use super::snapshot::{HEALTH_AT_LEAST, HEALTH_EVERY};
+use super::{DriverOptions, Observer, SubscriptionError, SubscriptionHandle, Work};
 use crate::mailbox::Mailbox;
-use crate::port::{Feed, FeedCommand, FeedEvent};
+use crate::port::{Feed, FeedEvent};
 use crate::{Cancellation, Shell, Timer};
 
 /// Turns of one poll, and the time after which the executor gets its turn: a driver with endless
 /// work must not starve the tasks beside it.
 const TURNS_MAX: usize = 16;
 const TURN_BUDGET: Span = Span::from_millis(2);
-/// A snapshot of the health is taken at most this often.
-const HEALTH_EVERY: Span = Span::from_millis(50);
-/// With handlers running, a snapshot is taken at least this often: ages grow by themselves.
-const HEALTH_AT_LEAST: Span = Span::from_secs(1);
 
 /// A subscription at work: a future that ends when the subscription does. Spawn it; its
 /// [`SubscriptionHandle`] steers it. Dropping it cancels what runs and commits nothing further.
@@ -283,84 +278,6 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         busy
     }
 
-    pub(super) fn drain(&mut self, deadline: Time) {
-        let until = deadline + self.options.close_grace;
-        match &mut self.phase {
-            Phase::Open => self.phase = Phase::Draining { until },
-            Phase::Draining { until: sooner } => *sooner = until.min(*sooner),
-            Phase::Closing { .. } | Phase::Ended => return,
-        }
-        self.core.drain(self.now, deadline);
-    }
-
-    /// A handler or the port wants the end: the first reason counts.
-    pub(super) fn stop(&mut self, error: SubscriptionError) {
-        if self.error.is_none() {
-            self.shared.notice(match &error {
-                SubscriptionError::Stopped(error) => Notice::Stopped {
-                    error: Arc::clone(error),
-                },
-                SubscriptionError::Failed(error) => Notice::Failed(error.clone()),
-                SubscriptionError::Aborted => return,
-            });
-            self.error = Some(error);
-        }
-    }
-
-    /// Cancels what runs and commits nothing further.
-    pub(super) fn abort(&mut self, error: SubscriptionError) {
-        self.error.get_or_insert(error);
-        self.close(Drained::default());
-    }
-
-    fn drained(&mut self, drained: Drained) {
-        if self.observed {
-            self.observer.drained(drained.handed_back);
-        }
-        self.close(drained);
-    }
-
-    fn close(&mut self, drained: Drained) {
-        if matches!(self.phase, Phase::Closing { .. } | Phase::Ended) {
-            return;
-        }
-        for running in self.running.values() {
-            running.cancellation.raise();
-        }
-        for partition in &mut self.partitions {
-            partition.end_epoch();
-        }
-        self.burials.clear();
-        self.feed.submit(FeedCommand::Close);
-        self.phase = Phase::Closing {
-            until: self.now + self.options.close_grace,
-            drained,
-            feed_closed: false,
-        };
-        self.stale_health = true;
-    }
-
-    /// Ends once no task is left and the feed is closed, or the grace is over.
-    fn close_step(&mut self) {
-        let Phase::Closing {
-            until,
-            drained,
-            feed_closed,
-        } = self.phase
-        else {
-            return;
-        };
-        if (self.running.is_empty() && feed_closed) || until <= self.now {
-            self.phase = Phase::Ended;
-            self.reports.close();
-            self.publish_health();
-            self.shared.end(match self.error.take() {
-                Some(error) => Err(error),
-                None => Ok(drained),
-            });
-        }
-    }
-
     /// Sets the alarm. Returns whether the driver may sleep.
     fn sleep(&mut self, cx: &mut Context<'_>) -> bool {
         let ends = match self.phase {
@@ -385,62 +302,5 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
             return false;
         }
         true
-    }
-
-    fn refresh_health(&mut self) {
-        let due = if self.stale_health {
-            HEALTH_EVERY
-        } else if self.running.is_empty() {
-            return;
-        } else {
-            HEALTH_AT_LEAST
-        };
-        if self.health_at + due <= self.now || self.health_at == Time::ZERO {
-            self.publish_health();
-        }
-    }
-
-    fn publish_health(&mut self) {
-        self.stale_health = false;
-        self.health_at = self.now;
-        let state = match self.phase {
-            Phase::Open if self.partitions.iter().any(|p| p.epoch.is_some()) => State::Running,
-            Phase::Open if self.partitions.iter().any(|p| p.owner.is_some()) => State::Standby,
-            Phase::Open => State::Starting,
-            Phase::Draining { .. } | Phase::Closing { .. } => State::Draining,
-            Phase::Ended => State::Ended,
-        };
-        self.shared.set_health(Health {
-            state,
-            connected: self.connected,
-            partitions: self.partition_health(),
-            stats: self.core.stats(),
-            tasks: self.running.len(),
-            alarms: self.alarms.texts(),
-        });
-    }
-}
-
-/// Dropped before its end: what runs is cancelled, nothing is committed, the owner learns of it.
-impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> Drop for SubscriptionDriver<F, W, S, O> {
-    fn drop(&mut self) {
-        for running in self.running.values() {
-            running.cancellation.raise();
-            // After a regular end, what is left ignores its cancellation: it has not ended.
-            if self.observed && self.phase != Phase::Ended {
-                self.observer.ended(
-                    &running.fence,
-                    running.attempt,
-                    &running.held.message,
-                    super::Ending::Cancelled,
-                );
-            }
-        }
-        if self.phase != Phase::Ended {
-            self.reports.close();
-            self.feed.submit(FeedCommand::Close);
-            self.shared
-                .end(Err(self.error.take().unwrap_or(SubscriptionError::Aborted)));
-        }
     }
 }

@@ -2,17 +2,13 @@
 
 use std::sync::Arc;
 
-use procession_core::{
-    Admit, Arrival, CommitResult, Epoch, NoticeKind, PartitionId, Position, Receipt, Refusal,
-    Resume, Session, Why,
-};
+use procession_core::{CommitResult, Epoch, NoticeKind, PartitionId, Receipt, Resume, Session};
 
 use super::driver::{Phase, SubscriptionDriver};
-use super::held::Held;
 use super::partition::{Kept, Partition};
-use super::{Decoded, Incident, Notice, Observer, SubscriptionError, Work};
+use super::{Incident, Notice, Observer, SubscriptionError, Work};
 use crate::Shell;
-use crate::port::{BreakReason, Feed, FeedEvent, PortError, PortErrorKind, Record, ResumeState};
+use crate::port::{BreakReason, Feed, FeedEvent, PortError, PortErrorKind, ResumeState};
 
 impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, W, S, O> {
     /// The state of a partition; made when it is met first. `None` for a number that the
@@ -305,166 +301,6 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         self.core.commit_result(self.now, id, epoch, write, result);
         if result == CommitResult::Lost {
             self.check_lost(id);
-        }
-    }
-
-    fn records(&mut self, id: PartitionId, epoch: Epoch, session: Session, records: Vec<Record>) {
-        let Some(known) = self.partition(id) else {
-            return;
-        };
-        // Of an older session: the core would call it void.
-        if known.session != Some((epoch, session)) {
-            return;
-        }
-        for record in &records {
-            known.grants.delivered(record.bytes);
-        }
-        let waits = !known.kept.is_empty();
-        known.kept.push_back(Kept::Records {
-            epoch,
-            session,
-            head: None,
-            rest: records.into_iter(),
-        });
-        if !waits {
-            self.offer_partition(id);
-        }
-    }
-
-    /// Offers again what the core has refused, now that something may have changed.
-    pub(super) fn offer_kept(&mut self) -> bool {
-        let mut busy = false;
-        for index in 0..self.partitions.len() {
-            if self
-                .partitions
-                .get(index)
-                .is_some_and(|p| !p.kept.is_empty())
-            {
-                busy |= self.offer_partition(PartitionId(u32::try_from(index).unwrap_or(u32::MAX)));
-            }
-        }
-        busy
-    }
-
-    /// Offers what is kept of one partition, in order, until the core refuses. Returns whether the
-    /// core took anything.
-    fn offer_partition(&mut self, id: PartitionId) -> bool {
-        // Taken out for the time of the loop: deciding needs the whole driver.
-        let Some(known) = self.partition(id) else {
-            return false;
-        };
-        let mut kept = core::mem::take(&mut known.kept);
-        let mut grants = known.grants;
-        let mut took = false;
-        'batches: while let Some(batch) = kept.front_mut() {
-            match batch {
-                Kept::Advance {
-                    epoch,
-                    session,
-                    position,
-                } => self.core.advance(self.now, id, *epoch, *session, *position),
-                Kept::Records {
-                    epoch,
-                    session,
-                    head,
-                    rest,
-                } => {
-                    while let Some((bytes, arrival)) = head.take().or_else(|| {
-                        let record = rest.next()?;
-                        let bytes = record.bytes;
-                        Some((bytes, self.decode(id, *epoch, *session, record)))
-                    }) {
-                        if let Some(refused) = self.offer(arrival) {
-                            *head = Some((bytes, refused));
-                            break 'batches;
-                        }
-                        grants.offered(bytes);
-                        took = true;
-                    }
-                }
-            }
-            kept.pop_front();
-        }
-        if let Some(known) = self.partition(id) {
-            known.kept = kept;
-            known.grants = grants;
-        }
-        took
-    }
-
-    fn decode(
-        &self,
-        partition: PartitionId,
-        epoch: Epoch,
-        session: Session,
-        record: Record,
-    ) -> Arrival<Held<W::Message>> {
-        let (position, stamp, delivery) = (record.position, record.stamp, record.delivery);
-        let Decoded {
-            lane,
-            key,
-            identity,
-            bytes,
-            quarantine,
-            message,
-        } = self.work.decode(partition, record);
-        Arrival {
-            partition,
-            epoch,
-            session,
-            delivery,
-            position,
-            stamp,
-            lane,
-            key,
-            identity,
-            bytes,
-            quarantine,
-            message: Held {
-                message,
-                error: None,
-            },
-        }
-    }
-
-    /// Offers one arrival; gives it back when it has to wait.
-    fn offer(&mut self, arrival: Arrival<Held<W::Message>>) -> Option<Arrival<Held<W::Message>>> {
-        let (partition, position) = (arrival.partition, arrival.position);
-        // The core keeps no copy of a duplicate; an observer needs one.
-        let copy = self.observed.then(|| arrival.message.message.clone());
-        let refused = match self.core.offer(self.now, arrival) {
-            Ok(admit) => {
-                self.admitted(admit, partition, position, copy);
-                return None;
-            }
-            Err(refused) => refused,
-        };
-        let mut arrival = refused.arrival;
-        match refused.why {
-            Refusal::Credit | Refusal::Window => Some(arrival),
-            Refusal::TooLarge => {
-                arrival.quarantine = Some(Why::TooLarge);
-                arrival.bytes = self.options.core.message_bytes_max;
-                match self.core.offer(self.now, arrival) {
-                    Ok(admit) => {
-                        self.admitted(admit, partition, position, copy);
-                        None
-                    }
-                    Err(refused) => Some(refused.arrival),
-                }
-            }
-        }
-    }
-
-    fn admitted(
-        &mut self,
-        admit: Admit,
-        partition: PartitionId,
-        position: Position,
-        copy: Option<W::Message>,
-    ) {
-        if let (Admit::Duplicate, Some(copy)) = (admit, copy) {
-            self.observer.duplicate(partition, position, &copy);
         }
     }
 }

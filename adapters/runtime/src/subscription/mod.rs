@@ -1,9 +1,11 @@
 //! Drives one `procession_core::Consumer` over a feed and the application's work.
 
 mod alarms;
+mod arrivals;
 mod attempt_task;
 mod attempts;
 mod driver;
+mod ending;
 mod handle;
 mod health;
 mod held;
@@ -14,6 +16,7 @@ mod options;
 mod outputs;
 mod partition;
 mod shared;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod work;
