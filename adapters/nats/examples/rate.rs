@@ -8,7 +8,11 @@
 //!
 //! The same messages for both: 256 bytes, five header fields and a message id, 3 partitions, file
 //! storage. Rates are medians; ratios are taken within a pair, so noise hits both sides.
-#![allow(clippy::print_stdout, reason = "it prints a table")]
+#![allow(
+    clippy::print_stdout,
+    clippy::wildcard_enum_match_arm,
+    reason = "it prints a table, and looks for one thing at a time"
+)]
 
 #[path = "../tests/support/mod.rs"]
 mod support;

@@ -162,7 +162,20 @@ impl Audit {
                         part.next = part.next.max(position);
                     }
                 }
-                _ => {}
+                // A session that broke is started again by the turn that ended it.
+                FeedEvent::Session { .. }
+                | FeedEvent::Broken { .. }
+                | FeedEvent::Assigned { .. }
+                | FeedEvent::Extended { .. }
+                | FeedEvent::Revoked { .. }
+                | FeedEvent::Lost { .. }
+                | FeedEvent::Committed { .. }
+                | FeedEvent::Buried { .. }
+                | FeedEvent::Standby { .. }
+                | FeedEvent::Connected
+                | FeedEvent::Disconnected
+                | FeedEvent::Failed(_)
+                | FeedEvent::Closed => {}
             }
         }
     }

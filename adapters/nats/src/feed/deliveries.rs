@@ -232,7 +232,7 @@ impl Deliveries {
                 if !self.failed {
                     self.failed = true;
                     self.outgoing.push(FeedEvent::Failed(error));
-                    let _ = self.closing.get_or_insert(Instant::now());
+                    let _ = self.closing.get_or_insert_with(Instant::now);
                 }
                 None
             }

@@ -199,8 +199,8 @@ impl Publisher {
     /// The answer to a question for a topic.
     fn topic(&mut self, now: Instant, question: u64, message: &Message<'_>, out: &mut Outbox) {
         let name = self.topics.iter().find_map(|(name, topic)| match topic {
-            Topic::Asked { question: q, .. } if *q == question => Some(Arc::clone(name)),
-            _ => None,
+            Topic::Asked { question: q, .. } => (*q == question).then(|| Arc::clone(name)),
+            Topic::Ready(_) => None,
         });
         let Some(name) = name else {
             return;
@@ -242,7 +242,7 @@ impl Publisher {
                 }
                 false
             }
-            _ => true,
+            Topic::Asked { .. } | Topic::Ready(_) => true,
         });
     }
 
@@ -269,10 +269,12 @@ fn partitions(topic: &Arc<str>, payload: &[u8]) -> Result<u32, SinkReceipt> {
                 ),
             ))
         }
-        other => SinkReceipt::Retry(PortError::new(
-            PortErrorKind::Refused,
-            format!("the stream of topic `{topic}` cannot be read: {other:?}"),
-        )),
+        other @ (CallError::Api(_) | CallError::Unanswered(_) | CallError::Garbled(_)) => {
+            SinkReceipt::Retry(PortError::new(
+                PortErrorKind::Refused,
+                format!("the stream of topic `{topic}` cannot be read: {other:?}"),
+            ))
+        }
     })?;
     let spec = TopicSpec {
         name: Arc::clone(topic),
