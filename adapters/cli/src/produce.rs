@@ -1,13 +1,13 @@
 //! `produce`: publishes messages with per-key sequences, and says what became of each.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use procession::observe::{NoPublishObserver, Observe, PublishObserver};
 use procession::settings::TopicSettings;
-use procession::{Bus, Envelope, PublishError, Settings, TopicMode};
+use procession::{Bus, Envelope, EnvelopeError, PublishError, Settings, TopicMode};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -57,6 +57,8 @@ struct Producing {
     unknown: AtomicU64,
     latency: Mutex<Latency>,
     first_error: Mutex<Option<String>>,
+    /// Messages that can never be published, whatever the broker does: wrong use.
+    wrong: OnceLock<String>,
 }
 
 /// Publishes everything, or until the process is asked to end.
@@ -102,6 +104,7 @@ pub(crate) async fn produce(
         unknown: AtomicU64::default(),
         latency: Mutex::default(),
         first_error: Mutex::default(),
+        wrong: OnceLock::new(),
     });
     let bar = terminal::bar(&args.topic, args.count);
     let mut senders = JoinSet::new();
@@ -125,6 +128,9 @@ pub(crate) async fn produce(
     let closed = producing.bus.close(CLOSE_WITHIN).await;
     if let Err(error) = closed {
         producing.note(error.to_string());
+    }
+    if let Some(wrong) = producing.wrong.get() {
+        return Err(Failure::usage(wrong.clone()));
     }
     let read = |counter: &AtomicU64| counter.load(Relaxed);
     Ok(Produced {
@@ -164,7 +170,7 @@ impl Producing {
                     return;
                 }
                 self.wait_for_slot().await;
-                if self.stop.is_asked() {
+                if self.stop.is_asked() || self.wrong.get().is_some() {
                     return;
                 }
                 self.send(key, seq).await;
@@ -193,7 +199,7 @@ impl Producing {
             .payload(self.filler.clone(), "application/octet-stream");
         let envelope = match envelope {
             Ok(envelope) => envelope,
-            Err(error) => return self.refuse(error.to_string()),
+            Err(error) => return self.is_wrong(&error),
         };
         let begun = Instant::now();
         loop {
@@ -201,6 +207,9 @@ impl Producing {
             // Nothing was sent: the same message waits for room once more.
             if result == Err(PublishError::Full) && !self.stop.is_asked() {
                 continue;
+            }
+            if let Err(PublishError::Invalid(error)) = &result {
+                return self.is_wrong(error);
             }
             self.accepted.fetch_add(1, Relaxed);
             match result {
@@ -218,15 +227,19 @@ impl Producing {
                     self.unknown.fetch_add(1, Relaxed);
                     self.note(error.to_string());
                 }
-                Err(error) => self.refuse(error.to_string()),
+                Err(error) => {
+                    self.refused.fetch_add(1, Relaxed);
+                    self.note(error.to_string());
+                }
             }
             return;
         }
     }
 
-    fn refuse(&self, why: String) {
-        self.refused.fetch_add(1, Relaxed);
-        self.note(why);
+    fn is_wrong(&self, error: &EnvelopeError) {
+        let (payload, prefix) = (self.args.payload, &self.prefix);
+        let text = format!("--payload {payload}, --key-prefix {prefix}: {error}");
+        let _the_first_counts = self.wrong.set(text);
     }
 
     fn note(&self, error: String) {

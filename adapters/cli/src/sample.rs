@@ -67,7 +67,8 @@ impl Usage {
 impl Usages {
     /// `tasks`, `threads`, `sockets`, `rss_bytes`, each with before, peak and after.
     pub(crate) fn write_into(&self, value: &mut Value) {
-        let figures: [(&str, fn(&Usage) -> u64); 4] = [
+        type Figure = (&'static str, fn(&Usage) -> u64);
+        let figures: [Figure; 4] = [
             ("tasks", |u| u.tasks),
             ("threads", |u| u.threads),
             ("sockets", |u| u.sockets),
@@ -159,21 +160,36 @@ fn rss_bytes() -> u64 {
 mod tests {
     use super::*;
 
+    /// So many that other tests of this process, which come and go, do not matter.
+    const MANY: usize = 64;
+
     #[tokio::test]
-    async fn a_socket_and_a_thread_are_seen_and_missed_when_gone() {
+    async fn sockets_and_threads_are_seen_and_missed_when_gone() {
         let sampler = Sampler::start(Handle::current());
-        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let sockets: Vec<_> = (0..MANY)
+            .map(|_| std::net::UdpSocket::bind("127.0.0.1:0").unwrap())
+            .collect();
         let (stop, stopped) = channel::<()>();
-        let thread = std::thread::spawn(move || stopped.recv());
-        let now = Usage::now(&Handle::current());
-        assert!(now.leaks_beyond(&sampler.before));
-        tokio::time::sleep(3 * EVERY).await;
-        drop((stop, socket));
-        let _ended = thread.join();
+        let stopped = std::sync::Arc::new(std::sync::Mutex::new(stopped));
+        let threads: Vec<_> = (0..MANY)
+            .map(|_| {
+                let stopped = std::sync::Arc::clone(&stopped);
+                std::thread::spawn(move || drop(stopped.lock().map(|s| s.recv())))
+            })
+            .collect();
         let before = sampler.before;
+        let now = Usage::now(&Handle::current());
+        assert!(now.leaks_beyond(&before));
+        tokio::time::sleep(5 * EVERY).await;
+        drop((stop, sockets));
+        for thread in threads {
+            thread.join().unwrap();
+        }
         let usages = sampler.finish().await;
-        assert!(usages.peak.sockets > before.sockets, "{usages:?}");
-        assert!(usages.peak.threads > before.threads, "{usages:?}");
+        let half = MANY as u64 / 2;
+        assert!(usages.peak.sockets > before.sockets + half, "{usages:?}");
+        assert!(usages.peak.threads > before.threads + half, "{usages:?}");
+        assert!(usages.after.threads < before.threads + half, "{usages:?}");
         assert!(usages.after.rss_bytes > 1 << 20);
     }
 }

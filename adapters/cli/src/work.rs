@@ -20,14 +20,14 @@ impl std::error::Error for PickedToFail {}
 
 /// What an error of the bus means to the command line: a broker that cannot be had, or wrong use.
 pub(crate) fn failure_of(url: &str, error: &Error) -> Failure {
-    let unavailable = match error {
-        Error::Broker(port) => matches!(
-            port.kind,
+    let gone = |kind| {
+        matches!(
+            kind,
             PortErrorKind::Unreachable | PortErrorKind::TimedOut | PortErrorKind::Disconnected
-        ),
-        Error::NotBuilt { .. } => true,
-        _ => false,
+        )
     };
+    let unavailable = matches!(error, Error::NotBuilt { .. })
+        || matches!(error, Error::Broker(port) if gone(port.kind));
     let text = error.to_string();
     if !unavailable {
         return Failure::usage(text);

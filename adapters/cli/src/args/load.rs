@@ -58,7 +58,8 @@ impl FromStr for Load {
             None => (text, None),
         };
         let messages: u32 = messages.parse().map_err(|_| wrong())?;
-        let aggregates = aggregates.unwrap_or((messages / 10).clamp(50, 1_000).min(messages));
+        let aggregates =
+            aggregates.unwrap_or_else(|| (messages / 10).clamp(50, 1_000).min(messages));
         if !(1..=100_000_000).contains(&messages) || aggregates == 0 || aggregates > messages {
             return Err(wrong());
         }

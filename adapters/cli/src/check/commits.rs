@@ -13,8 +13,11 @@ pub(super) struct Commits {
     /// By (file, partition, epoch): highest frontier sent, highest confirmed.
     frontiers: HashMap<(usize, Part, u64), [u64; 2]>,
     /// By (file, partition, epoch): what the last confirmed commit covered.
-    covered: HashMap<(usize, Part, u64), (u64, Box<[(u64, u64)]>)>,
+    covered: HashMap<(usize, Part, u64), Covered>,
 }
+
+/// A frontier and the ranges beyond it.
+type Covered = (u64, Box<[(u64, u64)]>);
 
 #[derive(Default)]
 struct Known {

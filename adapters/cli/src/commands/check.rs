@@ -25,22 +25,20 @@ pub(super) fn run(args: &CheckArgs) -> Result<(), Failure> {
 
 fn table(report: &Report) -> String {
     let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_header([
-            "run",
-            "stored",
-            "unique",
-            "attempts",
-            "lost",
-            "duplicates",
-            "excused",
-            "dead",
-            "inversions",
-            "gaps",
-            "S1-across",
-            "verdict",
-        ]);
+    table.load_preset(presets::NOTHING).set_header([
+        "run",
+        "stored",
+        "unique",
+        "attempts",
+        "lost",
+        "duplicates",
+        "excused",
+        "dead",
+        "inversions",
+        "gaps",
+        "S1-across",
+        "verdict",
+    ]);
     for run in &report.runs {
         let across = run.breaches.get("S1-across").map_or(0, |b| b.0);
         let name = [&run.run, &run.broker, &run.load]

@@ -20,8 +20,8 @@ pub(super) fn produce(args: &ProduceArgs) -> Result<(), Failure> {
         )));
     }
     let config = format!("{args:?}");
-    let history = history(args.history.as_deref(), "produce", "", "", &config)?;
     let (runtime, stop) = begin()?;
+    let history = history(args.history.as_deref(), "produce", "", "", &config)?;
     let produced = runtime.block_on(produce::produce(args, url, history.as_ref(), stop));
     let ended = produced.map(|p| (p.json(), p.say(), p.fault()));
     end(&args.output, history.as_deref(), ended)
@@ -35,6 +35,7 @@ pub(super) fn consume(args: &ConsumeArgs) -> Result<(), Failure> {
         .clone()
         .unwrap_or_else(|| terminal::random_name("consume"));
     let config = format!("{args:?}");
+    let (runtime, stop) = begin()?;
     let history = history(
         args.history.as_deref(),
         "consume",
@@ -42,7 +43,6 @@ pub(super) fn consume(args: &ConsumeArgs) -> Result<(), Failure> {
         &args.group,
         &config,
     )?;
-    let (runtime, stop) = begin()?;
     let consumed = consume::consume(args, url, &member, history.as_ref(), stop);
     let ended = runtime
         .block_on(consumed)
@@ -81,6 +81,7 @@ fn history(
         .transpose()
 }
 
+/// Signals are listened to before the history begins: whoever sees that may send one.
 fn begin() -> Result<(Runtime, Stop), Failure> {
     let runtime = runtime::build()?;
     let stop = runtime.block_on(async { Stop::listen() });

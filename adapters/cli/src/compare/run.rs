@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use procession::settings::TopicSettings;
-use procession::{Bus, Settings, Storage, TopicMode};
+use procession::{BrokerInfo, Bus, Settings, Storage, TopicMode};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -25,6 +25,8 @@ use crate::work::failure_of;
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 /// A restart may take this long.
 const RESTART_WITHIN: Duration = Duration::from_secs(5);
+/// What header fields, key and bookkeeping of a message weigh at most.
+const ENVELOPE_BYTES: usize = 1_024;
 /// How often progress is looked at. Nothing is measured with it: times come from the events.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -109,6 +111,7 @@ impl Run<'_> {
             .connect()
             .await
             .map_err(|e| failure_of(self.url, &e))?;
+        self.refuse_large_payload(publishing.info())?;
         for topic in &plan.topics {
             publishing
                 .topic(topic)
@@ -151,7 +154,7 @@ impl Run<'_> {
             outcome.trouble.get_or_insert(failure.message);
         }
         if let Err(error) = closed {
-            outcome.trouble.get_or_insert(error.to_string());
+            outcome.trouble.get_or_insert_with(|| error.to_string());
         }
         Ok(outcome)
     }
@@ -184,7 +187,7 @@ impl Run<'_> {
             }
             while let Some(ended) = senders.try_join_next() {
                 let trouble = ended.unwrap_or_else(|e| Err(format!("a sender: {e}")));
-                outcome.trouble = outcome.trouble.take().or(trouble.err());
+                outcome.trouble = outcome.trouble.take().or_else(|| trouble.err());
             }
             if self.stop.is_asked() && !outcome.interrupted {
                 outcome.interrupted = true;
@@ -223,6 +226,18 @@ impl Run<'_> {
         Ok(side)
     }
 
+    fn refuse_large_payload(&self, broker: &BrokerInfo) -> Result<(), Failure> {
+        let most = broker.message_bytes_max.saturating_sub(ENVELOPE_BYTES);
+        if self.plan.payload <= most {
+            return Ok(());
+        }
+        Err(Failure::usage(format!(
+            "--payload {}: {} takes messages of {} bytes, header fields included; write at most \
+             {most}, or raise the broker's limit",
+            self.plan.payload, self.plan.broker, broker.message_bytes_max
+        )))
+    }
+
     /// The bus's defaults; topics are created as asked for.
     fn settings(&self) -> Settings {
         let mut settings = Settings::default();
@@ -231,6 +246,9 @@ impl Run<'_> {
         let payload = u64::from(self.args.payload) + 4_096;
         settings.publish.message_bytes_max = settings.publish.message_bytes_max.max(payload);
         settings.subscribe.message_bytes_max = settings.subscribe.message_bytes_max.max(payload);
+        // One window of recognised ids for the whole run, shared out over its subscriptions.
+        settings.subscribe.dedupe_ids =
+            (settings.subscribe.dedupe_ids / self.args.topics).max(1_024);
         for topic in &self.plan.topics {
             let mut own = TopicSettings::default();
             own.partitions = Some(self.args.partitions);

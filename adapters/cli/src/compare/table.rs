@@ -25,9 +25,7 @@ const HEADER: [&str; 14] = [
 /// All runs, and what was not run.
 pub(crate) fn table(results: &[RunResult], not_run: &[NotRun]) -> String {
     let mut table = Table::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_header(HEADER);
+    table.load_preset(presets::NOTHING).set_header(HEADER);
     for r in results {
         let faults = r.faults();
         let order = if r.inversions + r.gaps == 0 {

@@ -105,15 +105,15 @@ pub(crate) async fn consume(
             handed_back,
             abandoned,
         }) => {
-            consumed.handed_back = handed_back.into();
-            consumed.abandoned = abandoned.into();
+            consumed.handed_back = handed_back;
+            consumed.abandoned = abandoned;
         }
         Err(error) => consumed.trouble = Some(error.to_string()),
     }
     consumed.seconds = begun.elapsed().as_secs_f64();
     drop(subscription);
     if let Err(error) = bus.close(DRAIN_WITHIN).await {
-        consumed.trouble.get_or_insert(error.to_string());
+        consumed.trouble.get_or_insert_with(|| error.to_string());
     }
     let read = |counter: &AtomicU64| counter.load(Relaxed);
     consumed.attempts = read(&figures.attempts);

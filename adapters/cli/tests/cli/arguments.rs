@@ -67,7 +67,7 @@ const WRONG: &[(&[&str], &[&str])] = &[
             "--idle-exit",
             "2",
         ],
-        &["--idle-exit", "2s"],
+        &["--idle-exit", "5ms"],
     ),
     (&["brokers", "fly"], &["fly", "up"]),
     (
@@ -95,6 +95,35 @@ fn wrong_use_is_status_2_and_says_what_and_how() {
             );
         }
         assert_eq!(stdout(&output), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_payload_over_the_limit_is_wrong_use() {
+    for command in [
+        vec![
+            "produce",
+            "--on",
+            "memory://",
+            "--topic",
+            "t",
+            "--count",
+            "3",
+        ],
+        vec!["compare", "--on", "memory", "--load", "low"],
+    ] {
+        let arguments: Vec<_> = command
+            .into_iter()
+            .chain(["--payload", "2000000"])
+            .collect();
+        let output = run(&arguments);
+        let message = stderr(&output);
+        assert_eq!(status(&output), 2, "{message}");
+        assert!(message.contains("--payload 2000000"), "{message}");
+        assert!(
+            message.contains("at most") || message.contains("allowed"),
+            "{message}"
+        );
     }
 }
 

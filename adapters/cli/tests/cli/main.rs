@@ -1,6 +1,11 @@
 //! The binary from outside: arguments, exit statuses, files.
 
+// The lint's exception for tests does not see helper functions of an integration test.
+#![allow(clippy::unwrap_used)]
+
 mod arguments;
 mod brokers;
 mod check;
+mod compare;
 mod support;
+mod work;

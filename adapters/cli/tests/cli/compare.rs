@@ -1,0 +1,185 @@
+//! `compare` from outside: verdicts, negative controls, and a history that says the same.
+
+use serde_json::Value;
+
+use super::support::{nats_or_skip, procession, status, stderr};
+
+/// What a run came to.
+struct Compared {
+    status: i32,
+    last_line: String,
+    /// The `runs` of `compare`.
+    runs: Vec<Value>,
+    /// The `runs` of `check` on its history.
+    checked: Vec<Value>,
+}
+
+/// Runs `compare` with a history, and `check` on that.
+fn compare(arguments: &str) -> Compared {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    let (json, history, checked) = (path("json"), path("history"), path("checked"));
+    let mut command = procession();
+    command.arg("compare").args(arguments.split_whitespace());
+    // Servers are fetched into the build directory that the other tests use.
+    command.env(
+        "CARGO_TARGET_DIR",
+        super::support::brokers_dir().parent().unwrap(),
+    );
+    let output = command
+        .args(["--json", &json, "--history", &history])
+        .output()
+        .unwrap();
+    assert!(status(&output) < 2, "{arguments}: {}", stderr(&output));
+    let check = procession()
+        .args(["check", &history, "--json", &checked])
+        .output()
+        .unwrap();
+    assert!(status(&check) < 2, "{arguments}: {}", stderr(&check));
+    let runs = |file: &str| {
+        let text = std::fs::read_to_string(file).unwrap();
+        let value: Value = serde_json::from_str(&text).unwrap();
+        value["runs"].as_array().unwrap().clone()
+    };
+    Compared {
+        status: status(&output),
+        last_line: stderr(&output)
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .to_owned(),
+        runs: runs(&json),
+        checked: runs(&checked),
+    }
+}
+
+/// All counts follow from the history alone.
+fn assert_agreed(compared: &Compared) {
+    assert_eq!(compared.runs.len(), compared.checked.len());
+    for (run, checked) in compared.runs.iter().zip(&compared.checked) {
+        for field in [
+            "stored",
+            "unique",
+            "attempts",
+            "lost",
+            "duplicates",
+            "dead",
+            "inversions",
+            "gaps",
+            "delivery_rate",
+            "loss_rate",
+            "duplication_rate",
+        ] {
+            assert_eq!(run[field], checked[field], "{field} of {run} and {checked}");
+        }
+    }
+}
+
+fn on_every_broker(test: &str, arguments: &str, judge: impl Fn(&Compared)) {
+    judge(&compare(&format!("--on memory {arguments}")));
+    if nats_or_skip(test) {
+        judge(&compare(&format!("--on nats {arguments}")));
+    }
+}
+
+fn assert_fine(compared: &Compared) {
+    assert_eq!(compared.status, 0, "{}", compared.last_line);
+    for run in compared.runs.iter().chain(&compared.checked) {
+        assert_eq!(run["verdict"], "ok", "{run}");
+    }
+    assert_agreed(compared);
+}
+
+fn assert_fault(compared: &Compared, fault: &str) {
+    assert_eq!(compared.status, 1);
+    assert!(compared.last_line.contains(fault), "{}", compared.last_line);
+    let named = |run: &Value| {
+        run["verdict"]
+            .as_array()
+            .is_some_and(|v| v.contains(&fault.into()))
+    };
+    assert!(compared.runs.iter().all(named), "{:?}", compared.runs);
+    assert!(compared.checked.iter().all(named), "{:?}", compared.checked);
+    assert_agreed(compared);
+}
+
+#[test]
+fn every_load_is_kept_on_every_broker() {
+    on_every_broker("every_load_is_kept_on_every_broker", "", |compared| {
+        assert_fine(compared);
+        let messages: Vec<_> = compared.runs.iter().map(|r| r["unique"].as_u64()).collect();
+        assert_eq!(messages, [500, 2_000, 5_000, 10_000].map(Some));
+    });
+}
+
+#[test]
+fn failing_slow_and_poisoned_messages_are_kept_over_a_restart() {
+    let arguments = "--load medium --fail-rate 0.05 --poison-rate 0.005 \
+        --handler-time 2ms --restart-at 0.5";
+    on_every_broker("failing_slow_and_poisoned", arguments, |compared| {
+        assert_fine(compared);
+        let run = &compared.runs[0];
+        assert!(
+            run["dead"].as_u64() > Some(0) && run["attempts"].as_u64() > Some(2_000),
+            "{run}"
+        );
+    });
+}
+
+#[test]
+fn without_acks_a_restart_gives_duplicates() {
+    let test = "without_acks_a_restart_gives_duplicates";
+    let switched = "--load low --restart-at 0.5 --without acks";
+    on_every_broker(test, switched, |compared| {
+        assert_fault(compared, "duplicates")
+    });
+    on_every_broker(test, "--load low --restart-at 0.5", assert_fine);
+}
+
+#[test]
+fn without_lanes_slow_handlers_give_inversions() {
+    let test = "without_lanes_slow_handlers_give_inversions";
+    let switched = "--load low --handler-time 5ms --without lanes";
+    on_every_broker(test, switched, |compared| {
+        assert_fault(compared, "inversions")
+    });
+    on_every_broker(test, "--load low --handler-time 5ms", assert_fine);
+}
+
+#[test]
+fn without_dedupe_copies_give_duplicates() {
+    let test = "without_dedupe_copies_give_duplicates";
+    let switched = "--load low --republish-rate 0.05 --without dedupe";
+    on_every_broker(test, switched, |compared| {
+        assert_fault(compared, "duplicates")
+    });
+    on_every_broker(test, "--load low --republish-rate 0.05", assert_fine);
+}
+
+#[test]
+fn raw_messages_are_compared_too() {
+    on_every_broker(
+        "raw_messages_are_compared_too",
+        "--load low --form raw",
+        assert_fine,
+    );
+}
+
+#[test]
+fn a_control_that_cannot_fail_is_refused() {
+    for without in ["acks", "lanes", "dedupe"] {
+        let mut command = procession();
+        command.args([
+            "compare",
+            "--on",
+            "memory",
+            "--load",
+            "low",
+            "--without",
+            without,
+        ]);
+        let output = command.output().unwrap();
+        assert_eq!(status(&output), 2);
+        assert!(stderr(&output).contains("add --"), "{}", stderr(&output));
+    }
+}
