@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use procession_core::{
     CommitResult, Continuity, Epoch, Incarnation, PartitionId, Position, Receipt, Session, Stamp,
-    Time,
+    Start, Time,
 };
 
 use crate::port::{
@@ -25,6 +25,7 @@ struct Inner {
     commands: Vec<FeedCommand>,
     /// Sessions that were started, the latest last.
     sessions: Vec<(PartitionId, Epoch, Session)>,
+    start: Option<Start>,
     /// Total messages granted to the latest session, and delivered in it.
     granted: u64,
     delivered: u64,
@@ -56,10 +57,19 @@ impl ScriptFeed {
 
     /// Hands partition 0 over, with a lease until `until`.
     pub(crate) fn assign(&self, epoch: u64, until: Option<Time>) {
+        self.resume(epoch, None, until);
+    }
+
+    /// Hands partition 0 over as its record has it.
+    pub(crate) fn resume(&self, epoch: u64, record: Option<&ProgressWrite>, until: Option<Time>) {
         self.send(FeedEvent::Assigned {
             partition: PartitionId(0),
             epoch: Epoch(epoch),
             resume: ResumeState {
+                frontier: record.map(|write| write.frontier),
+                anchor: record.and_then(|write| write.anchor),
+                map: record.map(|write| write.map.clone()).unwrap_or_default(),
+                recorded: Some(Incarnation(1)),
                 incarnation: Incarnation(1),
                 log_start: Position(1),
                 log_end: Position(1_000_000),
@@ -96,6 +106,11 @@ impl ScriptFeed {
             session,
             records,
         });
+    }
+
+    /// The session that was asked for since the last call.
+    pub(crate) fn take_start(&self) -> Option<Start> {
+        self.0.lock().unwrap().start.take()
     }
 
     /// The latest session ends.
@@ -178,6 +193,7 @@ impl Feed for FeedPort {
                 inner
                     .sessions
                     .push((start.partition, start.epoch, start.session));
+                inner.start = Some(start);
                 inner.granted = 0;
                 inner.delivered = 0;
                 Some(FeedEvent::Session {
