@@ -112,7 +112,6 @@ impl Deliveries {
     }
 
     /// The subscription behind it: health, notices, drain.
-    #[must_use]
     pub const fn subscription(&self) -> &Subscription {
         &self.subscription
     }

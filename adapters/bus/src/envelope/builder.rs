@@ -100,7 +100,7 @@ impl EnvelopeBuilder {
         let own = |text: &str| Some(text.to_owned());
         self.traceparent = self.traceparent.or_else(|| own(cause.traceparent()?));
         self.tracestate = self.tracestate.or_else(|| own(cause.tracestate()?));
-        let correlation = cause.correlation().unwrap_or(cause.id());
+        let correlation = cause.correlation().unwrap_or_else(|| cause.id());
         self.correlation = self.correlation.or_else(|| own(correlation));
         self.tenant = self.tenant.or_else(|| own(cause.tenant()?));
         self
