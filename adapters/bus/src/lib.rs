@@ -56,3 +56,8 @@ pub use procession_runtime::port::{
 pub use procession_runtime::subscription::{
     Blocker, Fence, Health, Notice, PartitionHealth, State, SubscriptionError,
 };
+
+/// The service that the README shows is compiled and run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
