@@ -102,7 +102,7 @@ impl Machine {
             *next += 1;
             let key = mix(position * 31 + u64::from(partition.0)) % KEYS;
             // Every 50th message is a copy of the one before it in its partition.
-            let original = if position % 50 == 0 {
+            let original = if position.is_multiple_of(50) {
                 position - 1
             } else {
                 position

@@ -14,8 +14,11 @@ use std::process::ExitCode;
 use desk::Desk;
 use procession_tests::runner::{self, Case};
 
+/// What a case does.
+type Run = fn(&mut Desk);
+
 fn main() -> ExitCode {
-    let cases: [(&str, fn(&mut Desk)); 9] = [
+    let cases: [(&str, Run); 9] = [
         (
             "a_killed_consumer_is_replaced",
             processes::a_killed_consumer_is_replaced,

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 mod faults;
+mod limits;
 mod members;
 mod order;
 mod progress;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         order::ROWS,
         progress::ROWS,
         members::ROWS,
+        limits::ROWS,
         faults::ROWS,
     ];
     let mut cases = Vec::new();

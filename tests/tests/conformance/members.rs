@@ -11,6 +11,7 @@ use procession_tests::watch::Watch;
 crate::rows![
     h2_a_planned_hand_over_repeats_nothing,
     h2_a_member_that_dies_is_replaced_when_its_lease_runs_out,
+    p12_members_come_and_go_at_random,
     the_standby_says_for_whom_it_waits,
 ];
 
@@ -141,4 +142,46 @@ async fn the_standby_says_for_whom_it_waits(venue: Arc<Venue>) {
     let in_time = tokio::time::timeout(Duration::from_secs(10), named).await;
     assert!(in_time.is_ok(), "{:?}", second.health());
     drop((first, second));
+}
+
+/// SC-P12, for seconds: members join and leave in order while messages come; every one of them is
+/// handled once, and the group never stalls.
+async fn p12_members_come_and_go_at_random(venue: Arc<Venue>) {
+    let topic = venue.topic("t");
+    let seen = Seen::new();
+    let publisher = venue.bus().await;
+    let publishing = {
+        let topic = topic.clone();
+        tokio::spawn(async move {
+            for round in 0..50 {
+                publish(&publisher, &topic, round * 200..(round + 1) * 200, 40).await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+    };
+    let mut members = Vec::new();
+    let mut state = 7_u64;
+    while !publishing.is_finished() || members.is_empty() {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(99);
+        if members.len() < 2 || (members.len() < 5 && state >> 63 == 0) {
+            let bus = venue.bus().await;
+            let subscription = bus.subscribe(&topic, "g", seen.handler()).await.unwrap();
+            members.push((bus, subscription));
+        } else {
+            let index = usize::try_from(state >> 33).unwrap() % members.len();
+            let (bus, subscription) = members.swap_remove(index);
+            bus.close(Duration::from_secs(10)).await.unwrap();
+            drop(subscription);
+        }
+        tokio::time::sleep(Duration::from_millis(state >> 58)).await;
+    }
+    publishing.await.unwrap();
+    seen.wait_for(10_000).await;
+    for (bus, _subscription) in members {
+        bus.close(Duration::from_secs(10)).await.unwrap();
+    }
+    seen.assert_once(0..10_000);
+    seen.assert_in_order();
 }
