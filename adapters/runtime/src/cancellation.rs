@@ -1,8 +1,10 @@
 //! A flag that asks a handler to stop.
 
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::waiters::Waiters;
 
 /// Asks the owner of a clone to stop. Raised once, never lowered.
 ///
@@ -14,8 +16,8 @@ pub struct Cancellation(Arc<Inner>);
 #[derive(Default, Debug)]
 struct Inner {
     raised: AtomicBool,
-    /// The handler's task first; further waiters beside it. Bounded by who holds a clone.
-    waiting: Mutex<Vec<Waker>>,
+    /// The handler's task, and whoever else holds a clone.
+    waiting: Mutex<Waiters>,
 }
 
 impl Cancellation {
@@ -45,9 +47,9 @@ impl Cancellation {
         if self.is_raised() {
             return Poll::Ready(());
         }
-        if !waiting.iter().any(|w| w.will_wake(cx.waker())) {
-            waiting.push(cx.waker().clone());
-        }
+        let evicted = waiting.add(cx.waker());
+        drop(waiting);
+        evicted.wake();
         Poll::Pending
     }
 
@@ -60,16 +62,13 @@ impl Cancellation {
     /// Asks to stop.
     pub(crate) fn raise(&self) {
         self.0.raised.store(true, Ordering::Release);
-        let waiting = core::mem::take(
-            &mut *self
-                .0
-                .waiting
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner),
-        );
-        for waker in waiting {
-            waker.wake();
-        }
+        let waiting = self
+            .0
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        waiting.wake();
     }
 
     /// Makes this flag usable for the next handler, when nobody else holds a clone of it.
@@ -77,11 +76,10 @@ impl Cancellation {
         match Arc::get_mut(&mut self.0) {
             Some(inner) => {
                 *inner.raised.get_mut() = false;
-                inner
+                *inner
                     .waiting
                     .get_mut()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .clear();
+                    .unwrap_or_else(PoisonError::into_inner) = Waiters::default();
                 true
             }
             None => false,
@@ -91,6 +89,8 @@ impl Cancellation {
 
 #[cfg(test)]
 mod tests {
+    use core::task::Waker;
+
     use super::*;
 
     #[test]

@@ -26,6 +26,7 @@ mod sync;
 mod testing;
 #[cfg(feature = "tokio")]
 pub mod tokio;
+mod waiters;
 
 pub use cancellation::Cancellation;
 pub use clock::{BootClock, Clock};

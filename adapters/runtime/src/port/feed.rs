@@ -14,6 +14,9 @@ use super::{Outgoing, PortError, Record};
 ///
 /// Commands are taken at once and never wait; whatever they lead to arrives as events. One task
 /// polls a feed. After [`FeedEvent::Closed`] there is nothing more to come.
+///
+/// A command does not lead to a poll by itself: a feed that has an answer at once wakes whoever
+/// polled it last, also when that is the task that commands.
 pub trait Feed: Send + 'static {
     /// Takes a command. Never blocks. A command of an older epoch or session is ignored.
     fn submit(&mut self, command: FeedCommand);

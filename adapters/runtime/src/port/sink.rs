@@ -8,7 +8,8 @@ use super::{Outgoing, PortError};
 
 /// The publishing half of a broker, for one bus.
 ///
-/// Takes every message at once: the window of outstanding messages is the core's decision.
+/// Takes every message at once: the window of outstanding messages is the core's decision. As with
+/// a feed, an answer that is there at once must wake whoever polled last.
 pub trait Sink: Send + 'static {
     /// Takes a command. Never blocks.
     fn submit(&mut self, command: SinkCommand);

@@ -1,6 +1,6 @@
 //! What the handles and the driver share.
 
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +8,7 @@ use procession_core::Time;
 
 use super::cell::Cell;
 use crate::mailbox::Mailbox;
+use crate::waiters::Waiters;
 
 /// So many cells of dropped futures may lie in the intake before they are swept out.
 const LEFT_BEHIND_MAX: usize = 1_024;
@@ -25,7 +26,7 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct Ended {
     ended: bool,
-    waiting: Vec<Waker>,
+    waiting: Waiters,
 }
 
 impl Shared {
@@ -62,9 +63,9 @@ impl Shared {
         let waiting = {
             let mut state = self.lock();
             state.ended = true;
-            core::mem::take(&mut state.waiting)
+            state.waiting.take()
         };
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.wake();
     }
 
     pub(super) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -72,9 +73,9 @@ impl Shared {
         if state.ended {
             return Poll::Ready(());
         }
-        if !state.waiting.iter().any(|w| w.will_wake(cx.waker())) {
-            state.waiting.push(cx.waker().clone());
-        }
+        let evicted = state.waiting.add(cx.waker());
+        drop(state);
+        evicted.wake();
         Poll::Pending
     }
 }

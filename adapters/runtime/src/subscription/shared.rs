@@ -1,6 +1,6 @@
 //! What the handle and the driver share.
 
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 use std::collections::VecDeque;
 
 use procession_core::{Limits, Time};
@@ -8,6 +8,7 @@ use procession_core::{Limits, Time};
 use super::{End, Health, Notice};
 use crate::mailbox::Mailbox;
 use crate::sync::Mutex;
+use crate::waiters::Waiters;
 
 /// Notices that are kept for a reader.
 const NOTICES_MAX: usize = 256;
@@ -35,8 +36,8 @@ struct State {
     notices: VecDeque<Notice>,
     missed: u64,
     end: Option<End>,
-    /// Those who wait for a notice or for the end. One per future of the owner.
-    waiting: Vec<Waker>,
+    /// Those who wait for a notice or for the end.
+    waiting: Waiters,
 }
 
 impl Shared {
@@ -78,9 +79,9 @@ impl Shared {
                 return;
             }
             state.notices.push_back(notice);
-            core::mem::take(&mut state.waiting)
+            state.waiting.take()
         };
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.wake();
     }
 
     pub(super) fn poll_notice(&self, cx: &mut Context<'_>) -> Poll<Option<Notice>> {
@@ -95,7 +96,9 @@ impl Shared {
         if state.end.is_some() {
             return Poll::Ready(None);
         }
-        wait(&mut state.waiting, cx);
+        let evicted = state.waiting.add(cx.waker());
+        drop(state);
+        evicted.wake();
         Poll::Pending
     }
 
@@ -108,9 +111,9 @@ impl Shared {
                 state.end = Some(end);
                 state.health.state = super::State::Ended;
             }
-            core::mem::take(&mut state.waiting)
+            state.waiting.take()
         };
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.wake();
     }
 
     pub(super) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<End> {
@@ -118,14 +121,10 @@ impl Shared {
         if let Some(end) = &state.end {
             return Poll::Ready(end.clone());
         }
-        wait(&mut state.waiting, cx);
+        let evicted = state.waiting.add(cx.waker());
+        drop(state);
+        evicted.wake();
         Poll::Pending
-    }
-}
-
-fn wait(waiting: &mut Vec<Waker>, cx: &Context<'_>) {
-    if !waiting.iter().any(|w| w.will_wake(cx.waker())) {
-        waiting.push(cx.waker().clone());
     }
 }
 

@@ -73,7 +73,6 @@ impl ScriptFeed {
                 incarnation: Incarnation(1),
                 log_start: Position(1),
                 log_end: Position(1_000_000),
-                ..ResumeState::default()
             },
             until,
         });

@@ -248,7 +248,7 @@ fn the_checker_can_fail() {
     };
     let whole: Vec<Event> = (1..=MESSAGES).flat_map(done).collect();
     let end = Event::Commit(1, MESSAGES + 1);
-    let with = |extra: &[Event]| [&whole[..], &[end.clone()], extra].concat();
+    let with = |extra: &[Event]| [&whole[..], core::slice::from_ref(&end), extra].concat();
     assert_eq!(check(&with(&[]), &plans), Ok(()));
     for (extra, breach) in [
         (&[Event::Start(1, 1)][..], "S4"),
