@@ -98,6 +98,13 @@ impl Effects {
                 && (context.sources[*f].killed() || !lanes.is_released(*f, e.part, e.epoch))
                 && !commits.is_covered(*f, e.part, e.epoch, e.position)
         });
+        // The same from the other side: a handler of a paused process that comes to its end after
+        // another member has taken the partition over. Only the bus's own state can be fenced (S1).
+        let zombie = !lanes.is_released(file, attempt.part, attempt.epoch)
+            && earlier
+                .iter()
+                .any(|(f, e)| *f != file && e.part == attempt.part && attempt.epoch < e.epoch);
+        let excused = excused || zombie;
         earlier.push((file, attempt));
         if !first {
             let sums = self.sums(context, attempt.id);

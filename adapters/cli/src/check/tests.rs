@@ -380,6 +380,36 @@ fn duplicates_after_a_kill_are_excused_only_beyond_the_last_commit() {
 }
 
 #[test]
+fn what_a_paused_member_ends_after_a_take_over_is_excused_unless_it_had_released() {
+    let mut p = Story::new("produce");
+    p.publish("a", 1, 1).closed();
+    let mut next = Story::new("consume");
+    next.at(3_000)
+        .assigned(2, 1)
+        .run("a", 1, 1, 2)
+        .commits(2, 2)
+        .closed();
+    let mut paused = Story::new("consume");
+    paused.at(2_000).assigned(1, 1).start("a", 1, 1, 1);
+    paused.at(9_000).end("a", 1, 1, 1, "done").closed();
+    let report = judge(&[&p, &paused, &next]);
+    assert_eq!(report.runs[0].verdict, Vec::<&str>::new());
+    assert_eq!(
+        (report.runs[0].duplicates, report.runs[0].duplicates_excused),
+        (1, 1)
+    );
+    // A member that released the epoch has no excuse.
+    let mut paused = Story::new("consume");
+    paused
+        .at(2_000)
+        .assigned(1, 1)
+        .start("a", 1, 1, 1)
+        .released(1);
+    paused.at(9_000).end("a", 1, 1, 1, "done").closed();
+    assert!(verdict(&[&p, &paused, &next]).contains(&"duplicates"));
+}
+
+#[test]
 fn inversions_count_first_effective_processings_only() {
     let mut s = Story::new("compare");
     s.publish("a", 1, 1)
