@@ -4,11 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use procession::{Bus, Envelope, EnvelopeError, PublishError};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::{Plan, Stamp, Tally};
 use crate::args::{Form, Senders};
 use crate::history::monotonic_nanos;
+
+/// Publishes under way at once, of however many senders. A sender builds its message when its turn
+/// comes: ten thousand messages that wait for the bus's own window would only be memory.
+const UNDER_WAY: usize = 2_048;
 
 /// What every sender needs.
 #[derive(Clone)]
@@ -30,22 +35,25 @@ pub(super) fn start(sending: &Sending, senders: Senders) -> JoinSet<Result<(), S
         Senders::Count(n) => n.min(aggregates),
     };
     let mut running = JoinSet::new();
+    let turns = Arc::new(Semaphore::new(UNDER_WAY));
     for first in 0..count {
-        let sending = sending.clone();
-        running.spawn(async move { sending.send_all(first, count as usize).await });
+        let (sending, turns) = (sending.clone(), Arc::clone(&turns));
+        running.spawn(async move { sending.send_all(first, count as usize, &turns).await });
     }
     running
 }
 
 impl Sending {
     /// Sends every version of the aggregates `first`, `first + step`, ..., version by version.
-    async fn send_all(&self, first: u32, step: usize) -> Result<(), String> {
+    async fn send_all(&self, first: u32, step: usize, turns: &Semaphore) -> Result<(), String> {
         let load = &self.plan.load;
         for seq in 1..=load.versions(first) {
             for aggregate in (first..load.aggregates).step_by(step) {
                 if seq > load.versions(aggregate) {
                     continue;
                 }
+                // Never closed; were it, the sender would only lose its turn.
+                let _turn = turns.acquire().await.ok();
                 if self.stop.load(Relaxed) {
                     return Ok(());
                 }
