@@ -3,6 +3,8 @@
 mod deliveries;
 mod pulls;
 pub(crate) mod session;
+#[cfg(test)]
+mod session_tests;
 
 use core::task::{Context, Poll};
 use std::sync::Arc;
