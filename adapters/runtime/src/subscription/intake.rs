@@ -207,8 +207,14 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
             log_start: resume.log_start,
             log_end: resume.log_end,
         };
+        let before = self.core.epoch(id);
         self.core.open(self.now, id, epoch, &state, until);
-        if self.core.epoch(id) != Some(epoch) {
+        let counted = self.core.epoch(id);
+        if counted.is_some() && counted == before {
+            // Told twice: the core goes on as it was.
+            return;
+        }
+        let Some(counted) = counted else {
             // Not newer than what the core has seen of this partition: it would never be served.
             let error = PortError::new(
                 PortErrorKind::Invalid,
@@ -221,7 +227,7 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
             self.stop(SubscriptionError::Failed(error));
             self.abort(SubscriptionError::Aborted);
             return;
-        }
+        };
         let frontier = self.core.frontier(id).unwrap_or_default();
         let anchor = resume.anchor;
         if let Some(known) = self.partition(id) {
@@ -229,7 +235,8 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
             known.owner = None;
             known.opened_at = (frontier, anchor);
         }
-        self.note_epoch(id, epoch);
+        // A core that has counted past this number by itself goes on counting.
+        self.note_epoch(id, counted);
     }
 
     /// Tells the observer of an epoch that it does not know yet.
