@@ -1,6 +1,6 @@
 //! Handlers that remember what they saw.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -130,6 +130,14 @@ impl Seen {
             "no {what} within {PATIENCE:?}: {} were finished",
             self.count()
         );
+    }
+
+    /// How many were finished beyond the first time.
+    #[must_use]
+    pub fn repeated(&self) -> usize {
+        let all = self.lock();
+        let distinct: BTreeSet<_> = all.iter().map(|got| &got.id).collect();
+        all.len() - distinct.len()
     }
 
     /// Checks that exactly the numbers of `expected` were finished, each once.

@@ -312,3 +312,76 @@ fn key_of(message: &Envelope) -> String {
         .map(|key| format!("{}/{key}", message.topic().unwrap_or_default()));
     key.unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn started(position: u64) -> Event {
+        Event::Started {
+            partition: 0,
+            epoch: 1,
+            position,
+            key: "t/k".into(),
+        }
+    }
+
+    fn ended(position: u64, ending: Ending) -> Event {
+        Event::Ended {
+            partition: 0,
+            position,
+            key: "t/k".into(),
+            ending,
+        }
+    }
+
+    fn commit(frontier: u64, beyond: Vec<(u64, u64)>) -> Event {
+        Event::Commit {
+            partition: 0,
+            epoch: 1,
+            frontier,
+            beyond,
+        }
+    }
+
+    /// The promise that a watch over these events finds broken.
+    fn breach(events: Vec<Event>) -> Option<String> {
+        let watch = Watch::new();
+        events.into_iter().for_each(|event| watch.push(event));
+        let judged = std::panic::AssertUnwindSafe(|| watch.assert_promises());
+        let found = std::panic::catch_unwind(judged).err()?;
+        let text = found.downcast::<String>().ok()?;
+        text.split(':').next().map(str::to_owned)
+    }
+
+    #[test]
+    fn breaches_are_found() {
+        let fine = vec![
+            started(1),
+            ended(1, Ending::Done),
+            commit(2, vec![]),
+            started(2),
+        ];
+        assert_eq!(breach(fine), None);
+        assert_eq!(breach(vec![started(1), started(2)]).as_deref(), Some("S1"));
+        assert_eq!(
+            breach(vec![started(1), commit(2, vec![])]).as_deref(),
+            Some("S3")
+        );
+        let failed = vec![started(1), ended(1, Ending::Retry), commit(2, vec![])];
+        assert_eq!(breach(failed).as_deref(), Some("S3"));
+        assert_eq!(
+            breach(vec![started(5), commit(1, vec![(4, 6)])]).as_deref(),
+            Some("S3")
+        );
+        assert_eq!(
+            breach(vec![commit(3, vec![]), commit(2, vec![])]).as_deref(),
+            Some("S3")
+        );
+        let released = Event::Released {
+            partition: 0,
+            epoch: 1,
+        };
+        assert_eq!(breach(vec![released, started(1)]).as_deref(), Some("S5"));
+    }
+}

@@ -6,6 +6,7 @@
 mod connections;
 mod desk;
 mod processes;
+mod publishing;
 mod rewritten;
 mod servers;
 
@@ -18,7 +19,7 @@ use procession_tests::runner::{self, Case};
 type Run = fn(&mut Desk);
 
 fn main() -> ExitCode {
-    let cases: [(&str, Run); 9] = [
+    let cases: [(&str, Run); 10] = [
         (
             "a_killed_consumer_is_replaced",
             processes::a_killed_consumer_is_replaced,
@@ -42,6 +43,10 @@ fn main() -> ExitCode {
         (
             "connections_are_cut_fifty_times",
             connections::cut_fifty_times,
+        ),
+        (
+            "a_server_that_hangs_leaves_publishes_unknown",
+            publishing::a_server_that_hangs_leaves_publishes_unknown,
         ),
         (
             "the_last_deliveries_are_dropped",

@@ -19,7 +19,9 @@ crate::rows![
     a_group_may_begin_at_the_end,
     a_missing_topic_is_named,
     publishes_that_are_dropped_before_acceptance_send_nothing,
-    a_full_publishing_window_fails_or_waits,
+    a_full_publishing_window_fails_or_waits;
+    memory:
+    addresses_that_lead_nowhere_are_named,
 ];
 
 /// SC-S3.
@@ -286,5 +288,34 @@ async fn a_full_publishing_window_fails_or_waits(venue: Arc<Venue>) {
             "{full} of 500 found no room under {when_full:?}"
         );
         bus.close(Duration::from_secs(5)).await.unwrap();
+    }
+}
+
+/// One clear error each: what was asked for, and what to do. (No broker is needed for it.)
+async fn addresses_that_lead_nowhere_are_named(_: Arc<Venue>) {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let nobody = format!("nats://127.0.0.1:{port}");
+    for (url, says) in [
+        (nobody.as_str(), "127.0.0.1"),
+        ("nats://", "nats://"),
+        ("memory://a b", "memory://a b"),
+        ("mqtt://127.0.0.1", "mqtt"),
+        ("somewhere", "somewhere"),
+        ("kafka://127.0.0.1:9092", "kafka"),
+    ] {
+        let began = std::time::Instant::now();
+        let error = procession::Bus::connect(url).await.err();
+        let error = error.map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains(says), "{url}: {error:?}");
+        assert!(
+            began.elapsed() < Duration::from_secs(8),
+            "{url} took {:?}",
+            began.elapsed()
+        );
     }
 }

@@ -16,6 +16,7 @@ crate::rows![
     p9_finished_work_is_committed_at_hand_over,
     p16_draining_finishes_what_runs,
     n2_a_handler_slower_than_the_lease_is_not_repeated,
+    control_without_commits_everything_is_repeated,
 ];
 
 /// SC-P1.
@@ -227,4 +228,22 @@ async fn n2_a_handler_slower_than_the_lease_is_not_repeated(venue: Arc<Venue>) {
     started.assert_once(0..3);
     seen.assert_once(0..3);
     drop((subscription, standby));
+}
+
+/// Negative control: a subscription that commits nothing repeats everything, and the cases above
+/// would see it.
+async fn control_without_commits_everything_is_repeated(venue: Arc<Venue>) {
+    let (bus, topic) = (venue.bus().await, venue.topic("t"));
+    publish(&bus, &topic, 0..100, 7).await;
+    let seen = Seen::new();
+    for round in 1..=2 {
+        let subscription = bus
+            .subscribe(&topic, "g", seen.handler())
+            .with(|settings| settings.hold_commits = true)
+            .await
+            .unwrap();
+        seen.wait_for(round * 100).await;
+        subscription.drain(Duration::from_secs(10)).await.unwrap();
+    }
+    assert_eq!(seen.repeated(), 100);
 }

@@ -1,0 +1,71 @@
+//! Publishes whose answers do not come.
+
+use std::time::{Duration, Instant};
+
+use procession::PublishError;
+use procession_tests::seen::{Seen, envelope};
+use procession_tests::venue::builder;
+
+use crate::desk::Desk;
+
+const TOPIC: &str = "answers";
+
+/// S8, S10: each publish has one result by its deadline; unknown is never told as refused or
+/// stored; what is behind an unknown one of its key is not sent; once the server answers, the same
+/// message is published again and is in the log once.
+pub(crate) fn a_server_that_hangs_leaves_publishes_unknown(desk: &mut Desk) {
+    let handle = desk.runtime.handle().clone();
+    let bus = builder(&desk.server.url).with(|settings| {
+        settings.publish.deadline = Duration::from_secs(1);
+    });
+    let bus = handle.block_on(bus.connect()).unwrap();
+    handle
+        .block_on(bus.publish(TOPIC, envelope("k", 0)))
+        .unwrap();
+    desk.server.pause();
+    let began = Instant::now();
+    let results = handle.block_on(async {
+        let publishes = (1..=3).map(|number| bus.publish(TOPIC, envelope("k", number)));
+        let others = (4..=6).map(|number| bus.publish(TOPIC, envelope("other", number)));
+        futures_util::future::join_all(publishes.chain(others)).await
+    });
+    let took = began.elapsed();
+    desk.server.resume();
+    assert!(
+        took < Duration::from_secs(3),
+        "results came after {took:?}, due in 1 s"
+    );
+    for key in [&results[..3], &results[3..]] {
+        assert!(
+            matches!(key[0], Err(PublishError::Unknown(_))),
+            "{results:?}"
+        );
+        for behind in &key[1..] {
+            assert!(
+                matches!(behind, Err(PublishError::Refused(_))),
+                "{results:?}"
+            );
+        }
+    }
+    handle.block_on(async {
+        // The server may take a moment to notice that it was away.
+        for number in 1..=6 {
+            let key = if number <= 3 { "k" } else { "other" };
+            let again = async { while bus.publish(TOPIC, envelope(key, number)).await.is_err() {} };
+            let in_time = tokio::time::timeout(Duration::from_secs(15), again).await;
+            assert!(in_time.is_ok(), "{number} could not be published again");
+        }
+        let seen = Seen::new();
+        let subscription = bus.subscribe(TOPIC, "g", seen.handler()).await.unwrap();
+        seen.wait_for(7).await;
+        assert_eq!(
+            bus.audit(TOPIC).await.unwrap().len(),
+            7,
+            "each is in the log once"
+        );
+        seen.assert_once(0..7);
+        seen.assert_in_order();
+        drop(subscription);
+        bus.close(Duration::from_secs(5)).await.unwrap();
+    });
+}
