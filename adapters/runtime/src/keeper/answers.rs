@@ -80,6 +80,7 @@ impl<S: RecordStore> Keeper<S> {
             return Ok(());
         };
         let Some(StoredRecord { revision, bytes }) = found else {
+            partition.found = Content::default();
             if partition.assigned.is_none() {
                 partition.owner.clear();
                 partition.content = Content::default();
@@ -88,6 +89,7 @@ impl<S: RecordStore> Keeper<S> {
             return Ok(());
         };
         if bytes.is_empty() {
+            partition.found = Content::default();
             // The mark of a deletion: no record, but its revision is the one to compare with.
             if partition.assigned.is_none() {
                 partition.owner.clear();
@@ -104,9 +106,10 @@ impl<S: RecordStore> Keeper<S> {
                     write: progress.write,
                 };
                 partition.owner.clone_from(&progress.owner);
+                partition.found = progress.into();
                 // What we own is newer here than in the record.
                 if partition.assigned.is_none() && partition.opening.is_none() {
-                    partition.content = progress.into();
+                    partition.content = partition.found.clone();
                 }
                 head
             }
@@ -127,6 +130,7 @@ impl<S: RecordStore> Keeper<S> {
                     );
                 }
                 UNREADABLE.clone_into(&mut partition.owner);
+                partition.found = Content::default();
                 if partition.assigned.is_none() && partition.opening.is_none() {
                     partition.content = Content::default();
                 }
@@ -148,6 +152,11 @@ impl<S: RecordStore> Keeper<S> {
         let Some(partition) = self.partitions.get_mut(id.0 as usize) else {
             return;
         };
+        if write.kind == WriteKind::Take {
+            // One read can show both that the record was lost and that it is free again: what this
+            // member still remembers as its own is older than what the owner between has finished.
+            partition.content = partition.found.clone();
+        }
         let content = partition.content.clone();
         let owner = match (write.record.owner, write.kind) {
             (None, _) | (_, WriteKind::Release) => String::new(),

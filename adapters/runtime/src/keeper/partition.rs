@@ -13,6 +13,9 @@ use crate::port::{BoxFuture, PortError};
 pub(super) struct Partition {
     /// What the next write carries besides its head.
     pub(super) content: Content,
+    /// The content of the record as it was read last, whoever wrote it: a take-over goes on from
+    /// there, never from what this member remembers of an earlier ownership.
+    pub(super) found: Content,
     /// Who owns the record, by its own word.
     pub(super) owner: String,
     /// The driver was told that the partition is ours, in this epoch.

@@ -381,3 +381,29 @@ fn a_lease_that_cannot_work_is_refused() {
     spec.partitions = 0;
     assert!(Keeper::new(spec, Store::default()).is_err());
 }
+
+#[test]
+fn a_paused_owner_goes_on_where_the_one_between_has_stopped() {
+    // F-LM5: paused past its lease, another takes over, finishes more and leaves; the first read of
+    // the woken member shows a free record with more progress than it remembers itself.
+    let store = Store::default();
+    let mut a = Member::new(&store, "a", 1, StartAt::Earliest);
+    a.pass(500);
+    a.commit(0, 1, 1, 10, false);
+    a.pass(200);
+    let mut b = Member::new(&store, "b", 1, StartAt::Earliest);
+    assert_eq!(assigned(&b.pass(12_000)), [(0, 2, Some(10))]);
+    b.commit(0, 2, 1, 90, false);
+    b.pass(200);
+    b.keeper.release(b.now, PartitionId(0), Epoch(2));
+    b.pass(200);
+    assert_eq!(store.record(0).owner, "");
+    // It wakes with a commit of its own on the way.
+    a.now = b.now;
+    a.commit(0, 1, 2, 12, false);
+    let events = a.pass(1_000);
+    assert_eq!(lost(&events), 1);
+    assert_eq!(results(&events), [(2, CommitResult::Lost)]);
+    assert_eq!(assigned(&events), [(0, 3, Some(90))]);
+    assert_eq!(store.record(0).frontier, Some(Position(90)));
+}
