@@ -18,7 +18,7 @@ use crate::jetstream::JetStream;
 use crate::names::dead_letter_topic;
 use crate::options::NatsOptions;
 use crate::requests::Requests;
-use crate::sink::{Known, NatsSink};
+use crate::sink::{Known, NatsSink, Order};
 use crate::thread::{Ended, IoThread};
 use crate::wire::{ConnectError, ServerInfo, Servers, link};
 use crate::{audit, records, topics};
@@ -46,7 +46,7 @@ struct Parts {
     thread: Option<IoThread>,
     close: Option<oneshot::Sender<CloseOrder>>,
     feeds: Vec<(Arc<Mailbox<FeedCommand>>, Ended)>,
-    sinks: Vec<(Arc<Mailbox<SinkCommand>>, Ended)>,
+    sinks: Vec<(Arc<Mailbox<Order>>, Ended)>,
     audits: Vec<Ended>,
 }
 
@@ -313,7 +313,7 @@ impl Broker for NatsBroker {
                 wait_for.push(ended);
             }
             for (commands, ended) in parts.sinks.drain(..) {
-                let _ = commands.push(SinkCommand::Close);
+                let _ = commands.push(Order::Command(SinkCommand::Close));
                 wait_for.push(ended);
             }
             let (done_tx, done) = oneshot::channel();

@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use procession_core::{Position, Span};
 use procession_runtime::partition_of;
-use procession_runtime::port::{Broker as _, PortErrorKind, SinkReceipt};
+use procession_runtime::port::{Broker as _, PortErrorKind, SinkEvent, SinkReceipt};
 use support::driver::{Feeding, Sinking, outgoing};
 use support::{Server, block_on, raw, topic};
 
@@ -46,6 +46,24 @@ fn an_identity_is_stored_once() {
         let mut fixed = outgoing("t", "k", 78);
         fixed.partition = Some((partition + 1) % 3);
         assert_eq!(sink.store(fixed).await.0, (partition + 1) % 3);
+        sink.close().await;
+    });
+}
+
+#[test]
+fn s8_a_connection_is_made_anew_when_the_driver_asks() {
+    let Some(server) = Server::start("s8_a_connection_is_made_anew_when_the_driver_asks") else {
+        return;
+    };
+    block_on(async {
+        let broker = server.broker().await;
+        topic(&broker, "t", 1).await;
+        let mut sink = Sinking::begin(&broker).await;
+        assert_eq!(sink.store(outgoing("t", "k", 1)).await, (0, 1));
+        sink.sink.reconnect();
+        assert!(matches!(sink.next().await, SinkEvent::Disconnected));
+        assert!(matches!(sink.next().await, SinkEvent::Connected));
+        assert_eq!(sink.store(outgoing("t", "k", 2)).await, (0, 2));
         sink.close().await;
     });
 }

@@ -13,12 +13,12 @@ use crate::thread::{Ended, IoThread};
 use crate::wire::{Servers, link};
 use publisher::Publisher;
 
-pub(crate) use publisher::Known;
+pub(crate) use publisher::{Known, Order};
 
 /// A sink for all topics of a broker.
 #[derive(Debug)]
 pub(crate) struct NatsSink {
-    commands: Arc<Mailbox<SinkCommand>>,
+    commands: Arc<Mailbox<Order>>,
     events: Arc<Mailbox<Vec<SinkEvent>>>,
     batches: Vec<Vec<SinkEvent>>,
     thread: IoThread,
@@ -48,7 +48,7 @@ impl NatsSink {
     }
 
     /// What ends this sink from outside.
-    pub(crate) fn commands(&self) -> Arc<Mailbox<SinkCommand>> {
+    pub(crate) fn commands(&self) -> Arc<Mailbox<Order>> {
         Arc::clone(&self.commands)
     }
 
@@ -61,7 +61,12 @@ impl NatsSink {
 impl Sink for NatsSink {
     fn submit(&mut self, command: SinkCommand) {
         // Bounded by the core's window of outstanding messages.
-        let _ = self.commands.push(command);
+        let _ = self.commands.push(Order::Command(command));
+    }
+
+    fn reconnect(&mut self) {
+        // The driver asks at most once a second.
+        let _ = self.commands.push(Order::Reconnect);
     }
 
     fn poll_events(&mut self, cx: &mut Context<'_>, into: &mut Vec<SinkEvent>) -> Poll<()> {

@@ -51,9 +51,18 @@ impl Known {
     }
 }
 
+/// What the thread of a sink is told.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// What the driver wants.
+    Command(SinkCommand),
+    /// Give the connection up and make a new one: what has no answer then surely cannot land (S8).
+    Reconnect,
+}
+
 /// The handler of a sink's connection.
 pub(super) struct Publisher {
-    commands: Arc<Mailbox<SinkCommand>>,
+    commands: Arc<Mailbox<Order>>,
     events: Arc<Mailbox<Vec<SinkEvent>>>,
     known: Known,
     topics: HashMap<Arc<str>, Topic>,
@@ -69,7 +78,7 @@ pub(super) struct Publisher {
     uncertain: bool,
     /// Connected, and not yet reported.
     report_at: Option<Instant>,
-    batch: Vec<SinkCommand>,
+    batch: Vec<Order>,
     results: Vec<SinkEvent>,
     closing: bool,
 }
@@ -87,7 +96,7 @@ enum Topic {
 
 impl Publisher {
     pub(super) fn new(
-        commands: Arc<Mailbox<SinkCommand>>,
+        commands: Arc<Mailbox<Order>>,
         events: Arc<Mailbox<Vec<SinkEvent>>>,
         known: Known,
     ) -> Self {
@@ -346,13 +355,23 @@ impl Handler for Publisher {
             self.uncertain = false;
             self.results.push(SinkEvent::Connected);
         }
+        let mut reconnect = false;
         let mut batch = core::mem::take(&mut self.batch);
         while let Poll::Ready(()) = self.commands.poll_drain(cx, &mut batch) {
             if batch.is_empty() {
                 self.closing = true;
                 break;
             }
-            for command in batch.drain(..) {
+            for order in batch.drain(..) {
+                let command = match order {
+                    Order::Command(command) => command,
+                    Order::Reconnect => {
+                        // What the old connection still carries may land a little later.
+                        self.uncertain = true;
+                        reconnect = true;
+                        continue;
+                    }
+                };
                 match (command, out.as_deref_mut()) {
                     (SinkCommand::Close, _) => self.closing = true,
                     (SinkCommand::Send { ticket, message }, Some(out)) => {
@@ -380,7 +399,11 @@ impl Handler for Publisher {
                 .chain(self.report_at)
                 .min(),
             waiting: self.outstanding.len() != 0,
-            next: if self.closing { Next::Close } else { Next::Go },
+            next: match (self.closing, reconnect) {
+                (true, _) => Next::Close,
+                (false, true) => Next::Reconnect,
+                (false, false) => Next::Go,
+            },
         }
     }
 }
