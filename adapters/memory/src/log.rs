@@ -26,9 +26,10 @@ impl Default for PartitionLog {
 }
 
 impl PartitionLog {
-    /// What one record costs: its bytes and the bookkeeping around them.
+    /// What one record costs: its bytes and the bookkeeping around them, twice over, because the
+    /// buffer of records grows by doubling.
     pub(crate) const fn charge(bytes: usize) -> usize {
-        bytes + size_of::<Record>()
+        bytes + 2 * size_of::<Record>()
     }
 
     /// The first position that is held.

@@ -1,25 +1,34 @@
-//! Header fields of a record: one buffer and offsets, order and duplicates kept.
+//! Header fields of a record: one block of memory, order and duplicates kept.
 
 use core::fmt;
-
-use bytes::{BufMut, Bytes, BytesMut};
+use std::sync::Arc;
 
 /// Header fields of a record. Names are text, values are bytes; order and duplicates are kept.
 ///
-/// One allocation for all fields: a String and a Vec per field cost four times as much per message.
+/// One allocation of the exact size for all fields, shared by all clones: a String and a Vec per
+/// field cost four times as much per message, and a buffer with room to spare is held for as long as
+/// the message is.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers {
-    /// Names and values, one after the other.
-    buffer: Bytes,
-    /// For each field: end of the name, end of the value, as offsets into `buffer`.
-    ends: std::sync::Arc<[(u32, u32)]>,
+    /// Names and values, one after the other; then for each field the end of its name and the end of
+    /// its value, as little-endian offsets of 4 bytes.
+    block: Arc<[u8]>,
+    fields: u32,
 }
+
+/// Bytes that a field needs at the end of the block.
+const ENDS: usize = 8;
+/// Fields whose ends a builder notes without an allocation: more than an envelope has as a rule.
+const INLINE: usize = 16;
 
 /// Collects fields into [`Headers`].
 #[derive(Default, Debug)]
 pub struct HeadersBuilder {
-    buffer: BytesMut,
-    ends: Vec<(u32, u32)>,
+    block: Vec<u8>,
+    ends: [(u32, u32); INLINE],
+    /// The ends of the fields past the first [`INLINE`].
+    more: Vec<(u32, u32)>,
+    fields: usize,
 }
 
 impl HeadersBuilder {
@@ -27,30 +36,40 @@ impl HeadersBuilder {
     #[must_use]
     pub fn with_capacity(fields: usize, bytes: usize) -> Self {
         Self {
-            buffer: BytesMut::with_capacity(bytes),
-            ends: Vec::with_capacity(fields),
+            block: Vec::with_capacity(bytes + ENDS * fields),
+            more: Vec::with_capacity(fields.saturating_sub(INLINE)),
+            ..Self::default()
         }
     }
 
     /// Appends a field.
     pub fn push(&mut self, name: &str, value: &[u8]) -> &mut Self {
-        self.buffer.put_slice(name.as_bytes());
-        let name_end = self.buffer.len();
-        self.buffer.put_slice(value);
         let clamp = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
-        self.ends.push((clamp(name_end), clamp(self.buffer.len())));
+        self.block.extend_from_slice(name.as_bytes());
+        let name_end = clamp(self.block.len());
+        self.block.extend_from_slice(value);
+        let ends = (name_end, clamp(self.block.len()));
+        match self.ends.get_mut(self.fields) {
+            Some(place) => *place = ends,
+            None => self.more.push(ends),
+        }
+        self.fields += 1;
         self
     }
 
     /// The finished fields.
     #[must_use]
-    pub fn build(self) -> Headers {
-        if self.ends.is_empty() {
+    pub fn build(mut self) -> Headers {
+        if self.fields == 0 {
             return Headers::default();
         }
+        for (name, value) in self.ends.iter().take(self.fields).chain(&self.more) {
+            self.block.extend_from_slice(&name.to_le_bytes());
+            self.block.extend_from_slice(&value.to_le_bytes());
+        }
         Headers {
-            buffer: self.buffer.freeze(),
-            ends: self.ends.into(),
+            block: self.block.into(),
+            fields: u32::try_from(self.fields).unwrap_or(u32::MAX),
         }
     }
 }
@@ -58,11 +77,12 @@ impl HeadersBuilder {
 impl Headers {
     /// All fields, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let (bytes, ends) = self.block.split_at(self.byte_len());
         let mut start = 0usize;
-        self.ends.iter().map(move |&(name_end, value_end)| {
-            let (name_end, value_end) = (name_end as usize, value_end as usize);
-            let name = self.buffer.get(start..name_end).unwrap_or_default();
-            let value = self.buffer.get(name_end..value_end).unwrap_or_default();
+        ends.chunks_exact(ENDS).map(move |ends| {
+            let (name_end, value_end) = read_ends(ends);
+            let name = bytes.get(start..name_end).unwrap_or_default();
+            let value = bytes.get(name_end..value_end).unwrap_or_default();
             start = value_end;
             (core::str::from_utf8(name).unwrap_or_default(), value)
         })
@@ -71,14 +91,15 @@ impl Headers {
     /// The field with this number, counted from 0: found without a search.
     #[must_use]
     pub fn at(&self, index: usize) -> Option<(&str, &[u8])> {
-        let &(name_end, value_end) = self.ends.get(index)?;
+        let (bytes, ends) = self.block.split_at(self.byte_len());
+        let ends = |index: usize| ends.chunks_exact(ENDS).nth(index).map(read_ends);
+        let (name_end, value_end) = ends(index)?;
         let start = match index.checked_sub(1) {
-            Some(before) => self.ends.get(before)?.1,
+            Some(before) => ends(before)?.1,
             None => 0,
         };
-        let (start, name_end) = (start as usize, name_end as usize);
-        let name = self.buffer.get(start..name_end)?;
-        let value = self.buffer.get(name_end..value_end as usize)?;
+        let name = bytes.get(start..name_end)?;
+        let value = bytes.get(name_end..value_end)?;
         Some((core::str::from_utf8(name).unwrap_or_default(), value))
     }
 
@@ -92,21 +113,28 @@ impl Headers {
 
     /// How many fields there are.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.ends.len()
+    pub const fn len(&self) -> usize {
+        self.fields as usize
     }
 
     /// Whether there is no field.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.fields == 0
     }
 
     /// Bytes of all names and values.
     #[must_use]
     pub fn byte_len(&self) -> usize {
-        self.buffer.len()
+        self.block.len().saturating_sub(ENDS * self.len())
     }
+}
+
+/// End of the name and of the value.
+fn read_ends(ends: &[u8]) -> (usize, usize) {
+    let (name, value) = ends.split_at(ENDS / 2);
+    let read = |bytes: &[u8]| bytes.try_into().map_or(0, u32::from_le_bytes) as usize;
+    (read(name), read(value))
 }
 
 impl<'a> FromIterator<(&'a str, &'a [u8])> for Headers {
@@ -127,5 +155,36 @@ impl fmt::Debug for Headers {
                     .map(|(n, v)| (n, String::from_utf8_lossy(v).into_owned())),
             )
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_comes_back_in_order_however_many_there_are() {
+        for count in [0, 1, 2, INLINE - 1, INLINE, INLINE + 1, 100] {
+            let fields: Vec<(String, Vec<u8>)> = (0..count)
+                .map(|n| (format!("Name-{}", n % 7), vec![0xff; n % 5]))
+                .collect();
+            let mut builder = HeadersBuilder::with_capacity(count / 2, 8);
+            for (name, value) in &fields {
+                builder.push(name, value);
+            }
+            let headers = builder.build();
+            let borrowed: Vec<_> = fields.iter().map(|(n, v)| (&**n, &**v)).collect();
+            assert_eq!(headers.iter().collect::<Vec<_>>(), borrowed, "{count}");
+            assert_eq!((headers.len(), headers.is_empty()), (count, count == 0));
+            for (number, field) in borrowed.iter().enumerate() {
+                assert_eq!(headers.at(number), Some(*field));
+            }
+            assert_eq!(headers.at(count), None);
+            let bytes: usize = borrowed.iter().map(|(n, v)| n.len() + v.len()).sum();
+            assert_eq!(headers.byte_len(), bytes);
+            assert_eq!(headers, borrowed.into_iter().collect());
+        }
+        let two: Headers = [("a", &b"1"[..]), ("A", b"2")].into_iter().collect();
+        assert_eq!((two.get("A"), two.get("b")), (Some(&b"1"[..]), None));
     }
 }
