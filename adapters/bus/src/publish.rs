@@ -1,6 +1,7 @@
 //! Publishing: from an envelope to the broker's acknowledgement.
 
 use core::fmt;
+use core::sync::atomic::Ordering;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -102,7 +103,12 @@ pub(crate) fn publish(
     );
     let publish = async move {
         let topic = topic?;
-        bus.ready(&topic).await?;
+        if !topic.is_ready() {
+            // Boxed: thousands of publishes may wait at once, and only the first looks at a topic.
+            Box::pin(bus.ready(&topic)).await?;
+        } else if bus.closed.load(Ordering::Acquire) {
+            return Err(PublishError::Closed);
+        }
         let message = outgoing(&bus, &topic.name, &envelope, copy)?;
         let lane = message
             .key
@@ -111,7 +117,12 @@ pub(crate) fn publish(
         let settings = &bus.settings.publish;
         let deadline = bus.shell.now() + Span::from(settings.deadline);
         let wait = settings.when_full == WhenFull::Wait;
-        let stored = bus.publisher.publish(message, lane, deadline, wait).await?;
+        let publish = bus.publisher.publish(message, lane, deadline, wait);
+        // Nothing else of the message is kept while its answer is awaited.
+        drop((topic, envelope));
+        let stored = publish.await?;
+        // Kept until here: the publisher ends with the last of its buses.
+        drop(bus);
         Ok(stored)
     };
     publish.instrument(span)

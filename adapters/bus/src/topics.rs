@@ -52,6 +52,11 @@ impl Topics {
 }
 
 impl Topic {
+    /// Whether it was looked at.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.info.initialized()
+    }
+
     /// Creates or checks the topic, the first time; a failure is forgotten and tried again by the
     /// next caller.
     pub(crate) async fn ready(
