@@ -6,7 +6,7 @@ mod life;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use life::Life;
+use life::{Life, consumer};
 
 fn main() {
     divan::main();
@@ -14,8 +14,8 @@ fn main() {
 
 const BATCHES: usize = 1_000;
 
-fn run(bencher: Bencher<'_, '_>, partitions: u64, keys: u64, in_flight: usize) {
-    let mut life = Life::new(partitions, keys, in_flight);
+fn run(bencher: Bencher<'_, '_>, partitions: u32, keys: u64, in_flight: usize) {
+    let mut life = Life::new(consumer(partitions), partitions, keys, in_flight);
     for _ in 0..BATCHES * 2 {
         life.batch(in_flight);
     }
@@ -30,11 +30,12 @@ fn run(bencher: Bencher<'_, '_>, partitions: u64, keys: u64, in_flight: usize) {
 
 #[divan::bench(args = [10, 1_000, 100_000, 1_000_000], sample_count = 40, sample_size = 1)]
 fn keys(bencher: Bencher<'_, '_>, keys: u64) {
-    run(bencher, 16, keys, 8.max((keys as usize / 2).min(64)));
+    // Never more with handlers than there are keys.
+    run(bencher, 16, keys, (keys as usize / 2).min(64));
 }
 
 #[divan::bench(args = [1, 16, 1_000], sample_count = 40, sample_size = 1)]
-fn partitions(bencher: Bencher<'_, '_>, partitions: u64) {
+fn partitions(bencher: Bencher<'_, '_>, partitions: u32) {
     run(bencher, partitions, 100_000, 64);
 }
 

@@ -1,5 +1,5 @@
 //! The consumer machine, scenario by scenario.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use procession_core::*;
 
@@ -422,5 +422,69 @@ fn s9_an_anchor_that_is_gone_beyond_the_end_is_not_where_delivery_goes_on() {
         ..arrival(12, 1)
     };
     assert_eq!(bus.offer(at(0), first), Ok(Admit::Queued));
+    bus.check_invariants().unwrap();
+}
+
+#[test]
+fn s6_a_second_attempt_has_another_token() {
+    let mut bus = live(&config());
+    let _ = offer(&mut bus, 1, 1);
+    let first = bus.poll_dispatch(at(0)).unwrap();
+    bus.settle(at(0), first.token, Outcome::Retry(1)).unwrap();
+    bus.handle_timeout(at(1_000));
+    let second = bus.poll_dispatch(at(1_000)).unwrap();
+    let late = bus.settle(at(1_000), first.token, Outcome::Done);
+    assert_eq!(late, Err(Stale), "the first attempt ended long ago");
+    bus.settle(at(1_000), second.token, Outcome::Done).unwrap();
+    bus.check_invariants().unwrap();
+}
+
+#[test]
+fn l5_a_dead_letter_without_a_confirmation_is_handed_back() {
+    let mut bus = live(&config());
+    let bad = Arrival {
+        quarantine: Some(Why::Malformed),
+        ..arrival(1, 1)
+    };
+    assert_eq!(bus.offer(at(0), bad), Ok(Admit::Queued));
+    assert!(bus.poll_dead_letter().is_some());
+    bus.drain(at(0), at(800));
+    bus.lose(at(0), P, E1);
+    assert_eq!(bus.poll_drained().unwrap().handed_back, 1);
+    bus.check_invariants().unwrap();
+}
+
+#[test]
+fn s7_limits_cannot_be_raised_and_an_overdrawn_account_promises_nothing() {
+    let mut config = config();
+    config.limits.bytes = 400;
+    let mut bus = live(&config);
+    let more = Limits {
+        bytes: 4_000,
+        ..config.limits
+    };
+    bus.set_limits(at(0), &more);
+    for position in 1..=4 {
+        assert_eq!(offer(&mut bus, position, position), Admit::Queued);
+    }
+    let refused = bus.offer(at(0), arrival(5, 5)).unwrap_err();
+    assert_eq!(refused.why, Refusal::Credit);
+    let less = Limits {
+        bytes: 200,
+        ..config.limits
+    };
+    bus.set_limits(at(0), &less);
+    bus.open(at(0), PartitionId(1), E1, &Resume::default(), None);
+    let start = bus.poll_session(at(0)).unwrap();
+    let other = PartitionId(1);
+    bus.session(at(0), other, E1, start.session, Continuity::Continues);
+    let first = Arrival {
+        partition: other,
+        session: start.session,
+        ..arrival(1, 9)
+    };
+    assert_eq!(bus.credit(other).messages, 1, "one beyond the credit");
+    assert_eq!(bus.offer(at(0), first), Ok(Admit::Queued));
+    assert_eq!(bus.credit(other), Credit::default());
     bus.check_invariants().unwrap();
 }

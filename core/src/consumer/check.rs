@@ -50,10 +50,10 @@ impl<M> Consumer<M> {
             }
             let unfinished = part.window.blocks_from_head(&self.pool).map(|view| {
                 let from = !0u64 << view.first.min(63);
-                let held = if view.entries.len() == 64 {
+                let held = if view.deltas.len() == 64 {
                     !0
                 } else {
-                    (1 << view.entries.len()) - 1
+                    (1 << view.deltas.len()) - 1
                 };
                 let from = if view.first == 64 { 0 } else { from };
                 (!view.done & held & from).count_ones() as usize

@@ -31,6 +31,7 @@ impl<M> Consumer<M> {
             part.outstanding_last = last;
             part.dirty = false;
             part.unwritten = 0;
+            part.touch_at = 0;
             part.commit_at = Time::MAX;
             let mut frontier = part.frontier;
             if mutants::is(1) || (mutants::is(24) && last) {

@@ -10,14 +10,14 @@ use super::index::Index;
 use super::slab::NONE;
 use crate::{Dedupe, Time, mutants};
 
-/// One identity. 32 bytes, and 16 to 32 bytes of table.
+/// One identity. 32 bytes, 16 to 32 bytes of table, and 4 bytes in the order of success.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     identity: u128,
     /// When it succeeded (meaningful while `done`).
     at: Time,
-    /// Next in the order of success, or next free.
-    next: u32,
+    /// The digest of the identity; of a free entry, the next free one.
+    tag_or_next: u32,
     /// Held messages of this identity, shifted left by one; lowest bit: done.
     refs_done: u32,
 }
@@ -36,25 +36,21 @@ pub(super) struct Identities {
     table: Index,
     entries: Vec<Entry>,
     free: u32,
-    /// Done entries, oldest first.
-    oldest: u32,
-    newest: u32,
+    /// Done entries in the order of their success: a ring of as many as may be remembered.
+    ring: Vec<u32>,
+    /// Where the next one is put: after the newest, and in a full ring instead of the oldest.
+    cursor: u32,
     done: u32,
-    /// The oldest done entry is too old after this.
+    /// No done entry is too old before this has passed.
     aged_after: Time,
     settings: Dedupe,
 }
 
-#[inline]
-fn hash(identity: u128) -> u64 {
-    ((identity as u64) ^ (identity >> 64) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
-}
-
-/// The 32 bits of an identity that are kept for a finished position.
+/// The 32 bits of an identity that the table knows, and that are kept for a finished position.
 #[inline]
 pub(super) const fn digest(identity: u128) -> u32 {
     let folded = (identity as u64) ^ (identity >> 64) as u64;
-    (folded as u32) ^ (folded >> 32) as u32
+    (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
 }
 
 impl Identities {
@@ -75,7 +71,7 @@ impl Identities {
             entries.push(Entry {
                 identity: 0,
                 at: Time::ZERO,
-                next,
+                tag_or_next: next,
                 refs_done: 0,
             });
         }
@@ -83,8 +79,8 @@ impl Identities {
             table: Index::new(capacity),
             entries,
             free: if capacity == 0 { NONE } else { 0 },
-            oldest: NONE,
-            newest: NONE,
+            ring: alloc::vec![NONE; settings.ids as usize],
+            cursor: 0,
             done: 0,
             aged_after: Time::MAX,
             settings,
@@ -102,15 +98,15 @@ impl Identities {
     }
 
     /// Looks an identity up and takes a place for it. One probe.
-    #[inline]
+    #[inline(always)]
     pub(super) fn claim(&mut self, now: Time, identity: u128) -> Claimed {
         if now > self.aged_after {
             self.forget_aged(now);
         }
-        let new = self.free;
+        let (new, tag) = (self.free, digest(identity));
         let entries = &mut self.entries[..];
         let same = |i: u32| entries[i as usize].identity == identity;
-        if let Some(index) = self.table.find_or_put(hash(identity), new, same) {
+        if let Some(index) = self.table.find_or_put(tag, new, same) {
             let entry = &mut entries[index as usize];
             if entry.refs_done & 1 == 1 {
                 return Claimed::Done;
@@ -119,13 +115,10 @@ impl Identities {
             return Claimed::Pending(index);
         }
         let entry = &mut entries[new as usize];
-        self.free = entry.next;
-        *entry = Entry {
-            identity,
-            at: Time::ZERO,
-            next: NONE,
-            refs_done: 2,
-        };
+        self.free = entry.tag_or_next;
+        entry.identity = identity;
+        entry.tag_or_next = tag;
+        entry.refs_done = 2;
         Claimed::Pending(new)
     }
 
@@ -134,52 +127,77 @@ impl Identities {
         self.entries[index as usize].refs_done & 1 == 1
     }
 
-    #[inline]
     pub(super) fn identity(&self, index: u32) -> u128 {
         self.entries[index as usize].identity
     }
 
     /// A held message of this identity succeeded. Returns the digest of the identity.
-    #[inline]
+    #[inline(always)]
     pub(super) fn succeed(&mut self, now: Time, index: u32) -> u32 {
         let entry = &mut self.entries[index as usize];
-        let kept = digest(entry.identity);
+        let kept = entry.tag_or_next;
         if mutants::is(6) {
             self.release(index);
             return kept;
         }
-        entry.refs_done -= 2;
         if entry.refs_done & 1 == 1 {
+            entry.refs_done -= 2;
             return kept;
         }
-        entry.refs_done |= 1;
+        entry.refs_done -= 1;
         entry.at = now;
-        entry.next = NONE;
-        if self.newest == NONE {
-            self.oldest = index;
-            self.aged_after = now + self.settings.age;
-        } else {
-            self.entries[self.newest as usize].next = index;
+        // Behind all others in the order of success; a full ring forgets its oldest.
+        let forgotten = core::mem::replace(&mut self.ring[self.cursor as usize], index);
+        self.cursor += 1;
+        if self.cursor as usize == self.ring.len() {
+            self.cursor = 0;
         }
-        self.newest = index;
-        self.done += 1;
-        let capacity = if mutants::is(7) { 1 } else { self.settings.ids };
-        while self.done > capacity {
-            self.forget_oldest();
+        match self.entries.get_mut(forgotten as usize) {
+            Some(entry) => {
+                entry.refs_done -= 1;
+                if entry.refs_done == 0 {
+                    self.remove(forgotten);
+                }
+            }
+            None => self.grown(now),
         }
         kept
+    }
+
+    /// As [`succeed`](Self::succeed), for the ways that few messages go.
+    #[inline(never)]
+    pub(super) fn succeed_late(&mut self, now: Time, index: u32) -> u32 {
+        self.succeed(now, index)
+    }
+
+    /// The ring was not full, and holds one more now.
+    #[cold]
+    fn grown(&mut self, now: Time) {
+        if self.done == 0 {
+            self.aged_after = now + self.settings.age;
+        }
+        self.done += 1;
+        if mutants::is(7) && self.done > 1 {
+            self.forget_oldest();
+        }
     }
 
     /// Marks an identity before its message has succeeded (a fault, for the simulator).
     pub(super) fn mark(&mut self, now: Time, index: u32) {
         if self.entries[index as usize].refs_done & 1 == 0 {
             self.entries[index as usize].refs_done += 2;
-            let _ = self.succeed(now, index);
+            let _ = self.succeed_late(now, index);
         }
     }
 
+    /// A held message of this identity was finished without success. Returns the digest.
+    pub(super) fn fail(&mut self, index: u32) -> u32 {
+        let kept = self.entries[index as usize].tag_or_next;
+        self.release(index);
+        kept
+    }
+
     /// A held message of this identity ended without success.
-    #[inline]
     pub(super) fn release(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
         entry.refs_done -= 2;
@@ -188,52 +206,57 @@ impl Identities {
         }
     }
 
+    #[cold]
     fn forget_aged(&mut self, now: Time) {
-        while self.oldest != NONE && now > self.aged_after {
+        self.aged_after = Time::MAX;
+        while self.done > 0 {
+            let oldest = self.ring[self.place(0)];
+            let aged_after = self.entries[oldest as usize].at + self.settings.age;
+            if now <= aged_after {
+                self.aged_after = aged_after;
+                return;
+            }
             self.forget_oldest();
         }
     }
 
-    #[inline]
+    /// The place in the ring of the `nth` done identity, oldest first.
+    fn place(&self, nth: u32) -> usize {
+        let ring = self.ring.len();
+        (self.cursor as usize + ring - self.done as usize + nth as usize) % ring
+    }
+
     fn forget_oldest(&mut self) {
-        let index = self.oldest;
-        let entry = &mut self.entries[index as usize];
-        self.oldest = entry.next;
-        entry.refs_done &= !1;
-        let unheld = entry.refs_done == 0;
+        let place = self.place(0);
+        let oldest = core::mem::replace(&mut self.ring[place], NONE);
         self.done -= 1;
-        if self.oldest == NONE {
-            self.newest = NONE;
-            self.aged_after = Time::MAX;
-        } else {
-            self.aged_after = self.entries[self.oldest as usize].at + self.settings.age;
-        }
-        if unheld {
-            self.remove(index);
+        let entry = &mut self.entries[oldest as usize];
+        entry.refs_done -= 1;
+        if entry.refs_done == 0 {
+            self.remove(oldest);
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn remove(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
-        entry.next = self.free;
+        let tag = core::mem::replace(&mut entry.tag_or_next, self.free);
         self.free = index;
-        self.table.remove(hash(entry.identity), index);
+        self.table.remove(tag, index);
     }
 
     /// Bytes of all tables, for the memory budget.
     #[cfg(test)]
     pub(super) fn bytes_per_id(&self) -> usize {
-        (self.entries.capacity() * size_of::<Entry>() + self.table.bytes())
+        let ring = self.ring.capacity() * size_of::<u32>();
+        (self.entries.capacity() * size_of::<Entry>() + self.table.bytes() + ring)
             / self.entries.len().max(1)
     }
 
     pub(super) fn check(&self) -> Result<(), &'static str> {
-        let mut walked = 0;
-        let mut at = self.oldest;
         let mut before = Time::ZERO;
-        while at != NONE {
-            let entry = &self.entries[at as usize];
+        for nth in 0..self.done {
+            let entry = &self.entries[self.ring[self.place(nth)] as usize];
             if entry.refs_done & 1 == 0 {
                 return Err("dedupe: an identity in the order of success is not done");
             }
@@ -241,13 +264,9 @@ impl Identities {
                 return Err("dedupe: the order of success is not the order of time");
             }
             before = entry.at;
-            walked += 1;
-            if walked > self.entries.len() {
-                return Err("dedupe: the order of success has a loop");
-            }
-            at = entry.next;
         }
-        if walked != self.done as usize {
+        let done = self.entries.iter().filter(|e| e.refs_done & 1 == 1).count();
+        if done != self.done as usize {
             return Err("dedupe: the count of done identities is wrong");
         }
         if self.done > self.settings.ids {

@@ -17,32 +17,35 @@ impl<M> Consumer<M> {
             self.deadline = (now, self.deadline_from(now));
         }
         loop {
-            let index = self.lanes.pop_ready(&self.slab)?;
-            let slot = &mut self.slab.slots[index as usize];
+            let Self {
+                slab,
+                lanes,
+                partitions,
+                pool,
+                identities,
+                ..
+            } = self;
+            let (index, slot) = lanes.pop_ready(slab)?;
             let partition = usize::from(slot.hot.partition);
-            let part = &mut self.partitions[partition];
+            let part = &mut partitions[partition];
             if part.phase != Phase::Open && !(mutants::is(14) && part.is_ours()) {
                 slot.hot.state = State::Held;
                 continue;
             }
             if now >= part.until && !mutants::is(17) {
                 slot.hot.state = State::Held;
-                if !part.lapsed {
-                    part.lapsed = true;
-                    let frontier = part.frontier;
-                    self.notice(partition, NoticeKind::LeaseLapsed, frontier);
-                }
+                self.lapse(partition);
                 continue;
             }
-            let entry = slot.hot.entry;
-            if let Note::Identity(identity) = self.pool.note(entry) {
-                if self.identities.is_done(identity) {
+            let block = pool.block(slot.hot.entry);
+            if let Note::Identity(identity) = block.held_note(slot.hot.entry) {
+                if identities.is_done(identity) {
                     slot.hot.state = State::Copied;
                     self.copies.insert(index);
                     continue;
                 }
                 if mutants::is(19) {
-                    self.identities.mark(now, identity);
+                    identities.mark(now, identity);
                 }
             }
             let deadline = self.deadline.1;
@@ -56,7 +59,7 @@ impl<M> Consumer<M> {
                 token: slot.hot.token(index),
                 partition: PartitionId(partition as u32),
                 epoch: part.epoch,
-                position: self.pool.position(entry),
+                position: block.position(slot.hot.entry),
                 attempt: slot.cold.count_attempt(),
                 deadline,
                 message: slot
@@ -64,6 +67,17 @@ impl<M> Consumer<M> {
                     .take()
                     .expect("invariant: a ready message is in its slot"),
             });
+        }
+    }
+
+    /// The lease has run out; what was to be handed out waits for its renewal.
+    #[cold]
+    fn lapse(&mut self, partition: usize) {
+        let part = &mut self.partitions[partition];
+        if !part.lapsed {
+            part.lapsed = true;
+            let frontier = part.frontier;
+            self.notice(partition, NoticeKind::LeaseLapsed, frontier);
         }
     }
 
@@ -86,24 +100,31 @@ impl<M> Consumer<M> {
     /// [`Stale`] when the token was settled before; nothing was changed.
     pub fn settle(&mut self, now: Time, token: Token, outcome: Outcome<M>) -> Result<(), Stale> {
         let now = self.tick(now);
-        let index = self.slab.resolve(token).ok_or(Stale)?;
-        let slot = self.slab.slots[index as usize].hot;
-        if slot.state == State::Running && matches!(outcome, Outcome::Done) {
-            // The way of nearly every message.
-            self.stats.running -= 1;
-            self.stats.done += 1;
-            let partition = usize::from(slot.partition);
-            self.partitions[partition].busy -= 1;
-            self.finish(now, index, true);
-            if self.partitions[partition].phase != Phase::Open {
-                self.close_when_idle(now, partition);
-            }
-            return Ok(());
+        let slot = self.slab.slots.get(token.slot as usize);
+        let runs = slot
+            .is_some_and(|s| s.hot.generation == token.generation && s.hot.state == State::Running);
+        if !runs || !matches!(outcome, Outcome::Done) {
+            return self.settle_rest(now, token, outcome);
         }
-        self.settle_rest(now, index, outcome)
+        // The way of nearly every message.
+        if !self.finish(now, token.slot, true, true) {
+            self.close_finished(now, token.slot);
+        }
+        self.stats.running -= 1;
+        self.stats.done += 1;
+        Ok(())
     }
 
-    fn settle_rest(&mut self, now: Time, index: u32, outcome: Outcome<M>) -> Result<(), Stale> {
+    /// The message that was in this slot is finished, and its partition is to be given up.
+    #[cold]
+    fn close_finished(&mut self, now: Time, index: u32) {
+        let partition = self.slab.slots[index as usize].hot.partition;
+        self.close_when_idle(now, usize::from(partition));
+    }
+
+    #[cold]
+    fn settle_rest(&mut self, now: Time, token: Token, outcome: Outcome<M>) -> Result<(), Stale> {
+        let index = self.slab.resolve(token).ok_or(Stale)?;
         let slot = self.slab.slots[index as usize].hot;
         match slot.state {
             State::Running | State::Stopping => {}
@@ -126,10 +147,12 @@ impl<M> Consumer<M> {
         self.stats.running -= 1;
         self.partitions[partition].busy -= 1;
         self.cancels.remove(index);
+        // S6: a token names one dispatch. The message may stay, its next attempt has another token.
+        self.slab.slots[index as usize].hot.renew();
         match outcome {
             Outcome::Done => {
                 self.stats.done += 1;
-                self.finish(now, index, true);
+                self.finish_rest(now, index, true);
             }
             Outcome::Retry(message) => self.failed(now, index, message),
             Outcome::Reject(message) => {
@@ -155,7 +178,7 @@ impl<M> Consumer<M> {
     fn failed(&mut self, now: Time, index: u32, message: M) {
         self.stats.failed += 1;
         if mutants::is(4) {
-            return self.finish(now, index, true);
+            return self.finish_rest(now, index, true);
         }
         self.slab.slots[index as usize].message = Some(message);
         let slot = self.slab.slots[index as usize].hot;
@@ -205,7 +228,7 @@ impl<M> Consumer<M> {
             .expect("invariant: a copy is in its slot until it is reported");
         let position: Position = self.pool.position(slot.entry);
         self.stats.duplicates += 1;
-        self.finish(now, index, false);
+        self.finish_rest(now, index, false);
         Some(Copied {
             partition: PartitionId(slot.partition.into()),
             position,

@@ -1,6 +1,5 @@
 //! The end of a held message, in every way that it can end.
 
-use super::dedupe::digest;
 use super::partition::Phase;
 use super::slab::{HEAD, Hot, NONE, State};
 use super::window::{Note, Window};
@@ -9,61 +8,75 @@ use crate::{Stamp, Time, mutants};
 
 impl<M> Consumer<M> {
     /// A message is finished: its position is marked, its identity settled, its credit given back,
-    /// and the next of its key goes on.
-    #[inline]
-    pub(super) fn finish(&mut self, now: Time, index: u32, succeeded: bool) {
+    /// and the next of its key goes on. Returns whether its partition is open.
+    ///
+    /// Inlined into [`settle`](Self::settle): every structure is looked up once there.
+    #[inline(always)]
+    pub(super) fn finish(&mut self, now: Time, index: u32, ran: bool, succeeded: bool) -> bool {
         let Self {
             slab,
+            lanes,
             partitions,
             pool,
             identities,
             credit,
             ..
         } = self;
-        let held = &slab.slots[index as usize];
-        let (slot, cold) = (held.hot, held.cold);
-        let partition = usize::from(slot.partition);
+        let slot = &mut slab.slots[index as usize];
+        let (entry, bytes) = (slot.hot.entry, slot.cold.bytes);
+        let partition = usize::from(slot.hot.partition);
         let part = &mut partitions[partition];
-        let kept = match pool.note(slot.entry) {
+        part.busy -= u32::from(ran);
+        let block = pool.block(entry);
+        let kept = match block.held_note(entry) {
             Note::Digest(digest) => digest,
             Note::Identity(identity) if succeeded => identities.succeed(now, identity),
-            Note::Identity(identity) => {
-                let kept = digest(identities.identity(identity));
-                identities.release(identity);
-                kept
-            }
+            Note::Identity(identity) => identities.fail(identity),
         };
-        pool.finish(slot.entry, kept);
-        if part.window.is_head(slot.entry) {
+        block.finish(entry, kept);
+        if part.window.is_head(entry) {
             // The message whose settling moves the frontier is what the log is recognised by.
-            let position = pool.position(slot.entry);
             part.anchor = Some(Anchor {
-                position,
-                stamp: Stamp(cold.stamp),
+                position: part.frontier,
+                stamp: Stamp(slot.cold.stamp),
             });
-            part.window.advance(pool);
-            part.frontier = part.window.first(pool).unwrap_or(part.floor);
+            part.frontier = part.window.advance(pool).unwrap_or(part.floor);
             self.blockless += u32::from(part.window.blocks() == 0);
         }
-        credit.disown(part, cold.bytes);
+        credit.credit(part, index, bytes);
         part.dirty = true;
-        part.unwritten = part.unwritten.saturating_add(1);
         part.unstored += 1;
-        if part.unwritten >= self.config.commit.messages || part.commit_at == Time::MAX {
+        part.unwritten += 1;
+        let touch = part.unwritten >= part.touch_at;
+        let open = part.phase == Phase::Open;
+        let (lane, next, tail, flags) =
+            (slot.hot.lane, slot.hot.next, slot.hot.tail, slot.hot.flags);
+        slot.message = None;
+        slot.hot.vacate(slab.free);
+        slab.free = index;
+        slab.used -= 1;
+        if next == NONE {
+            lanes.close(index, lane, flags);
+        } else {
+            lanes.hand_on(slab, lane, index, (next, tail));
+            self.go_on(next);
+        }
+        if touch {
             self.call_commit(now, partition);
         }
-        self.pop(index, slot, cold.bytes);
+        open
     }
 
-    /// Takes a head out of its lane, frees its slot, and lets the next of the key go on.
-    #[inline]
-    fn pop(&mut self, index: u32, slot: Hot, bytes: u32) {
-        let next = self.lanes.pop_head(&mut self.slab, index, slot);
-        self.credit.refund(index, bytes);
-        self.slab.give(index);
-        if let Some(next) = next
-            && self.slab.slots[next as usize].hot.state == State::Queued
-        {
+    /// As [`finish`](Self::finish), for the ways that few messages go.
+    #[inline(never)]
+    pub(super) fn finish_rest(&mut self, now: Time, index: u32, succeeded: bool) {
+        self.finish(now, index, false, succeeded);
+    }
+
+    /// The next of a key has become the head of its lane.
+    #[inline(never)]
+    fn go_on(&mut self, next: u32) {
+        if self.slab.slots[next as usize].hot.state == State::Queued {
             self.activate(next);
         }
     }
@@ -77,11 +90,16 @@ impl<M> Consumer<M> {
         self.call_commit(now, partition);
     }
 
-    /// A commit falls due: now by count, or by time.
+    /// A commit falls due: now by count, or by time. Says when a finished message needs to ask again.
+    #[cold]
     fn call_commit(&mut self, now: Time, partition: usize) {
-        let every = self.config.commit.every;
+        let (every, messages) = (self.config.commit.every, self.config.commit.messages);
         let part = &mut self.partitions[partition];
-        if part.unwritten >= self.config.commit.messages && part.outstanding.is_none() {
+        let due = part.unwritten >= messages;
+        // The count stays at the last value that can grow.
+        part.unwritten = part.unwritten.min(u32::MAX - 1);
+        part.touch_at = if due { u32::MAX } else { messages };
+        if due && part.outstanding.is_none() {
             self.commits.insert(partition as u32);
         } else if part.commit_at == Time::MAX {
             // Rounded up to an eighth of the cadence: many partitions then fall due together.
@@ -136,7 +154,7 @@ impl<M> Consumer<M> {
         if slot.entry != NONE {
             // S4: it succeeded in this process, whoever owns the partition now.
             if succeeded {
-                let _ = self.identities.succeed(now, slot.entry);
+                let _ = self.identities.succeed_late(now, slot.entry);
             } else {
                 self.identities.release(slot.entry);
             }
@@ -150,7 +168,11 @@ impl<M> Consumer<M> {
             }
         }
         let bytes = self.slab.slots[index as usize].cold.bytes;
-        self.pop(index, slot, bytes);
+        self.credit.refund(index, bytes);
+        self.slab.give(index);
+        if let Some(next) = self.lanes.pop_head(&mut self.slab, index, slot) {
+            self.go_on(next);
+        }
     }
 
     /// Turns the handlers of a partition that still run into orphans, each named by a notice.

@@ -14,13 +14,20 @@ use crate::{Limits, PartitionId, Time};
 /// What is used, and what is kept free for partitions that have not used their share.
 #[derive(Clone, Debug)]
 pub(super) struct Account {
-    pub(super) used_messages: u32,
+    /// What is left of the limits after everything held and what is missing to the shares of open
+    /// partitions. Below zero after the limits were lowered.
+    spare_messages: i64,
+    spare_bytes: i64,
     pub(super) used_bytes: u64,
-    /// Sum over open partitions of what is missing to their share.
-    unfilled_messages: u32,
-    unfilled_bytes: u64,
     share_messages: u32,
     share_bytes: u64,
+    /// A partition that holds less than this takes from its share only, whatever the others do.
+    /// Zero while anything is unusual: limits that were lowered, a message beyond the credit.
+    covered_messages: u32,
+    covered_bytes: u64,
+    /// The share, or what one partition may hold if that is less.
+    cap_messages: u32,
+    cap_bytes: u64,
     open: u32,
     /// The slot that was admitted beyond the credit.
     overdraft: u32,
@@ -31,17 +38,25 @@ pub(super) struct Account {
 impl Default for Account {
     fn default() -> Self {
         Self {
-            used_messages: 0,
+            spare_messages: 0,
+            spare_bytes: 0,
             used_bytes: 0,
-            unfilled_messages: 0,
-            unfilled_bytes: 0,
             share_messages: 0,
             share_bytes: 0,
+            covered_messages: 0,
+            covered_bytes: 0,
+            cap_messages: 0,
+            cap_bytes: 0,
             open: 0,
             overdraft: NONE,
             refunded: false,
         }
     }
+}
+
+/// A limit as a signed number, so that what is spare can be.
+fn signed(limit: u64) -> i64 {
+    limit.min(1 << 62) as i64
 }
 
 /// How a message would be paid for.
@@ -52,19 +67,36 @@ pub(super) enum Payment {
 }
 
 impl Account {
-    /// Whether a message of `bytes` can be paid for, and how.
+    /// What a partition takes from the spare bytes when it holds `used`: the share is set aside for
+    /// it, used or not.
     #[inline]
+    fn taken(&self, used: u64) -> i64 {
+        used.max(self.share_bytes) as i64
+    }
+
+    /// Whether a message of `bytes` can be paid for, and how.
+    /// Whether the share of a partition pays for a message of `bytes`.
+    #[inline(always)]
+    pub(super) fn covers(&self, part: &Partition, bytes: u32) -> bool {
+        part.used_messages < self.covered_messages
+            && part.used_bytes + u64::from(bytes) <= self.covered_bytes
+    }
+
+    /// Charges a message that the share of its partition pays for.
+    #[inline(always)]
+    pub(super) fn charge_covered(&mut self, part: &mut Partition, bytes: u32) {
+        part.used_messages += 1;
+        part.used_bytes += u64::from(bytes);
+        self.used_bytes += u64::from(bytes);
+    }
+
+    /// Whether a message of `bytes` can be paid for, and how.
     pub(super) fn price(&self, limits: &Limits, part: &Partition, bytes: u32) -> Option<Payment> {
-        let bytes = u64::from(bytes);
-        let own_messages = self.share_messages.saturating_sub(part.used_messages);
-        let own_bytes = self.share_bytes.saturating_sub(part.used_bytes);
-        // What the others' unfilled shares leave.
-        let messages = self.used_messages + self.unfilled_messages + 1 - own_messages.min(1);
-        let bytes_all = self.used_bytes + self.unfilled_bytes + bytes - own_bytes.min(bytes);
-        let fits = messages <= limits.messages
-            && bytes_all <= limits.bytes
+        let after = part.used_bytes + u64::from(bytes);
+        let fits = i64::from(part.used_messages >= self.share_messages) <= self.spare_messages
+            && self.taken(after) - self.taken(part.used_bytes) <= self.spare_bytes
             && part.used_messages < limits.partition_messages
-            && part.used_bytes + bytes <= limits.partition_bytes;
+            && after <= limits.partition_bytes;
         if fits {
             Some(Payment::Credit)
         } else {
@@ -72,52 +104,81 @@ impl Account {
         }
     }
 
-    #[inline]
     pub(super) fn charge(&mut self, part: &mut Partition, slot: u32, bytes: u32, by: Payment) {
-        let bytes = u64::from(bytes);
-        self.unfilled_messages -= u32::from(part.used_messages < self.share_messages);
-        self.unfilled_bytes -= self.share_bytes.saturating_sub(part.used_bytes).min(bytes);
-        part.used_messages += 1;
-        part.used_bytes += bytes;
-        self.used_messages += 1;
-        self.used_bytes += bytes;
+        self.spare_messages -= i64::from(part.used_messages >= self.share_messages);
+        let before = self.taken(part.used_bytes);
+        self.charge_covered(part, bytes);
+        self.spare_bytes -= self.taken(part.used_bytes) - before;
         if by == Payment::Overdraft {
             self.overdraft = slot;
         }
+        self.recover();
+    }
+
+    /// Gives back what a message of a partition was charged.
+    #[inline(always)]
+    pub(super) fn credit(&mut self, part: &mut Partition, slot: u32, bytes: u32) {
+        self.refunded = true;
+        if part.used_messages <= self.covered_messages && part.used_bytes <= self.covered_bytes {
+            part.used_messages -= 1;
+            part.used_bytes -= u64::from(bytes);
+            self.used_bytes -= u64::from(bytes);
+        } else {
+            self.credit_rest(part, slot, bytes);
+        }
+    }
+
+    #[inline(never)]
+    fn credit_rest(&mut self, part: &mut Partition, slot: u32, bytes: u32) {
+        self.disown(part, bytes);
+        self.refund(slot, bytes);
     }
 
     /// Takes a message out of its partition's account; it stays in the bus's until
     /// [`refund`](Self::refund).
-    #[inline]
     pub(super) fn disown(&mut self, part: &mut Partition, bytes: u32) {
-        let before = self.share_bytes.saturating_sub(part.used_bytes);
+        let before = self.taken(part.used_bytes);
         part.used_messages -= 1;
         part.used_bytes -= u64::from(bytes);
-        if part.is_ours() {
-            self.unfilled_messages += u32::from(part.used_messages < self.share_messages);
-            self.unfilled_bytes += self.share_bytes.saturating_sub(part.used_bytes) - before;
-        }
+        self.spare_messages -= i64::from(part.used_messages < self.share_messages);
+        self.spare_bytes -= i64::from(bytes) - (before - self.taken(part.used_bytes));
+        self.recover();
     }
 
-    #[inline]
+    /// Gives back what was charged for a message that no partition owns any more.
     pub(super) fn refund(&mut self, slot: u32, bytes: u32) {
-        self.used_messages -= 1;
+        self.spare_messages += 1;
+        self.spare_bytes += i64::from(bytes);
         self.used_bytes -= u64::from(bytes);
         self.refunded = true;
         if self.overdraft == slot {
             self.overdraft = NONE;
         }
+        self.recover();
+    }
+
+    /// Never gives back the credit of a message (a fault, for the simulator).
+    pub(super) fn leak(&mut self) {
+        self.spare_messages -= 1;
+        self.recover();
+    }
+
+    /// What a share covers without a look at the rest of the account, after that has changed.
+    fn recover(&mut self) {
+        let usual = self.spare_messages >= 0 && self.spare_bytes >= 0 && self.overdraft == NONE;
+        self.covered_messages = if usual { self.cap_messages } else { 0 };
+        self.covered_bytes = if usual { self.cap_bytes } else { 0 };
     }
 }
 
 impl<M> Consumer<M> {
-    /// Changes the limits. Messages are bounded by the figure given at construction. What is held
+    /// Changes the limits. Those of all partitions are bounded by the figures given at construction. What is held
     /// beyond lower limits stays held; nothing more is taken in until it has drained. O(partitions).
     pub fn set_limits(&mut self, now: Time, limits: &Limits) {
         self.tick(now);
         self.limits = Limits {
             messages: limits.messages.clamp(1, self.config.limits.messages),
-            bytes: limits.bytes.max(1),
+            bytes: limits.bytes.clamp(1, self.config.limits.bytes),
             partition_messages: limits.partition_messages.max(1),
             partition_bytes: limits.partition_bytes.max(1),
             low_water_percent: limits.low_water_percent.clamp(1, 100),
@@ -132,14 +193,26 @@ impl<M> Consumer<M> {
         account.open = account.open.saturating_add_signed(change);
         let twice = 2 * account.open.max(1);
         account.share_messages = self.limits.messages / twice;
-        account.share_bytes = self.limits.bytes / u64::from(twice);
-        account.unfilled_messages = 0;
-        account.unfilled_bytes = 0;
-        for part in self.partitions.iter().filter(|p| p.is_ours()) {
-            account.unfilled_messages += account.share_messages.saturating_sub(part.used_messages);
-            account.unfilled_bytes += account.share_bytes.saturating_sub(part.used_bytes);
-        }
+        account.share_bytes = signed(self.limits.bytes) as u64 / u64::from(twice);
+        account.cap_messages = account.share_messages.min(self.limits.partition_messages);
+        account.cap_bytes = account.share_bytes.min(self.limits.partition_bytes);
         account.refunded = true;
+        (self.credit.spare_messages, self.credit.spare_bytes) = self.spare();
+        self.credit.recover();
+    }
+
+    /// What is spare, from what is held.
+    fn spare(&self) -> (i64, i64) {
+        let account = &self.credit;
+        let (mut messages, mut bytes) = (i64::from(self.slab.used()), account.used_bytes);
+        for part in self.partitions.iter().filter(|p| p.is_ours()) {
+            messages += i64::from(account.share_messages.saturating_sub(part.used_messages));
+            bytes += account.share_bytes.saturating_sub(part.used_bytes);
+        }
+        (
+            i64::from(self.limits.messages) - messages,
+            signed(self.limits.bytes) - signed(bytes),
+        )
     }
 
     /// Blocks of the window pool that a partition may still take.
@@ -177,10 +250,8 @@ impl<M> Consumer<M> {
         let part = &self.partitions[partition];
         let percent = u64::from(self.limits.low_water_percent);
         let low = |used: u64, limit: u64| used.saturating_mul(100) <= limit.saturating_mul(percent);
-        let all = low(
-            self.credit.used_messages.into(),
-            self.limits.messages.into(),
-        ) && low(self.credit.used_bytes, self.limits.bytes);
+        let all = low(self.slab.used().into(), self.limits.messages.into())
+            && low(self.credit.used_bytes, self.limits.bytes);
         let share = low(part.used_messages.into(), self.credit.share_messages.into())
             && low(part.used_bytes, self.credit.share_bytes);
         let own = low(
@@ -216,11 +287,15 @@ impl<M> Consumer<M> {
         let account = &self.credit;
         let mut credit = Credit::default();
         if !part.shut || self.is_low(index) {
+            // While more is held than the limits allow, shares are not paid out either.
+            let paid = account.spare_messages >= 0 && account.spare_bytes >= 0;
             let own = account.share_messages.saturating_sub(part.used_messages);
-            let shared = u64::from(self.limits.messages)
-                .saturating_sub(u64::from(account.used_messages))
-                .saturating_sub(account.unfilled_messages.into()) as u32;
-            credit.messages = (own + shared)
+            let all = if paid {
+                own + account.spare_messages as u32
+            } else {
+                0
+            };
+            credit.messages = all
                 .min(
                     self.limits
                         .partition_messages
@@ -228,13 +303,12 @@ impl<M> Consumer<M> {
                 )
                 .min((self.slab.capacity() as u32).saturating_sub(self.slab.used()));
             let own = account.share_bytes.saturating_sub(part.used_bytes);
-            let shared = self
-                .limits
-                .bytes
-                .saturating_sub(account.used_bytes)
-                .saturating_sub(account.unfilled_bytes);
-            credit.bytes =
-                (own + shared).min(self.limits.partition_bytes.saturating_sub(part.used_bytes));
+            let all = if paid {
+                own + account.spare_bytes as u64
+            } else {
+                0
+            };
+            credit.bytes = all.min(self.limits.partition_bytes.saturating_sub(part.used_bytes));
         }
         if part.used_messages == 0 && account.overdraft == NONE && self.slab.has_room() {
             credit.messages = credit.messages.max(1);
@@ -299,16 +373,11 @@ impl<M> Consumer<M> {
         let (messages, bytes) = held.fold((0u32, 0u64), |(m, b), (_, c)| {
             (m + 1, b + u64::from(c.bytes))
         });
-        if (messages, bytes) != (account.used_messages, account.used_bytes) {
+        if (messages, bytes) != (self.slab.used(), account.used_bytes) {
             return Err("S7: what is charged is not what is held");
         }
-        let mut unfilled = (0, 0);
-        for part in self.partitions.iter().filter(|p| p.is_ours()) {
-            unfilled.0 += account.share_messages.saturating_sub(part.used_messages);
-            unfilled.1 += account.share_bytes.saturating_sub(part.used_bytes);
-        }
-        if unfilled != (account.unfilled_messages, account.unfilled_bytes) {
-            return Err("S7: the unfilled shares are not what is missing to them");
+        if self.spare() != (account.spare_messages, account.spare_bytes) {
+            return Err("S7: what is spare is not what holdings and shares leave");
         }
         if account.used_bytes
             > self.config.limits.bytes.max(self.limits.bytes)

@@ -1,6 +1,7 @@
 //! Giving partitions up: planned, drained, lost.
 
 use super::partition::{Delivery, Phase};
+use super::slab::State;
 use super::{Consumer, Drained, Release, WakeReason};
 use crate::{Epoch, PartitionId, Time, mutants};
 
@@ -57,8 +58,11 @@ impl<M> Consumer<M> {
     }
 
     pub(super) fn drop_partition(&mut self, index: usize) {
-        let part = &self.partitions[index];
-        self.drained.handed_back += part.used_messages - part.busy.min(part.used_messages);
+        let running = self.slab.slots.iter().map(|s| &s.hot).filter(|s| {
+            usize::from(s.partition) == index && matches!(s.state, State::Running | State::Stopping)
+        });
+        let running = running.count() as u32;
+        self.drained.handed_back += self.partitions[index].used_messages - running;
         self.clear_partition(index);
         self.close(index);
     }

@@ -8,14 +8,24 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-/// Upper half: the upper 32 bits of the hash. Lower half: the number. All ones: empty.
-const EMPTY: u64 = u64::MAX;
+use super::slab::NONE;
+
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    /// A 32-bit hash; its lowest bits are the place where the search for it begins.
+    tag: u32,
+    /// `NONE`: empty.
+    number: u32,
+}
+
+const EMPTY: Bucket = Bucket {
+    tag: 0,
+    number: NONE,
+};
 
 #[derive(Clone, Debug)]
 pub(super) struct Index {
-    buckets: Vec<u64>,
-    /// The place of a hash is its upper bits.
-    shift: u32,
+    buckets: Vec<Bucket>,
     len: u32,
 }
 
@@ -25,7 +35,6 @@ impl Index {
         let buckets = (2 * capacity.max(1)).next_power_of_two().max(16);
         Self {
             buckets: vec![EMPTY; buckets],
-            shift: 64 - buckets.trailing_zeros(),
             len: 0,
         }
     }
@@ -35,103 +44,95 @@ impl Index {
         self.len
     }
 
-    /// Finds the number of this hash that `same` accepts, or puts `new` in its place. Returns the
+    /// Finds the number of this tag that `same` accepts, or puts `new` in its place. Returns the
     /// number that was there.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find_or_put(
         &mut self,
-        hash: u64,
+        tag: u32,
         new: u32,
         same: impl Fn(u32) -> bool,
     ) -> Option<u32> {
-        let mask = self.buckets.len() - 1;
-        let mut at = (hash >> self.shift) as usize;
-        loop {
-            let bucket = &mut self.buckets[at & mask];
-            if *bucket == EMPTY {
-                *bucket = (hash & !0xFFFF_FFFF) | u64::from(new);
-                self.len += 1;
-                return None;
+        let buckets = &mut self.buckets[..];
+        let mask = buckets.len() - 1;
+        let mut at = tag as usize & mask;
+        while buckets[at].number != NONE {
+            if buckets[at].tag == tag && same(buckets[at].number) {
+                return Some(buckets[at].number);
             }
-            if (*bucket ^ hash) >> 32 == 0 && same(*bucket as u32) {
-                return Some(*bucket as u32);
-            }
-            at += 1;
-        }
-    }
-
-    /// The number of this hash that `same` accepts.
-    #[inline]
-    pub(super) fn find(&self, hash: u64, same: impl Fn(u32) -> bool) -> Option<u32> {
-        let mask = self.buckets.len() - 1;
-        let mut at = (hash >> self.shift) as usize;
-        loop {
-            let bucket = self.buckets[at & mask];
-            if bucket == EMPTY {
-                return None;
-            }
-            if (bucket ^ hash) >> 32 == 0 && same(bucket as u32) {
-                return Some(bucket as u32);
-            }
-            at += 1;
-        }
-    }
-
-    /// Where this number of this hash is kept.
-    #[inline]
-    fn place(&self, hash: u64, number: u32) -> Option<usize> {
-        let mask = self.buckets.len() - 1;
-        let wanted = (hash & !0xFFFF_FFFF) | u64::from(number);
-        let mut at = (hash >> self.shift) as usize;
-        loop {
-            let bucket = self.buckets[at & mask];
-            if bucket == wanted {
-                return Some(at & mask);
-            }
-            if bucket == EMPTY {
-                return None;
-            }
-            at += 1;
-        }
-    }
-
-    /// Puts `new` in the place of `old`; both have this hash.
-    #[inline]
-    pub(super) fn replace(&mut self, hash: u64, old: u32, new: u32) {
-        if let Some(place) = self.place(hash, old) {
-            self.buckets[place] = (hash & !0xFFFF_FFFF) | u64::from(new);
-        }
-    }
-
-    /// Removes a number. What had been pushed behind it moves up.
-    #[inline]
-    pub(super) fn remove(&mut self, hash: u64, number: u32) {
-        let Some(mut hole) = self.place(hash, number) else {
-            return;
-        };
-        let mask = self.buckets.len() - 1;
-        let mut at = hole;
-        loop {
             at = (at + 1) & mask;
+        }
+        buckets[at] = Bucket { tag, number: new };
+        self.len += 1;
+        None
+    }
+
+    /// The number of this tag that `same` accepts.
+    pub(super) fn find(&self, tag: u32, same: impl Fn(u32) -> bool) -> Option<u32> {
+        let mask = self.buckets.len() - 1;
+        let mut at = tag as usize & mask;
+        while self.buckets[at].number != NONE {
             let bucket = self.buckets[at];
-            if bucket == EMPTY {
-                break;
+            if bucket.tag == tag && same(bucket.number) {
+                return Some(bucket.number);
             }
+            at = (at + 1) & mask;
+        }
+        None
+    }
+
+    /// Puts `new` in the place of `old`; both have this tag.
+    pub(super) fn replace(&mut self, tag: u32, old: u32, new: u32) {
+        let mask = self.buckets.len() - 1;
+        let mut at = tag as usize & mask;
+        while self.buckets[at].number != NONE {
+            if self.buckets[at].number == old {
+                self.buckets[at].number = new;
+                return;
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// Removes a number, which has this tag. What had been pushed behind it moves up.
+    #[inline(always)]
+    pub(super) fn remove(&mut self, tag: u32, number: u32) {
+        let buckets = &mut self.buckets[..];
+        let mask = buckets.len() - 1;
+        let mut at = tag as usize & mask;
+        while buckets[at].number != number {
+            if buckets[at].number == NONE {
+                return;
+            }
+            at = (at + 1) & mask;
+        }
+        self.len -= 1;
+        buckets[at].number = NONE;
+        if buckets[(at + 1) & mask].number != NONE {
+            self.close(at);
+        }
+    }
+
+    /// Closes a hole: what was pushed behind it moves up.
+    fn close(&mut self, mut hole: usize) {
+        let mask = self.buckets.len() - 1;
+        let mut at = (hole + 1) & mask;
+        while self.buckets[at].number != NONE {
             // It may move up only if its own place is not behind the hole.
-            let home = (bucket >> self.shift) as usize;
+            let home = self.buckets[at].tag as usize;
             if at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask {
-                self.buckets[hole] = bucket;
+                self.buckets[hole] = self.buckets[at];
+                self.buckets[at].number = NONE;
                 hole = at;
             }
+            at = (at + 1) & mask;
         }
-        self.buckets[hole] = EMPTY;
-        self.len -= 1;
     }
 
     /// Bytes of the table, for the memory budget.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
-        self.buckets.capacity() * size_of::<u64>()
+        self.buckets.capacity() * size_of::<Bucket>()
     }
 }
 
@@ -145,7 +146,7 @@ mod tests {
         #[test]
         fn behaves_as_a_map(ops in proptest::collection::vec((0u8..3, 0u32..24), 1..400)) {
             // Few places, so that runs wrap around and displace each other.
-            let hash = |n: u32| u64::from(n % 3) << 62 | u64::from(n) << 32;
+            let hash = |n: u32| n << 8 | (n % 3 + 62);
             let mut index = Index::new(24);
             let mut model = BTreeMap::new();
             for (op, n) in ops {

@@ -3,7 +3,7 @@
 use super::dedupe::{Claimed, digest};
 use super::flow::Payment;
 use super::partition::{Delivery, Partition, Phase};
-use super::slab::{Cold, QUARANTINED, WHY_SHIFT};
+use super::slab::{Cold, Hot, QUARANTINED, WHY_SHIFT};
 use super::window::Note;
 use super::{Admit, Anchor, Arrival, Consumer, NoticeKind, Refusal, Refused, Why};
 use crate::{Keyless, Order, Time, mutants};
@@ -17,6 +17,62 @@ impl<M> Consumer<M> {
     /// [`Refused`] with the arrival.
     pub fn offer(&mut self, now: Time, arrival: Arrival<M>) -> Result<Admit, Refused<M>> {
         let now = self.tick(now);
+        // The way of nearly every message: it is the next one, it is small enough for the share of
+        // its partition, and there is room in the last block. Each structure is looked up once.
+        let Self {
+            partitions,
+            credit,
+            pool,
+            slab,
+            lanes,
+            identities,
+            ..
+        } = self;
+        let index = arrival.partition.0 as usize;
+        if let Some(part) = partitions.get_mut(index)
+            && part.expects(now, &arrival)
+            && credit.covers(part, arrival.bytes)
+            && u64::from(arrival.bytes) < self.plain_bytes_end
+            && arrival.key.is_some()
+            && arrival.quarantine.is_none()
+            && let Some(block) = part.window.block_for(pool, arrival.position)
+        {
+            let Claimed::Pending(place) = identities.claim(now, arrival.identity) else {
+                return Ok(self.duplicate(now, index, &arrival));
+            };
+            part.received(&arrival);
+            if part.window.len == 0 {
+                part.frontier = arrival.position;
+            }
+            let entry = part
+                .window
+                .add(block, arrival.position, Note::Identity(place));
+            credit.charge_covered(part, arrival.bytes);
+            let slot = slab.next();
+            let head = lanes.head_or_put(slab, slot, arrival.lane);
+            let cold = Cold::new(arrival.stamp.0, arrival.bytes);
+            let hot = Hot::ready(slot, arrival.lane, entry, index as u16);
+            slab.put(hot, cold, arrival.message);
+            match head {
+                None => lanes.link_ready(slab, slot),
+                Some(head) => lanes.queue(slab, slot, head),
+            }
+            return Ok(Admit::Queued);
+        }
+        self.offer_rest(now, arrival)
+    }
+
+    /// A copy of what succeeded: finished without running.
+    #[cold]
+    fn duplicate(&mut self, now: Time, index: usize, arrival: &Arrival<M>) -> Admit {
+        self.stats.duplicates += 1;
+        self.pass(now, index, arrival);
+        Admit::Duplicate
+    }
+
+    /// Everything that can become of an arrival.
+    #[inline(never)]
+    fn offer_rest(&mut self, now: Time, arrival: Arrival<M>) -> Result<Admit, Refused<M>> {
         let index = arrival.partition.0 as usize;
         let Some(part) = self.partitions.get_mut(index) else {
             return Ok(self.void());
@@ -53,12 +109,14 @@ impl<M> Consumer<M> {
         self.admit(now, index, arrival)
     }
 
+    #[cold]
     fn void(&mut self) -> Admit {
         self.stats.void += 1;
         Admit::Void
     }
 
     /// A position at or below the last received one: finished, held, or not what it was.
+    #[cold]
     fn again(&mut self, now: Time, index: usize, arrival: &Arrival<M>) -> Admit {
         let position = arrival.position;
         let part = &mut self.partitions[index];
@@ -86,9 +144,9 @@ impl<M> Consumer<M> {
     }
 
     fn admit(&mut self, now: Time, index: usize, arrival: Arrival<M>) -> Result<Admit, Refused<M>> {
-        let position = arrival.position;
-        let finished =
-            self.partitions[index].resumed.is_some() && self.resumed_done(index, position);
+        if self.resumed_done(index, arrival.position) {
+            return self.admit_finished(now, index, arrival);
+        }
         let Self {
             partitions,
             credit,
@@ -97,58 +155,68 @@ impl<M> Consumer<M> {
             limits,
             config,
             ..
-        } = &mut *self;
+        } = self;
         let part = &mut partitions[index];
-        let mut payment = Payment::Credit;
-        if !finished {
-            if arrival.bytes > config.message_bytes_max {
-                return Err(Refused {
-                    why: Refusal::TooLarge,
-                    arrival,
-                });
-            }
-            match credit.price(limits, part, arrival.bytes) {
-                Some(how) if slab.has_room() => payment = how,
-                Some(_) | None => {
-                    self.shut(index);
-                    return Err(Refused {
-                        why: Refusal::Credit,
-                        arrival,
-                    });
-                }
-            }
+        if arrival.bytes > config.message_bytes_max {
+            return Err(Refused {
+                why: Refusal::TooLarge,
+                arrival,
+            });
         }
-        if part.window.needs_block(pool, position) && !self.has_block(index) {
+        let price = credit.price(limits, part, arrival.bytes);
+        let Some(payment) = price.filter(|_| slab.has_room()) else {
+            return Err(self.refuse(index, arrival));
+        };
+        if part.window.needs_block(pool, arrival.position) && !self.has_block(index) {
             return Err(Refused {
                 why: Refusal::Window,
                 arrival,
             });
         }
         // Nothing was changed up to here; from here on nothing is refused.
-        let part = &mut self.partitions[index];
-        part.received(&arrival);
-        if finished {
-            self.stats.replayed += 1;
-            self.pass(now, index, &arrival);
-            return Ok(Admit::Replayed);
-        }
-        let refuse = self.config.keyless == Keyless::Refuse && self.config.order == Order::Key;
-        let why = arrival
-            .quarantine
-            .or_else(|| (arrival.key.is_none() && refuse).then_some(Why::Keyless));
-        let mut note = Note::Digest(digest(arrival.identity));
-        if self.identities.is_on() && why.is_none() {
+        self.pass_map(index, arrival.position);
+        let (lane, why) = self.lane_of(&arrival);
+        let note = if why.is_some() || !self.identities.is_on() {
+            Note::Digest(digest(arrival.identity))
+        } else {
             match self.identities.claim(now, arrival.identity) {
-                Claimed::Done => {
-                    self.stats.duplicates += 1;
-                    self.pass(now, index, &arrival);
-                    return Ok(Admit::Duplicate);
-                }
-                Claimed::Pending(place) => note = Note::Identity(place),
+                Claimed::Pending(place) => Note::Identity(place),
+                Claimed::Done => return Ok(self.duplicate(now, index, &arrival)),
             }
-        }
-        self.hold(index, arrival, note, why, payment);
+        };
+        self.hold(index, arrival, lane, note, why, payment);
         Ok(Admit::Queued)
+    }
+
+    /// A resumed map says that this arrival is finished: it needs no credit, only its place.
+    #[cold]
+    fn admit_finished(
+        &mut self,
+        now: Time,
+        index: usize,
+        arrival: Arrival<M>,
+    ) -> Result<Admit, Refused<M>> {
+        let part = &self.partitions[index];
+        if part.window.needs_block(&self.pool, arrival.position) && !self.has_block(index) {
+            return Err(Refused {
+                why: Refusal::Window,
+                arrival,
+            });
+        }
+        self.pass_map(index, arrival.position);
+        self.stats.replayed += 1;
+        self.pass(now, index, &arrival);
+        Ok(Admit::Replayed)
+    }
+
+    /// There is no credit.
+    #[cold]
+    fn refuse(&mut self, index: usize, arrival: Arrival<M>) -> Refused<M> {
+        self.shut(index);
+        Refused {
+            why: Refusal::Credit,
+            arrival,
+        }
     }
 
     /// Whether a block of the window pool may be taken; if not, says so and shuts the intake.
@@ -165,8 +233,10 @@ impl<M> Consumer<M> {
     }
 
     /// Finishes an arrival on arrival.
+    #[cold]
     fn pass(&mut self, now: Time, index: usize, arrival: &Arrival<M>) {
         let part = &mut self.partitions[index];
+        part.received(arrival);
         if part.window.len == 0 {
             part.frontier = part.floor;
             part.anchor = Some(Anchor {
@@ -185,16 +255,16 @@ impl<M> Consumer<M> {
         self.dirty(now, index, 1);
     }
 
-    #[inline]
+    /// Takes a message in: its place in the window, in its lane, in the accounts.
     fn hold(
         &mut self,
         index: usize,
         arrival: Arrival<M>,
+        lane: u64,
         note: Note,
         why: Option<Why>,
         payment: Payment,
     ) {
-        let lane = self.lane_of(&arrival);
         let Self {
             partitions,
             credit,
@@ -204,34 +274,40 @@ impl<M> Consumer<M> {
             ..
         } = self;
         let part = &mut partitions[index];
+        part.received(&arrival);
         if part.window.len == 0 {
             part.frontier = arrival.position;
         }
         let blocks = part.window.blocks();
         let entry = part.window.push(pool, arrival.position, note);
         self.blockless -= u32::from(blocks == 0);
-        let flags = why.map_or(0, |w| QUARANTINED | ((w as u8) << WHY_SHIFT));
-        let cold = Cold::new(arrival.stamp.0, arrival.bytes);
-        let slot = slab.put(lane, entry, index as u16, flags, cold, arrival.message);
+        let slot = slab.next();
         credit.charge(part, slot, arrival.bytes, payment);
-        if lanes.append(slab, slot, lane) {
-            if why.is_some() {
-                self.stage(slot);
-            } else {
-                lanes.push_ready(slab, slot);
-            }
+        let head = lanes.head_or_put(slab, slot, lane);
+        let mut hot = Hot::ready(slot, lane, entry, index as u16);
+        hot.flags |= why.map_or(0, |w| QUARANTINED | ((w as u8) << WHY_SHIFT));
+        let cold = Cold::new(arrival.stamp.0, arrival.bytes);
+        slab.put(hot, cold, arrival.message);
+        match head {
+            None if why.is_some() => self.stage(slot),
+            None => lanes.link_ready(slab, slot),
+            Some(head) => lanes.queue(slab, slot, head),
         }
     }
 
-    /// Copies of one identity share a lane even without order, so that they wait for each other.
-    #[inline]
-    fn lane_of(&self, arrival: &Arrival<M>) -> u64 {
+    /// The lane of an arrival, and why it never reaches a handler.
+    fn lane_of(&self, arrival: &Arrival<M>) -> (u64, Option<Why>) {
+        if arrival.key.is_some() && self.config.order == Order::Key {
+            return (arrival.lane, arrival.quarantine);
+        }
+        // Copies of one identity share a lane even without order, so that they wait for each other.
         let by_identity = (arrival.identity as u64) ^ (arrival.identity >> 64) as u64;
-        match (self.config.order, arrival.key, self.config.keyless) {
-            (Order::Unordered, ..) => by_identity,
-            (Order::Key, Some(_), _) => arrival.lane,
-            (Order::Key, None, Keyless::Shared) => 0,
-            (Order::Key, None, Keyless::Unordered | Keyless::Refuse) => by_identity,
+        match (self.config.order, self.config.keyless) {
+            (Order::Unordered, _) | (_, Keyless::Unordered) => (by_identity, arrival.quarantine),
+            (Order::Key, Keyless::Shared) => (0, arrival.quarantine),
+            (Order::Key, Keyless::Refuse) => {
+                (by_identity, arrival.quarantine.or(Some(Why::Keyless)))
+            }
         }
     }
 
@@ -245,8 +321,23 @@ impl<M> Consumer<M> {
 }
 
 impl Partition {
+    /// Whether an arrival is a new one of the running session, behind all others, with nothing
+    /// unusual to be seen to.
+    #[inline(always)]
+    fn expects<M>(&self, now: Time, arrival: &Arrival<M>) -> bool {
+        // Only open partitions have a session that delivers.
+        self.delivery == Delivery::Live
+            && self.epoch == arrival.epoch
+            && self.session == arrival.session
+            && arrival.delivery.is_none_or(|d| d <= self.next_delivery)
+            && self.last.is_none_or(|l| arrival.position > l.position)
+            && arrival.position >= self.frontier
+            && now < self.until
+            && self.resumed.is_none()
+    }
+
     /// Counts the delivery, and remembers it if it is the furthest.
-    #[inline]
+    #[inline(always)]
     fn received<M>(&mut self, arrival: &Arrival<M>) {
         self.barren = 0;
         if let Some(delivery) = arrival.delivery {

@@ -9,7 +9,7 @@
 //! keys share a lane, which can delay a message and never reorder it.
 
 use super::index::Index;
-use super::slab::{HEAD, Hot, NONE, Slab, State};
+use super::slab::{HEAD, Hot, NONE, Slab, Slot, State};
 use crate::mutants;
 
 #[derive(Clone, Debug)]
@@ -19,9 +19,11 @@ pub(super) struct Lanes {
     ready_last: u32,
 }
 
+/// What the table knows of a lane: the middle of a multiplicative hash, whose low half depends on
+/// every bit of `lane`.
 #[inline]
-fn hash(lane: u64) -> u64 {
-    lane.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+const fn tag(lane: u64) -> u32 {
+    (lane.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
 }
 
 impl Lanes {
@@ -38,39 +40,76 @@ impl Lanes {
         self.table.len()
     }
 
-    /// Appends a slot to its lane. Returns whether it is the head.
-    #[inline]
-    pub(super) fn append<M>(&mut self, slab: &mut Slab<M>, index: u32, lane: u64) -> bool {
-        let slots = &mut slab.slots[..];
-        let same = |i: u32| slots[i as usize].hot.lane == lane;
-        let Some(head) = self.table.find_or_put(hash(lane), index, same) else {
-            slots[index as usize].hot.flags |= HEAD;
-            return true;
-        };
-        let head = &mut slots[head as usize].hot;
-        let tail = head.tail;
-        head.tail = index;
-        slots[tail as usize].hot.next = index;
-        mutants::is(2)
+    /// The head of a lane. When there is none, the slot `index` is the head of a new lane.
+    #[inline(always)]
+    pub(super) fn head_or_put<M>(&mut self, slab: &Slab<M>, index: u32, lane: u64) -> Option<u32> {
+        let same = |i: u32| slab.slots[i as usize].hot.lane == lane;
+        self.table.find_or_put(tag(lane), index, same)
+    }
+
+    /// Appends a slot to the lane of this head.
+    fn chain<M>(&mut self, slab: &mut Slab<M>, head: u32, index: u32) {
+        let head = &mut slab.slots[head as usize].hot;
+        let tail = core::mem::replace(&mut head.tail, index);
+        slab.slots[tail as usize].hot.next = index;
+    }
+
+    /// A new message is behind others of its lane: it waits.
+    #[inline(never)]
+    pub(super) fn queue<M>(&mut self, slab: &mut Slab<M>, index: u32, head: u32) {
+        let slot = &mut slab.slots[index as usize].hot;
+        slot.state = State::Queued;
+        slot.flags &= !HEAD;
+        self.chain(slab, head, index);
+        if mutants::is(2) {
+            self.push_ready(slab, index);
+        }
+    }
+
+    /// Appends a slot to its lane (faults for the simulator only).
+    pub(super) fn append<M>(&mut self, slab: &mut Slab<M>, index: u32, lane: u64) {
+        match self.head_or_put(slab, index, lane) {
+            Some(head) => self.chain(slab, head, index),
+            None => slab.slots[index as usize].hot.flags |= HEAD,
+        }
     }
 
     /// Takes the head out of its lane. Returns the new head.
-    #[inline]
     pub(super) fn pop_head<M>(&mut self, slab: &mut Slab<M>, index: u32, slot: Hot) -> Option<u32> {
-        let slots = &mut slab.slots[..];
-        if mutants::is(2) && slot.flags & HEAD == 0 {
-            return None;
-        }
-        debug_assert!(slot.flags & HEAD != 0, "invariant: only heads are finished");
         if slot.next == NONE {
-            self.table.remove(hash(slot.lane), index);
+            self.close(index, slot.lane, slot.flags);
             return None;
         }
-        self.table.replace(hash(slot.lane), index, slot.next);
-        let next = &mut slots[slot.next as usize].hot;
-        next.tail = slot.tail;
-        next.flags |= HEAD;
+        self.hand_on(slab, slot.lane, index, (slot.next, slot.tail));
         Some(slot.next)
+    }
+
+    /// The next of a lane is its head now; the last stays the last.
+    #[inline(never)]
+    pub(super) fn hand_on<M>(
+        &mut self,
+        slab: &mut Slab<M>,
+        lane: u64,
+        head: u32,
+        (next, tail): (u32, u32),
+    ) {
+        let new = &mut slab.slots[next as usize].hot;
+        new.tail = tail;
+        new.flags |= HEAD;
+        self.table.replace(tag(lane), head, next);
+    }
+
+    /// The head was the only one of its lane.
+    #[inline(always)]
+    pub(super) fn close(&mut self, index: u32, lane: u64, flags: u8) {
+        debug_assert!(
+            flags & HEAD != 0 || mutants::is(2),
+            "invariant: only heads are finished"
+        );
+        if mutants::is(2) && flags & HEAD == 0 {
+            return;
+        }
+        self.table.remove(tag(lane), index);
     }
 
     /// Moves the head behind all others of its lane (a fault, for the simulator).
@@ -90,7 +129,7 @@ impl Lanes {
     /// Whether another slot of this lane is the head, and which.
     pub(super) fn head<M>(&self, slab: &Slab<M>, lane: u64) -> Option<u32> {
         self.table
-            .find(hash(lane), |i| slab.slots[i as usize].hot.lane == lane)
+            .find(tag(lane), |i| slab.slots[i as usize].hot.lane == lane)
     }
 
     #[inline]
@@ -98,25 +137,32 @@ impl Lanes {
         let slot = &mut slab.slots[index as usize].hot;
         slot.state = State::Ready;
         slot.link = NONE;
-        if self.ready_last == NONE {
-            self.ready_first = index;
-        } else {
-            slab.slots[self.ready_last as usize].hot.link = index;
+        self.link_ready(slab, index);
+    }
+
+    /// Appends a slot that is made up as ready to the ready list.
+    #[inline]
+    pub(super) fn link_ready<M>(&mut self, slab: &mut Slab<M>, index: u32) {
+        match slab.slots.get_mut(self.ready_last as usize) {
+            Some(last) => last.hot.link = index,
+            None => self.ready_first = index,
         }
         self.ready_last = index;
     }
 
+    /// Takes the first slot out of the ready list.
     #[inline]
-    pub(super) fn pop_ready<M>(&mut self, slab: &Slab<M>) -> Option<u32> {
+    pub(super) fn pop_ready<'a, M>(
+        &mut self,
+        slab: &'a mut Slab<M>,
+    ) -> Option<(u32, &'a mut Slot<M>)> {
         let index = self.ready_first;
-        if index == NONE {
-            return None;
-        }
-        self.ready_first = slab.slots[index as usize].hot.link;
+        let slot = slab.slots.get_mut(index as usize)?;
+        self.ready_first = slot.hot.link;
         if self.ready_first == NONE {
             self.ready_last = NONE;
         }
-        Some(index)
+        Some((index, slot))
     }
 
     /// Keeps in the ready list what `keep` says. Costs a walk over the list.

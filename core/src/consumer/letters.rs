@@ -22,7 +22,7 @@ impl<M> Consumer<M> {
         slot.flags |= (why as u8) << WHY_SHIFT;
         if mutants::is(8) {
             // Its credit is never given back.
-            self.credit.used_messages += 1;
+            self.credit.leak();
         }
         self.stage(index);
     }
@@ -92,7 +92,7 @@ impl<M> Consumer<M> {
                 part.busy = part.busy.saturating_sub(1);
                 self.slab.slots[index as usize].hot.flags &= !QUARANTINED;
                 self.stats.dead += 1;
-                self.finish(now, index, false);
+                self.finish_rest(now, index, false);
                 self.close_when_idle(now, partition);
             }
         }

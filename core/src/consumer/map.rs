@@ -86,8 +86,8 @@ pub(super) fn encode(
         if start >= bits.capacity() {
             break;
         }
-        let len = view.entries.len() as u32;
-        let span = view.entries.last().map_or(0, |e| e >> 32);
+        let len = view.deltas.len() as u32;
+        let span = view.deltas.last().map_or(0, |&d| u64::from(d));
         let done = view.done & (!0u64).checked_shl(view.first).unwrap_or(0);
         let done = if len < BLOCK {
             done & ((1 << len) - 1)
@@ -111,8 +111,8 @@ pub(super) fn encode(
             run_from = last_done.then(|| view.base + span + 1 - frontier.0);
             continue;
         }
-        for (i, &entry) in view.entries.iter().enumerate().skip(view.first as usize) {
-            let at = (view.base + (entry >> 32)).saturating_sub(frontier.0);
+        for (i, &delta) in view.deltas.iter().enumerate().skip(view.first as usize) {
+            let at = (view.base + u64::from(delta)).saturating_sub(frontier.0);
             if done >> i & 1 == 0 {
                 run_from = None;
                 continue;

@@ -44,7 +44,7 @@ use slab::Slab;
 use timers::Timers;
 use window::Pool;
 
-use crate::{Config, ConfigError, Epoch, Limits, PartitionId, Position, Time};
+use crate::{Config, ConfigError, Epoch, Limits, Order, PartitionId, Position, Time};
 
 /// Order, acks, dedupe and pressure of one subscription, as a pure state machine.
 ///
@@ -91,6 +91,9 @@ pub struct Consumer<M> {
     notices: Notices,
 
     credit: flow::Account,
+    /// One more than the bytes that a message may have; 0 when the lane of a message is not that of
+    /// its key, or identities are not looked at. Then every message goes the long way.
+    plain_bytes_end: u64,
     /// Partitions without a block of their own in the window pool: one is kept for each.
     blockless: u32,
     /// The latest time of a dispatch, and the deadline of handlers that start then.
@@ -118,7 +121,7 @@ impl<M> Consumer<M> {
         let partitions = config.partitions as usize;
         let mut all = Vec::with_capacity(partitions);
         all.resize_with(partitions, Partition::closed);
-        Ok(Self {
+        let mut new = Self {
             config: config.clone(),
             limits: config.limits,
             now: Time::ZERO,
@@ -138,6 +141,11 @@ impl<M> Consumer<M> {
             copies: BitSet::new(slots),
             notices: Notices::new(partitions),
             credit: flow::Account::default(),
+            plain_bytes_end: if config.order == Order::Key && config.dedupe.ids > 0 {
+                u64::from(config.message_bytes_max) + 1
+            } else {
+                0
+            },
             blockless: config.partitions,
             deadline: (Time::MAX, Time::MAX),
             handlers_at: Time::MAX,
@@ -147,7 +155,9 @@ impl<M> Consumer<M> {
             drained: Drained::default(),
             drained_reported: false,
             stats: Stats::default(),
-        })
+        };
+        new.share_out(0);
+        Ok(new)
     }
 
     /// Counters, and what is held now.

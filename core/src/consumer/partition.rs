@@ -89,6 +89,9 @@ pub(super) struct Partition {
     pub(super) commit_failures: u32,
     /// Messages finished since the last commit was handed out.
     pub(super) unwritten: u32,
+    /// `unwritten` has to reach this before a finished message changes anything about the next
+    /// commit.
+    pub(super) touch_at: u32,
     /// Messages finished since the last commit was stored.
     pub(super) unstored: u64,
     /// The next commit leaves its map out.
@@ -141,6 +144,7 @@ impl Partition {
             commit_after: Time::ZERO,
             commit_failures: 0,
             unwritten: 0,
+            touch_at: 0,
             unstored: 0,
             mapless: false,
             used_messages: 0,

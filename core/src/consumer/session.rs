@@ -5,6 +5,9 @@ use super::window::BLOCK;
 use super::{Anchor, Consumer, Continuity, NoticeKind, Resume, Start, WakeReason, map};
 use crate::{Epoch, PartitionId, Position, Session, Time, mutants};
 
+/// Positions that one block of a resumed map speaks of.
+const MAP_SPAN: u64 = BLOCK as u64 * 64;
+
 impl<M> Consumer<M> {
     /// The partition is ours from now on, until the lease ends (`None`: the broker fences).
     ///
@@ -115,15 +118,11 @@ impl<M> Consumer<M> {
             let Some(block) = self.pool.take() else {
                 return;
             };
-            for (word, bytes) in self
-                .pool
-                .words(block)
-                .iter_mut()
-                .zip(chunk.chunks(8).chain(core::iter::repeat(&[][..])))
-            {
+            let rest = core::iter::repeat(&[][..]);
+            for (word, bytes) in chunk.chunks(8).chain(rest).take(BLOCK as usize).enumerate() {
                 let mut whole = [0; 8];
                 whole[..bytes.len()].copy_from_slice(bytes);
-                *word = u64::from_le_bytes(whole);
+                self.pool.set_word(block, word, u64::from_le_bytes(whole));
             }
             let part = &mut self.partitions[index];
             match (last, &mut part.resumed) {
@@ -143,20 +142,30 @@ impl<M> Consumer<M> {
         }
     }
 
-    /// Whether a resumed map says that `position` is finished. Positions are asked in growing order:
-    /// what lies behind is given back.
-    pub(super) fn resumed_done(&mut self, index: usize, position: Position) -> bool {
-        const SPAN: u64 = BLOCK as u64 * 64;
-        loop {
-            let Some(resumed) = self.partitions[index].resumed else {
-                return false;
-            };
-            let Some(bit) = position.0.checked_sub(resumed.base) else {
-                return false;
-            };
-            if bit < SPAN {
-                return self.pool.word(resumed.block, (bit / 64) as usize) >> (bit % 64) & 1 == 1;
-            }
+    /// Whether a resumed map says that `position` is finished.
+    pub(super) fn resumed_done(&self, index: usize, position: Position) -> bool {
+        let Some(resumed) = self.partitions[index].resumed else {
+            return false;
+        };
+        let Some(bit) = position.0.checked_sub(resumed.base) else {
+            return false;
+        };
+        if bit / MAP_SPAN >= u64::from(resumed.blocks) {
+            return false;
+        }
+        let mut block = resumed.block;
+        for _ in 0..bit / MAP_SPAN {
+            block = self.pool.next(block);
+        }
+        let bit = bit % MAP_SPAN;
+        self.pool.word(block, (bit / 64) as usize) >> (bit % 64) & 1 == 1
+    }
+
+    /// `position` was taken in: what a resumed map says of positions well behind it is not needed.
+    pub(super) fn pass_map(&mut self, index: usize, position: Position) {
+        while let Some(resumed) = self.partitions[index].resumed
+            && position.0.saturating_sub(resumed.base) >= MAP_SPAN
+        {
             self.drop_map_block(index);
         }
     }
@@ -170,7 +179,7 @@ impl<M> Consumer<M> {
         self.pool.give(block);
         resumed.blocks -= 1;
         resumed.block = next;
-        resumed.base += u64::from(BLOCK) * 64;
+        resumed.base += MAP_SPAN;
         if resumed.blocks == 0 {
             part.resumed = None;
         }

@@ -48,8 +48,8 @@ pub(super) struct Hot {
     pub(super) tail: u32,
     /// Behind it in the ready list, or its place in the timer heap.
     pub(super) link: u32,
-    /// Counts the uses of this slot; never 0.
-    pub(super) generation: u32,
+    /// Counts the uses of this slot.
+    pub(super) generation: NonZeroU32,
     /// Its entry in the window; of an orphan, the index of its identity.
     pub(super) entry: u32,
     pub(super) partition: u16,
@@ -58,13 +58,42 @@ pub(super) struct Hot {
 }
 
 impl Hot {
+    /// The head of a new lane, next of the ready list.
     #[inline]
-    pub(super) fn token(&self, index: u32) -> Token {
-        let generation =
-            NonZeroU32::new(self.generation).expect("invariant: generations start at 1 and skip 0");
+    pub(super) const fn ready(index: u32, lane: u64, entry: u32, partition: u16) -> Self {
+        Self {
+            lane,
+            next: NONE,
+            tail: index,
+            link: NONE,
+            generation: NonZeroU32::MIN,
+            entry,
+            partition,
+            state: State::Ready,
+            flags: HEAD,
+        }
+    }
+
+    /// A free slot from here on; `next` is the one that is free after it.
+    #[inline]
+    pub(super) fn vacate(&mut self, next: u32) {
+        self.state = State::Free;
+        self.flags = 0;
+        self.renew();
+        self.next = next;
+    }
+
+    /// Tokens that name this slot are stale from here on.
+    #[inline]
+    pub(super) fn renew(&mut self) {
+        self.generation = self.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
+    }
+
+    #[inline]
+    pub(super) const fn token(&self, index: u32) -> Token {
         Token {
             slot: index,
-            generation,
+            generation: self.generation,
         }
     }
 }
@@ -146,8 +175,8 @@ pub(super) struct Slot<M> {
 #[derive(Clone, Debug)]
 pub(super) struct Slab<M> {
     pub(super) slots: Vec<Slot<M>>,
-    free: u32,
-    used: u32,
+    pub(super) free: u32,
+    pub(super) used: u32,
 }
 
 impl<M> Slab<M> {
@@ -163,7 +192,7 @@ impl<M> Slab<M> {
                     },
                     tail: NONE,
                     link: NONE,
-                    generation: 1,
+                    generation: NonZeroU32::MIN,
                     entry: NONE,
                     partition: 0,
                     state: State::Free,
@@ -195,35 +224,25 @@ impl<M> Slab<M> {
         self.free != NONE
     }
 
-    /// Takes a free slot for a message; the caller has seen to it that there is one.
+    /// The slot that the next message gets.
     #[inline]
-    pub(super) fn put(
-        &mut self,
-        lane: u64,
-        entry: u32,
-        partition: u16,
-        flags: u8,
-        cold: Cold,
-        message: M,
-    ) -> u32 {
-        let index = self.free;
-        let slot = &mut self.slots[index as usize];
+    pub(super) const fn next(&self) -> u32 {
+        self.free
+    }
+
+    /// Takes the next free slot for a message; the caller has seen to it that there is one. The
+    /// generation stays what it is.
+    #[inline(always)]
+    pub(super) fn put(&mut self, hot: Hot, cold: Cold, message: M) {
+        let slot = &mut self.slots[self.free as usize];
         self.free = slot.hot.next;
         self.used += 1;
         slot.hot = Hot {
-            lane,
-            next: NONE,
-            tail: index,
-            link: NONE,
             generation: slot.hot.generation,
-            entry,
-            partition,
-            state: State::Queued,
-            flags,
+            ..hot
         };
         slot.cold = cold;
         slot.message = Some(message);
-        index
     }
 
     /// Frees a slot; tokens that named it are stale from here on.
@@ -231,15 +250,7 @@ impl<M> Slab<M> {
     pub(super) fn give(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         slot.message = None;
-        let slot = &mut slot.hot;
-        slot.state = State::Free;
-        slot.flags = 0;
-        slot.generation = if slot.generation == u32::MAX {
-            1
-        } else {
-            slot.generation + 1
-        };
-        slot.next = self.free;
+        slot.hot.vacate(self.free);
         self.free = index;
         self.used -= 1;
     }
@@ -253,7 +264,6 @@ impl<M> Slab<M> {
     #[inline]
     pub(super) fn resolve(&self, token: Token) -> Option<u32> {
         let slot = &self.slots.get(token.slot as usize)?.hot;
-        (slot.generation == token.generation.get() && slot.state != State::Free)
-            .then_some(token.slot)
+        (slot.generation == token.generation && slot.state != State::Free).then_some(token.slot)
     }
 }

@@ -33,6 +33,7 @@ impl<M> Consumer<M> {
             let part = &mut self.partitions[index];
             if part.commit_at <= now {
                 part.commit_at = Time::MAX;
+                part.touch_at = 0;
                 self.commits.insert(index as u32);
             } else if part.commit_at != Time::MAX {
                 let at = part.commit_at;

@@ -18,18 +18,20 @@ use crate::Position;
 pub(super) const BLOCK: u32 = 64;
 
 #[derive(Clone, Copy, Debug)]
-struct Block {
+pub(super) struct Block {
     /// Position of the first entry; the others are kept as differences to it.
     base: u64,
     /// Bit i: entry i is finished.
     done: u64,
-    /// Bit i: the note of entry i is a digest, not the index of an identity.
+    /// Bit i: the note of entry i is a digest although it is not finished.
     plain: u64,
     next: u32,
     len: u32,
-    /// Difference to the base (high half) and, of a finished entry, the digest of its identity (low
-    /// half); of a held one the place of its identity, or the digest without dedupe.
-    entries: [u64; BLOCK as usize],
+    /// Positions, as differences to the base.
+    deltas: [u32; BLOCK as usize],
+    /// Of a finished entry the digest of its identity; of a held one the place of its identity, or
+    /// the digest without dedupe.
+    notes: [u32; BLOCK as usize],
 }
 
 impl Block {
@@ -39,7 +41,8 @@ impl Block {
         plain: 0,
         next: NONE,
         len: 0,
-        entries: [0; BLOCK as usize],
+        deltas: [0; BLOCK as usize],
+        notes: [0; BLOCK as usize],
     };
 
     /// Begins anew at this position.
@@ -52,8 +55,42 @@ impl Block {
     }
 
     #[inline]
-    const fn entry(&self, index: u32) -> u64 {
-        self.entries[(index % BLOCK) as usize]
+    pub(super) const fn position(&self, entry: u32) -> Position {
+        Position(self.base + self.deltas[(entry % BLOCK) as usize] as u64)
+    }
+
+    /// What is known of the identity at an entry that is not finished.
+    #[inline]
+    pub(super) const fn held_note(&self, entry: u32) -> Note {
+        let value = self.notes[(entry % BLOCK) as usize];
+        if (self.plain >> (entry % BLOCK)) & 1 == 1 {
+            Note::Digest(value)
+        } else {
+            Note::Identity(value)
+        }
+    }
+
+    /// Marks an entry finished, and leaves the digest of its identity.
+    #[inline]
+    pub(super) fn finish(&mut self, entry: u32, digest: u32) {
+        self.notes[(entry % BLOCK) as usize] = digest;
+        self.done |= 1 << (entry % BLOCK);
+    }
+
+    /// Whether an arrival at this position can be added.
+    #[inline]
+    pub(super) const fn takes(&self, position: Position) -> bool {
+        self.len < BLOCK && position.0.wrapping_sub(self.base) <= u32::MAX as u64
+    }
+
+    #[inline]
+    const fn note(&self, entry: u32) -> Note {
+        let value = self.notes[(entry % BLOCK) as usize];
+        if ((self.plain | self.done) >> (entry % BLOCK)) & 1 == 1 {
+            Note::Digest(value)
+        } else {
+            Note::Identity(value)
+        }
     }
 }
 
@@ -130,13 +167,17 @@ impl Pool {
         self.free_count += 1;
     }
 
-    /// A block as 64 raw words, for progress maps that are being resumed.
-    pub(super) fn words(&mut self, block: u32) -> &mut [u64] {
-        &mut self.blocks[block as usize].entries
+    /// Uses a block as 64 raw words, for progress maps that are being resumed.
+    pub(super) fn set_word(&mut self, block: u32, word: usize, value: u64) {
+        let block = &mut self.blocks[block as usize];
+        block.deltas[word % BLOCK as usize] = value as u32;
+        block.notes[word % BLOCK as usize] = (value >> 32) as u32;
     }
 
     pub(super) fn word(&self, block: u32, word: usize) -> u64 {
-        self.blocks[block as usize].entries[word % BLOCK as usize]
+        let block = &self.blocks[block as usize];
+        let high = u64::from(block.notes[word % BLOCK as usize]);
+        (high << 32) | u64::from(block.deltas[word % BLOCK as usize])
     }
 
     #[inline]
@@ -150,20 +191,19 @@ impl Pool {
 
     #[inline]
     pub(super) fn position(&self, entry: u32) -> Position {
-        let block = &self.blocks[(entry / BLOCK) as usize];
-        Position(block.base + (block.entry(entry) >> 32))
+        self.blocks[(entry / BLOCK) as usize].position(entry)
     }
 
     /// What is known of the identity at an entry.
     #[inline]
     pub(super) fn note(&self, entry: u32) -> Note {
-        let block = &self.blocks[(entry / BLOCK) as usize];
-        let value = block.entry(entry) as u32;
-        if (block.plain >> (entry % BLOCK)) & 1 == 1 {
-            Note::Digest(value)
-        } else {
-            Note::Identity(value)
-        }
+        self.blocks[(entry / BLOCK) as usize].note(entry)
+    }
+
+    /// The block of an entry.
+    #[inline]
+    pub(super) fn block(&mut self, entry: u32) -> &mut Block {
+        &mut self.blocks[(entry / BLOCK) as usize]
     }
 
     #[inline]
@@ -171,14 +211,9 @@ impl Pool {
         self.blocks[(entry / BLOCK) as usize].done >> (entry % BLOCK) & 1 == 1
     }
 
-    /// Marks an entry finished and leaves its digest.
-    #[inline]
+    /// Marks an entry finished, and leaves the digest of its identity.
     pub(super) fn finish(&mut self, entry: u32, digest: u32) {
-        let block = &mut self.blocks[(entry / BLOCK) as usize];
-        let value = &mut block.entries[(entry % BLOCK) as usize];
-        *value = (*value & !0xFFFF_FFFF) | u64::from(digest);
-        block.done |= 1 << (entry % BLOCK);
-        block.plain |= 1 << (entry % BLOCK);
+        self.block(entry).finish(entry, digest);
     }
 }
 
@@ -216,33 +251,45 @@ impl Window {
     /// block anew.
     #[inline]
     pub(super) fn needs_block(&self, pool: &Pool, position: Position) -> bool {
-        if self.tail == NONE {
-            return true;
+        match pool.blocks.get(self.tail as usize) {
+            Some(tail) => !tail.takes(position) && self.len > 0,
+            None => true,
         }
-        let tail = &pool.blocks[self.tail as usize];
-        self.len > 0 && (tail.len == BLOCK || position.0 - tail.base > u64::from(u32::MAX))
     }
 
     /// Appends an arrival. The caller has seen to it that a block is free when one is needed.
-    #[inline]
     pub(super) fn push(&mut self, pool: &mut Pool, position: Position, note: Note) -> u32 {
-        if self.tail == NONE
-            || pool.blocks[self.tail as usize].len == BLOCK
-            || position.0 - pool.blocks[self.tail as usize].base > u64::from(u32::MAX)
-        {
+        if self.block_for(pool, position).is_none() {
             self.extend(pool, position);
         }
-        let tail = &mut pool.blocks[self.tail as usize];
-        let (index, delta) = (tail.len % BLOCK, position.0 - tail.base);
-        let value = match note {
+        let block = &mut pool.blocks[self.tail as usize];
+        self.add(block, position, note)
+    }
+
+    /// The last block, if an arrival at this position can be added to it.
+    #[inline]
+    pub(super) fn block_for<'a>(
+        &self,
+        pool: &'a mut Pool,
+        position: Position,
+    ) -> Option<&'a mut Block> {
+        let block = pool.blocks.get_mut(self.tail as usize)?;
+        block.takes(position).then_some(block)
+    }
+
+    /// Adds an arrival to the last block, which takes it.
+    #[inline(always)]
+    pub(super) fn add(&mut self, block: &mut Block, position: Position, note: Note) -> u32 {
+        let index = block.len % BLOCK;
+        block.deltas[index as usize] = (position.0 - block.base) as u32;
+        block.notes[index as usize] = match note {
             Note::Identity(place) => place,
             Note::Digest(digest) => {
-                tail.plain |= 1 << index;
+                block.plain |= 1 << index;
                 digest
             }
         };
-        tail.entries[index as usize] = (delta << 32) | u64::from(value);
-        tail.len += 1;
+        block.len += 1;
         self.len += 1;
         self.tail * BLOCK + index
     }
@@ -271,40 +318,45 @@ impl Window {
     /// Whether this entry is the first unfinished one.
     #[inline]
     pub(super) const fn is_head(&self, entry: u32) -> bool {
-        entry / BLOCK == self.head && entry % BLOCK == self.head_index
+        entry == self.head.wrapping_mul(BLOCK) + self.head_index
     }
 
-    /// Moves the head over finished entries and gives their blocks back. Returns how many entries
-    /// were passed.
+    /// Moves the head over finished entries and gives their blocks back. Returns the first
+    /// unfinished position.
     #[inline]
-    pub(super) fn advance(&mut self, pool: &mut Pool) -> u32 {
-        let mut passed = 0;
-        while self.head != NONE {
-            let block = &pool.blocks[self.head as usize];
-            let (len, next) = (block.len, block.next);
-            let run = (block.done.checked_shr(self.head_index).unwrap_or(0)).trailing_ones();
-            let run = run.min(len - self.head_index);
+    pub(super) fn advance(&mut self, pool: &mut Pool) -> Option<Position> {
+        while let Some(block) = pool.blocks.get(self.head as usize) {
+            let run = (block.done >> (self.head_index % BLOCK)).trailing_ones();
             self.head_index += run;
             self.len -= run;
-            passed += run;
-            let whole = self.head_index == len && (len == BLOCK || self.head != self.tail);
-            if !whole {
-                break;
+            if self.head_index < block.len {
+                return Some(block.position(self.head_index));
             }
-            // Every entry of the block is passed, and none can be added to it.
-            let next = if self.head == self.tail { NONE } else { next };
-            if self.cursor == self.head {
-                self.cursor = NONE;
+            if self.head == self.tail && block.len < BLOCK {
+                return None;
             }
-            pool.give(self.head);
-            self.blocks -= 1;
-            self.head = next;
-            self.head_index = 0;
-            if next == NONE {
-                self.tail = NONE;
-            }
+            self.pass_block(pool);
         }
-        passed
+        None
+    }
+
+    /// Every entry of the head block is passed, and none can be added to it.
+    fn pass_block(&mut self, pool: &mut Pool) {
+        let next = if self.head == self.tail {
+            NONE
+        } else {
+            pool.next(self.head)
+        };
+        if self.cursor == self.head {
+            self.cursor = NONE;
+        }
+        pool.give(self.head);
+        self.blocks -= 1;
+        self.head = next;
+        self.head_index = 0;
+        if next == NONE {
+            self.tail = NONE;
+        }
     }
 
     /// The first unfinished position.
@@ -326,13 +378,13 @@ impl Window {
         while at != NONE {
             let block = &pool.blocks[at as usize];
             let first = if at == self.head { self.head_index } else { 0 };
-            let entries = &block.entries[..block.len as usize];
-            if let Some(last) = entries.last()
-                && position.0 <= block.base + (last >> 32)
+            let deltas = &block.deltas[..block.len as usize];
+            if let Some(&last) = deltas.last()
+                && position.0 <= block.base + u64::from(last)
             {
                 self.cursor = at;
-                let delta = position.0.checked_sub(block.base)?;
-                let found = entries.binary_search_by_key(&delta, |e| e >> 32).ok()? as u32;
+                let delta = u32::try_from(position.0.checked_sub(block.base)?).ok()?;
+                let found = deltas.binary_search(&delta).ok()? as u32;
                 return (found >= first).then_some(at * BLOCK + found);
             }
             if at == self.tail {
@@ -358,7 +410,7 @@ impl Window {
     }
 
     /// Runs of entries from the head on: for each block its first position, whether its positions
-    /// have no holes, and the entries as (bits finished, count).
+    /// have no holes, and the entries.
     pub(super) fn blocks_from_head<'a>(
         &self,
         pool: &'a Pool,
@@ -374,7 +426,7 @@ impl Window {
             let view = BlockView {
                 base: block.base,
                 done: block.done,
-                entries: &block.entries[..block.len as usize],
+                deltas: &block.deltas[..block.len as usize],
                 first,
             };
             at = if at == tail { NONE } else { block.next };
@@ -386,9 +438,9 @@ impl Window {
         let (mut entries, mut blocks, mut last) = (0, 0, None);
         for view in self.blocks_from_head(pool) {
             blocks += 1;
-            entries += view.entries.len() as u32 - view.first;
-            for (i, &entry) in view.entries.iter().enumerate() {
-                let position = view.base + (entry >> 32);
+            entries += view.deltas.len() as u32 - view.first;
+            for (i, &delta) in view.deltas.iter().enumerate() {
+                let position = view.base + u64::from(delta);
                 if last.is_some_and(|l| position <= l) {
                     return Err("window: positions do not grow");
                 }
@@ -409,7 +461,8 @@ impl Window {
 pub(super) struct BlockView<'a> {
     pub(super) base: u64,
     pub(super) done: u64,
-    pub(super) entries: &'a [u64],
+    /// Positions, as differences to the base.
+    pub(super) deltas: &'a [u32],
     pub(super) first: u32,
 }
 
@@ -427,11 +480,11 @@ mod tests {
         for &entry in &entries[1..130] {
             pool.finish(entry, 9);
         }
-        assert_eq!(window.advance(&mut pool), 0);
+        assert_eq!(window.advance(&mut pool), Some(Position(10)));
         assert_eq!(window.first(&pool), Some(Position(10)));
         assert!(window.is_head(entries[0]));
         pool.finish(entries[0], 9);
-        assert_eq!(window.advance(&mut pool), 130);
+        assert_eq!(window.advance(&mut pool), Some(Position(10 + 390)));
         assert_eq!(window.first(&pool), Some(Position(10 + 390)));
         assert_eq!(window.blocks(), 2);
         window.check(&pool).unwrap();
@@ -448,7 +501,7 @@ mod tests {
         for &entry in &entries[130..] {
             pool.finish(entry, 9);
         }
-        assert_eq!(window.advance(&mut pool), 70);
+        assert_eq!(window.advance(&mut pool), None);
         assert_eq!((window.len, window.first(&pool)), (0, None));
         window.clear(&mut pool);
         assert_eq!(pool.free_blocks(), 4);
