@@ -23,7 +23,7 @@ pub struct CompareArgs {
     /// [default: memory, nats, kafka].
     #[arg(long, value_name = "KIND|URL", num_args = 1..)]
     pub on: Vec<On>,
-    /// low, medium, high, extreme or MESSAGES[xAGGREGATES]; repeatable [default: all four].
+    /// low, medium, high, extreme, MESSAGES or MESSAGESxAGGREGATES; repeatable [default: all four].
     #[arg(long, value_name = "LOAD", num_args = 1.., conflicts_with = "preset")]
     pub load: Vec<Load>,
     /// A list of loads.
@@ -50,7 +50,8 @@ pub struct CompareArgs {
     /// Share of messages that always fail.
     #[arg(long, value_name = "P", default_value = "0")]
     pub poison_rate: Share,
-    /// Share of messages that are published twice under one identity.
+    /// Share of messages that are published twice under one identity. Recognised identities live in
+    /// memory: with --restart-at a copy that comes after the restart runs.
     #[arg(long, value_name = "P", default_value = "0")]
     pub republish_rate: Share,
     /// Stop and start the consuming side at this share of the messages.

@@ -5,8 +5,8 @@
 //! JSON reader; a test holds that.
 //!
 //! All events of all files are put into one order (by time, within a file by line) and walked once.
-//! Four judges watch: [`Publishing`] (S10, what was stored), [`Effects`] (losses, duplicates, gaps,
-//! inversions), [`Lanes`] (S1, S5, S9) and [`Commits`] (S3, S3b).
+//! Four judges watch: `Publishing` (S10, what was stored), `Effects` (losses, duplicates, gaps,
+//! inversions), `Lanes` (S1, S5, S9) and `Commits` (S3, S3b).
 
 // Each judge looks at the few kinds of events that concern it; a new kind concerns none of them.
 #![allow(clippy::wildcard_enum_match_arm)]

@@ -27,7 +27,6 @@ pub(crate) fn table(results: &[RunResult], not_run: &[NotRun]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::NOTHING).set_header(HEADER);
     for r in results {
-        let faults = r.faults();
         let order = if r.inversions + r.gaps == 0 {
             "kept".to_owned()
         } else {
@@ -52,11 +51,7 @@ pub(crate) fn table(results: &[RunResult], not_run: &[NotRun]) -> String {
             order,
             path(r, |u| u.threads),
             path(r, |u| u.rss_bytes >> 20) + " MiB",
-            if faults.is_empty() {
-                "ok".into()
-            } else {
-                faults.join(", ")
-            },
+            verdict(r),
         ]);
     }
     for n in not_run {
@@ -71,6 +66,17 @@ pub(crate) fn table(results: &[RunResult], not_run: &[NotRun]) -> String {
         }
     }
     format!("{table}\nthreads, memory: before > peak > after close")
+}
+
+fn verdict(r: &RunResult) -> String {
+    let faults = r.faults();
+    let cut = if r.interrupted { " (interrupted)" } else { "" };
+    let said = if faults.is_empty() {
+        "ok".into()
+    } else {
+        faults.join(", ")
+    };
+    said + cut
 }
 
 fn path(r: &RunResult, of: impl Fn(&Usage) -> u64) -> String {
