@@ -17,7 +17,7 @@ impl<M> Consumer<M> {
                 continue;
             }
             let last = part.phase == Phase::Closing;
-            if !(part.is_ours() || mutants::is(21)) || !(part.dirty || last) {
+            if !(part.is_ours() || mutants::is(21)) || !(part.is_dirty() || last) {
                 continue;
             }
             if now < part.commit_after {
@@ -30,7 +30,7 @@ impl<M> Consumer<M> {
             part.outstanding = Some((part.epoch, part.write));
             part.outstanding_last = last;
             part.dirty = false;
-            part.unwritten = 0;
+            let finished = u64::from(core::mem::take(&mut part.unwritten));
             part.touch_at = 0;
             part.commit_at = Time::MAX;
             let mut frontier = part.frontier;
@@ -51,7 +51,7 @@ impl<M> Consumer<M> {
                 frontier,
                 anchor: part.anchor,
                 map_len,
-                finished: core::mem::take(&mut part.unstored),
+                finished,
                 last,
             });
         }
@@ -109,7 +109,7 @@ impl<M> Consumer<M> {
         let part = &mut self.partitions[index];
         if part.phase == Phase::Closing || part.unwritten >= self.config.commit.messages {
             self.commits.insert(index as u32);
-        } else if part.dirty {
+        } else if part.is_dirty() {
             part.commit_at = Time::MAX;
             self.dirty(now, index, 0);
         }

@@ -242,7 +242,9 @@ impl Identities {
         let entry = &mut self.entries[index as usize];
         let tag = core::mem::replace(&mut entry.tag_or_next, self.free);
         self.free = index;
-        self.table.remove(tag, index);
+        let tags = &self.entries[..];
+        self.table
+            .remove(tag, index, |i| tags[i as usize].tag_or_next);
     }
 
     /// Bytes of all tables, for the memory budget.

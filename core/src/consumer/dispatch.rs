@@ -50,9 +50,10 @@ impl<M> Consumer<M> {
             }
             let deadline = self.deadline.1;
             slot.hot.state = State::Running;
-            slot.hot.flags &= !TIMED_OUT;
             slot.cold.at = deadline;
-            self.handlers_at = self.handlers_at.min(deadline);
+            if deadline < self.handlers_at {
+                self.handlers_at = deadline;
+            }
             part.busy += 1;
             self.stats.running += 1;
             return Some(Dispatch {
@@ -148,7 +149,9 @@ impl<M> Consumer<M> {
         self.partitions[partition].busy -= 1;
         self.cancels.remove(index);
         // S6: a token names one dispatch. The message may stay, its next attempt has another token.
-        self.slab.slots[index as usize].hot.renew();
+        let hot = &mut self.slab.slots[index as usize].hot;
+        hot.renew();
+        hot.flags &= !TIMED_OUT;
         match outcome {
             Outcome::Done => {
                 self.stats.done += 1;
@@ -166,8 +169,7 @@ impl<M> Consumer<M> {
             Outcome::Cancelled(message) => {
                 // It never came to an end of its own: the attempt does not count.
                 self.slab.slots[index as usize].message = Some(message);
-                let cold = &mut self.slab.slots[index as usize].cold;
-                cold.set_attempts(cold.attempts() - 1);
+                self.slab.slots[index as usize].cold.uncount_attempt();
                 self.activate(index);
             }
         }

@@ -44,19 +44,20 @@ impl<M> Consumer<M> {
             self.blockless += u32::from(part.window.blocks() == 0);
         }
         credit.credit(part, index, bytes);
-        part.dirty = true;
-        part.unstored += 1;
         part.unwritten += 1;
         let touch = part.unwritten >= part.touch_at;
         let open = part.phase == Phase::Open;
         let (lane, next, tail, flags) =
             (slot.hot.lane, slot.hot.next, slot.hot.tail, slot.hot.flags);
-        slot.message = None;
+        if !ran {
+            // The message of one that ran is with its handler, or gone.
+            slot.message = None;
+        }
         slot.hot.vacate(slab.free);
         slab.free = index;
         slab.used -= 1;
         if next == NONE {
-            lanes.close(index, lane, flags);
+            lanes.close(slab, index, lane, flags);
         } else {
             lanes.hand_on(slab, lane, index, (next, tail));
             self.go_on(next);
@@ -86,7 +87,6 @@ impl<M> Consumer<M> {
         let part = &mut self.partitions[partition];
         part.dirty = true;
         part.unwritten = part.unwritten.saturating_add(messages);
-        part.unstored += u64::from(messages);
         self.call_commit(now, partition);
     }
 

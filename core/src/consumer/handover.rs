@@ -73,6 +73,7 @@ impl<M> Consumer<M> {
         part.delivery = Delivery::Idle;
         if !mutants::is(21) {
             part.dirty = false;
+            part.unwritten = 0;
         }
         part.outstanding = None;
         part.shut = false;

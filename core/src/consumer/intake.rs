@@ -6,7 +6,7 @@ use super::partition::{Delivery, Partition, Phase};
 use super::slab::{Cold, Hot, QUARANTINED, WHY_SHIFT};
 use super::window::Note;
 use super::{Admit, Anchor, Arrival, Consumer, NoticeKind, Refusal, Refused, Why};
-use crate::{Keyless, Order, Time, mutants};
+use crate::{Keyless, Order, Position, Time, mutants};
 
 impl<M> Consumer<M> {
     /// Offers a message. One that cannot be paid for, or does not fit the window, is given back and
@@ -35,12 +35,19 @@ impl<M> Consumer<M> {
             && u64::from(arrival.bytes) < self.plain_bytes_end
             && arrival.key.is_some()
             && arrival.quarantine.is_none()
+            && let Some(floor) = arrival.position.0.checked_add(1)
             && let Some(block) = part.window.block_for(pool, arrival.position)
         {
             let Claimed::Pending(place) = identities.claim(now, arrival.identity) else {
                 return Ok(self.duplicate(now, index, &arrival));
             };
-            part.received(&arrival);
+            part.barren = 0;
+            part.next_delivery += u64::from(arrival.delivery == Some(part.next_delivery));
+            part.last = Some(Anchor {
+                position: arrival.position,
+                stamp: arrival.stamp,
+            });
+            part.floor = Position(floor);
             if part.window.len == 0 {
                 part.frontier = arrival.position;
             }
@@ -325,13 +332,13 @@ impl Partition {
     /// unusual to be seen to.
     #[inline(always)]
     fn expects<M>(&self, now: Time, arrival: &Arrival<M>) -> bool {
-        // Only open partitions have a session that delivers.
+        // Only open partitions have a session that delivers. The frontier and what was received last
+        // are not beyond the floor.
         self.delivery == Delivery::Live
             && self.epoch == arrival.epoch
             && self.session == arrival.session
             && arrival.delivery.is_none_or(|d| d <= self.next_delivery)
-            && self.last.is_none_or(|l| arrival.position > l.position)
-            && arrival.position >= self.frontier
+            && arrival.position >= self.floor
             && now < self.until
             && self.resumed.is_none()
     }

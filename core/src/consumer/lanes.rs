@@ -77,7 +77,7 @@ impl Lanes {
     /// Takes the head out of its lane. Returns the new head.
     pub(super) fn pop_head<M>(&mut self, slab: &mut Slab<M>, index: u32, slot: Hot) -> Option<u32> {
         if slot.next == NONE {
-            self.close(index, slot.lane, slot.flags);
+            self.close(slab, index, slot.lane, slot.flags);
             return None;
         }
         self.hand_on(slab, slot.lane, index, (slot.next, slot.tail));
@@ -101,7 +101,7 @@ impl Lanes {
 
     /// The head was the only one of its lane.
     #[inline(always)]
-    pub(super) fn close(&mut self, index: u32, lane: u64, flags: u8) {
+    pub(super) fn close<M>(&mut self, slab: &Slab<M>, index: u32, lane: u64, flags: u8) {
         debug_assert!(
             flags & HEAD != 0 || mutants::is(2),
             "invariant: only heads are finished"
@@ -109,7 +109,8 @@ impl Lanes {
         if mutants::is(2) && flags & HEAD == 0 {
             return;
         }
-        self.table.remove(tag(lane), index);
+        let tag_of = |i: u32| tag(slab.slots[i as usize].hot.lane);
+        self.table.remove(tag(lane), index, tag_of);
     }
 
     /// Moves the head behind all others of its lane (a fault, for the simulator).

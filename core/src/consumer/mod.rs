@@ -201,9 +201,13 @@ impl<M> Consumer<M> {
     }
 
     /// Time never goes back: an earlier `now` counts as the latest one seen.
+    #[inline]
     fn tick(&mut self, now: Time) -> Time {
-        self.now = self.now.max(now);
-        self.now
+        if now != self.now {
+            self.now = self.now.max(now);
+            return self.now;
+        }
+        now
     }
 
     /// The partition that an input speaks of, if it is ours and the epoch is not an older one. A

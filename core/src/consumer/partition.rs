@@ -80,7 +80,7 @@ pub(super) struct Partition {
     pub(super) outstanding: Option<(Epoch, u64)>,
     /// The outstanding commit is the last of the epoch.
     pub(super) outstanding_last: bool,
-    /// Something is finished that no stored commit covers.
+    /// Something besides the `unwritten` messages is not covered by a stored commit.
     pub(super) dirty: bool,
     /// When the next commit falls due by time.
     pub(super) commit_at: Time,
@@ -92,8 +92,6 @@ pub(super) struct Partition {
     /// `unwritten` has to reach this before a finished message changes anything about the next
     /// commit.
     pub(super) touch_at: u32,
-    /// Messages finished since the last commit was stored.
-    pub(super) unstored: u64,
     /// The next commit leaves its map out.
     pub(super) mapless: bool,
 
@@ -145,7 +143,6 @@ impl Partition {
             commit_failures: 0,
             unwritten: 0,
             touch_at: 0,
-            unstored: 0,
             mapless: false,
             used_messages: 0,
             used_bytes: 0,
@@ -158,6 +155,11 @@ impl Partition {
             abandoned: 0,
             release: None,
         }
+    }
+
+    /// Whether there is something that no stored commit covers.
+    pub(super) const fn is_dirty(&self) -> bool {
+        self.dirty || self.unwritten > 0
     }
 
     #[inline]

@@ -115,7 +115,7 @@ pub(super) struct Cold {
     pub(super) at: Time,
     pub(super) stamp: u64,
     pub(super) bytes: u32,
-    /// Attempts in the lower 20 bits; tries to bury it above. Both saturate.
+    /// Attempts in the upper 20 bits; tries to bury it below. Both saturate.
     counts: u32,
 }
 
@@ -123,7 +123,8 @@ pub(super) struct Cold {
 // heap, and its bits in the window and in three sets of levels.
 const _: () = assert!(size_of::<Hot>() == 32 && size_of::<Cold>() == 24);
 
-const ATTEMPTS_MAX: u32 = (1 << 20) - 1;
+/// One attempt, as `Cold::counts` counts it.
+const ATTEMPT: u32 = 1 << 12;
 
 impl Cold {
     #[inline]
@@ -138,27 +139,27 @@ impl Cold {
 
     #[inline]
     pub(super) const fn attempts(&self) -> u32 {
-        self.counts & ATTEMPTS_MAX
+        self.counts / ATTEMPT
     }
 
-    #[inline]
-    pub(super) fn set_attempts(&mut self, attempts: u32) {
-        self.counts = (self.counts & !ATTEMPTS_MAX) | attempts.min(ATTEMPTS_MAX);
+    /// The last attempt does not count.
+    pub(super) const fn uncount_attempt(&mut self) {
+        self.counts = self.counts.saturating_sub(ATTEMPT);
     }
 
     /// Counts another attempt, and returns the count.
     #[inline]
     pub(super) const fn count_attempt(&mut self) -> u32 {
-        if self.attempts() < ATTEMPTS_MAX {
-            self.counts += 1;
+        if let Some(counts) = self.counts.checked_add(ATTEMPT) {
+            self.counts = counts;
         }
         self.attempts()
     }
 
     /// Counts another try to bury it, and returns the count.
     pub(super) fn count_burial(&mut self) -> u32 {
-        let tries = (self.counts >> 20).saturating_add(1).min(0xFFF);
-        self.counts = (self.counts & ATTEMPTS_MAX) | (tries << 20);
+        let tries = (self.counts % ATTEMPT + 1).min(ATTEMPT - 1);
+        self.counts = self.counts / ATTEMPT * ATTEMPT + tries;
         tries
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! head                                            tail
 //! [x x x o x ...64] -> [x o o x ...64] -> [o o . . ]      x finished, o unfinished, . free
-//!        ^ head_index: the frontier
+//!        ^ first: the frontier
 //! ```
 //! The ring is indexed by arrival, not by position: partitions of one stream share its sequence, so
 //! positions are sparse. A full window is back-pressure, never growth: one stuck message must not
@@ -114,9 +114,8 @@ pub(super) struct Pool {
 /// The window of one partition.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
-    head: u32,
-    /// First unfinished entry of the head block, or one past its last entry.
-    head_index: u32,
+    /// The first unfinished entry, in the head block, or the one that the next arrival gets there.
+    first: u32,
     tail: u32,
     blocks: u32,
     /// Entries from the head on.
@@ -219,8 +218,7 @@ impl Pool {
 
 impl Window {
     pub(super) const EMPTY: Self = Self {
-        head: NONE,
-        head_index: 0,
+        first: NONE,
         tail: NONE,
         blocks: 0,
         len: 0,
@@ -298,7 +296,7 @@ impl Window {
     fn extend(&mut self, pool: &mut Pool, position: Position) {
         if self.len == 0 && self.tail != NONE {
             pool.blocks[self.tail as usize].reset(position.0);
-            self.head_index = 0;
+            self.first = self.tail * BLOCK;
             return;
         }
         let block = pool
@@ -306,8 +304,7 @@ impl Window {
             .expect("invariant: the caller checked that a block is free");
         pool.blocks[block as usize].reset(position.0);
         if self.tail == NONE {
-            self.head = block;
-            self.head_index = 0;
+            self.first = block * BLOCK;
         } else {
             pool.blocks[self.tail as usize].next = block;
         }
@@ -318,21 +315,29 @@ impl Window {
     /// Whether this entry is the first unfinished one.
     #[inline]
     pub(super) const fn is_head(&self, entry: u32) -> bool {
-        entry == self.head.wrapping_mul(BLOCK) + self.head_index
+        entry == self.first
+    }
+
+    /// The first block (no block at all: a number that no block has).
+    #[inline]
+    const fn head(&self) -> u32 {
+        self.first / BLOCK
     }
 
     /// Moves the head over finished entries and gives their blocks back. Returns the first
     /// unfinished position.
     #[inline]
     pub(super) fn advance(&mut self, pool: &mut Pool) -> Option<Position> {
-        while let Some(block) = pool.blocks.get(self.head as usize) {
-            let run = (block.done >> (self.head_index % BLOCK)).trailing_ones();
-            self.head_index += run;
+        while let Some(block) = pool.blocks.get(self.head() as usize) {
+            let run = (block.done >> (self.first % BLOCK)).trailing_ones();
+            let index = self.first % BLOCK + run;
             self.len -= run;
-            if self.head_index < block.len {
-                return Some(block.position(self.head_index));
+            if index < block.len {
+                self.first += run;
+                return Some(block.position(index));
             }
-            if self.head == self.tail && block.len < BLOCK {
+            if self.head() == self.tail && block.len < BLOCK {
+                self.first += run;
                 return None;
             }
             self.pass_block(pool);
@@ -342,21 +347,18 @@ impl Window {
 
     /// Every entry of the head block is passed, and none can be added to it.
     fn pass_block(&mut self, pool: &mut Pool) {
-        let next = if self.head == self.tail {
-            NONE
-        } else {
-            pool.next(self.head)
-        };
-        if self.cursor == self.head {
+        let head = self.head();
+        if self.cursor == head {
             self.cursor = NONE;
         }
-        pool.give(self.head);
-        self.blocks -= 1;
-        self.head = next;
-        self.head_index = 0;
-        if next == NONE {
+        if head == self.tail {
+            self.first = NONE;
             self.tail = NONE;
+        } else {
+            self.first = pool.next(head) * BLOCK;
         }
+        pool.give(head);
+        self.blocks -= 1;
     }
 
     /// The first unfinished position.
@@ -365,19 +367,27 @@ impl Window {
         if self.len == 0 {
             None
         } else {
-            Some(pool.position(self.head * BLOCK + self.head_index))
+            Some(pool.position(self.first))
         }
     }
 
     /// The entry of a position, if it is in the window.
     pub(super) fn find(&mut self, pool: &Pool, position: Position) -> Option<u32> {
-        let mut at = self.head;
+        let mut at = if self.first == NONE {
+            NONE
+        } else {
+            self.head()
+        };
         if self.cursor != NONE && pool.blocks[self.cursor as usize].base <= position.0 {
             at = self.cursor;
         }
         while at != NONE {
             let block = &pool.blocks[at as usize];
-            let first = if at == self.head { self.head_index } else { 0 };
+            let first = if at == self.head() {
+                self.first % BLOCK
+            } else {
+                0
+            };
             let deltas = &block.deltas[..block.len as usize];
             if let Some(&last) = deltas.last()
                 && position.0 <= block.base + u64::from(last)
@@ -397,14 +407,8 @@ impl Window {
 
     /// Gives every block back.
     pub(super) fn clear(&mut self, pool: &mut Pool) {
-        while self.head != NONE {
-            let next = if self.head == self.tail {
-                NONE
-            } else {
-                pool.next(self.head)
-            };
-            pool.give(self.head);
-            self.head = next;
+        while self.first != NONE {
+            self.pass_block(pool);
         }
         *self = Self::EMPTY;
     }
@@ -415,8 +419,8 @@ impl Window {
         &self,
         pool: &'a Pool,
     ) -> impl Iterator<Item = BlockView<'a>> + 'a {
-        let (tail, head, head_index) = (self.tail, self.head, self.head_index);
-        let mut at = head;
+        let (tail, head, head_index) = (self.tail, self.head(), self.first % BLOCK);
+        let mut at = if self.first == NONE { NONE } else { head };
         core::iter::from_fn(move || {
             if at == NONE {
                 return None;
