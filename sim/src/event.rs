@@ -51,6 +51,12 @@ pub(crate) enum Event {
         life: u32,
         handler: u32,
     },
+    /// The result of a handler reaches the core once more.
+    Resettle {
+        member: u32,
+        life: u32,
+        handler: u32,
+    },
     /// A commit reaches the broker; an index into the table of writes.
     CommitLands { write: u32 },
     /// The answer to a commit reaches the process.
@@ -114,6 +120,9 @@ impl Event {
             Self::Settle {
                 member, handler, ..
             } => (7, pair(member, handler)),
+            Self::Resettle {
+                member, handler, ..
+            } => (21, pair(member, handler)),
             Self::CommitLands { write } => (8, write as u64),
             Self::CommitAnswer { write, .. } => (9, write as u64),
             Self::BurialAnswer { burial, .. } => (10, burial as u64),
@@ -140,6 +149,7 @@ impl Event {
             | Self::Beat { member, life, .. }
             | Self::HandlerEnd { member, life, .. }
             | Self::Settle { member, life, .. }
+            | Self::Resettle { member, life, .. }
             | Self::CommitAnswer { member, life, .. }
             | Self::BurialAnswer { member, life, .. }
             | Self::Timer { member, life }

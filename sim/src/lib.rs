@@ -35,6 +35,6 @@ pub use fate::{Fate, hash, log_uniform, mix};
 #[cfg(feature = "mutants")]
 pub use mutants::{Caught, MUTANTS, Mutant, hunt};
 pub use plan::{Flavour, Plan, Profile};
-pub use run::{Report, Summary, explain, run, run_range};
+pub use run::{Report, Summary, explain, run, run_plan, run_range};
 pub use site::{SITES, Site};
 pub use verdict::Verdict;

@@ -107,7 +107,7 @@ impl Member {
 
     /// Whether it may be given a partition.
     pub(crate) const fn is_ready(&self, now: u64) -> bool {
-        self.core.is_some() && !self.draining && self.paused_until <= now
+        self.core.is_some() && self.paused_until <= now
     }
 
     /// The process is gone, with all that it knew.

@@ -48,10 +48,13 @@ pub struct Summary {
 /// Runs one seed.
 #[must_use]
 pub fn run(seed: u64, profile: Profile) -> Report {
-    report(
-        seed,
-        World::new(Plan::new(seed, profile), false, true).run(),
-    )
+    run_plan(Plan::new(seed, profile))
+}
+
+/// Runs a plan, for sweeps over one of its figures.
+#[must_use]
+pub fn run_plan(plan: Plan) -> Report {
+    report(plan.seed, World::new(plan, false, true).run())
 }
 
 /// Runs one seed, and tells its story line by line.

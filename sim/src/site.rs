@@ -125,6 +125,12 @@ sites! {
     CrashAtEvent,
     /// A rebalance, a drain or a loss hits at a chosen event.
     ShakeAtEvent,
+    /// Positions that belong to others follow a message.
+    TrailingHole,
+    /// A member that drains is given another partition.
+    AssignDraining,
+    /// The result of an attempt comes a second time, much later (G3).
+    LateResult,
 
     /// Draws of the swarm configuration.
     Plan,

@@ -1,6 +1,6 @@
 //! The simulator in `cargo test`: few seeds, but of every kind. The release binary runs 100,000.
 
-use procession_sim::{Profile, Report, Summary, run, run_range};
+use procession_sim::{Plan, Profile, Report, Summary, run, run_plan, run_range};
 
 const SEEDS: u64 = 4_000;
 
@@ -61,6 +61,32 @@ fn s11_equal_seeds_give_equal_runs() {
     let (one, two) = (batch(Profile::Mixed, 500, 1), batch(Profile::Mixed, 500, 2));
     assert_eq!((one.hash, one.events), (two.hash, two.events));
     assert_ne!(run(1, Profile::Mixed).hash, run(2, Profile::Mixed).hash);
+}
+
+/// Not a chosen few: a process dies before each event of a run, and is shaken before each event.
+#[test]
+fn g1_g10_a_crash_or_a_drain_at_every_event_breaks_nothing() {
+    let mut crashes = 0;
+    for seed in [3, 5, 8, 13, 21, 34] {
+        let plan = Plan::new(seed, Profile::Swarm);
+        let events = run_plan(plan.clone()).events.min(400);
+        for event in 0..events {
+            let crash = Plan {
+                crash_at: Some(event),
+                ..plan.clone()
+            };
+            let shake = Plan {
+                shake_at: Some(event),
+                ..plan.clone()
+            };
+            for plan in [crash, shake] {
+                let report = run_plan(plan);
+                assert_eq!(report.verdict, None, "seed {seed} at event {event}");
+                crashes += report.tally.crashes;
+            }
+        }
+    }
+    assert!(crashes > 500, "{crashes}");
 }
 
 /// A mutant that the simulator does not catch is a defect of the simulator.

@@ -49,7 +49,8 @@ impl Checker {
             return Err(Verdict::new("S6", "session number did not grow", at));
         }
         // Overlap by one: without it, what a rewritten log holds would be skipped in silence.
-        let known = tenure.received || (tenure.opening.anchored && !tenure.bumped);
+        let known =
+            !tenure.untold && (tenure.received || (tenure.opening.anchored && !tenure.bumped));
         if known && start.expect.is_none() {
             return Err(Verdict::new("S9", "session without overlap", at));
         }
@@ -83,6 +84,7 @@ impl Checker {
             .filter(|t| t.session == session)
         {
             tenure.next_delivery = Some(1);
+            tenure.untold = false;
             tenure.seen = log.rewrites;
         }
     }
@@ -98,6 +100,9 @@ impl Checker {
         all: &[Entry],
         log: &Log,
     ) {
+        if let Some(tenure) = self.tenure(member, partition) {
+            tenure.untold = true;
+        }
         let tenures = &mut self.processes[member].tenures;
         if let Some(tenure) = tenures[partition as usize]
             .as_mut()
@@ -220,7 +225,9 @@ impl Checker {
             }
             Admit::Replayed if tenure.state(e) != State::Unseen => {}
             Admit::Replayed => {
-                if !tenure.inherited(entry.position) {
+                if !tenure.inherited(entry.position)
+                    && !(rewritten && entry.position < tenure.begun)
+                {
                     return Err(Verdict::new("S9", "called finished, and is not", at));
                 }
                 self.excuse(e, rewritten, &at)?;

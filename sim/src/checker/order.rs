@@ -105,6 +105,12 @@ impl Checker {
                 ));
             }
         }
+        if !self.processes[member]
+            .tokens
+            .insert(dispatch.token.to_bits())
+        {
+            return verdict("S6", "one token for two attempts");
+        }
         self.processes[member].runs.push(Run {
             token: dispatch.token.to_bits(),
             entry: e,

@@ -1,5 +1,7 @@
 //! What the checker knows of one process.
 
+use std::collections::BTreeSet;
+
 use procession_core::{Config, NoticeKind, Stats};
 
 use super::{Checked, Tenure};
@@ -24,6 +26,8 @@ pub(crate) struct Run {
 pub(crate) struct Process {
     pub(crate) tenures: Vec<Option<Tenure>>,
     pub(crate) runs: Vec<Run>,
+    /// Every token that was handed out.
+    pub(crate) tokens: BTreeSet<u64>,
     /// Identities in the order in which their success was recorded, and when.
     pub(crate) successes: Vec<(u32, u64)>,
     /// The deadline of a drain that is under way.
@@ -40,6 +44,7 @@ impl Process {
         Self {
             tenures: (0..partitions).map(|_| None).collect(),
             runs: Vec::new(),
+            tokens: BTreeSet::new(),
             successes: Vec::new(),
             draining: None,
             expected: Vec::new(),

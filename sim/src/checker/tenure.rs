@@ -41,8 +41,13 @@ pub(crate) struct Tenure {
     pub(crate) seen: u32,
     /// One past the furthest position that is taken for finished or was received.
     pub(crate) reach: u64,
+    /// The last session could not tell whether the log is the same.
+    pub(crate) untold: bool,
     /// The last session began without anything to recognise the log by.
     pub(crate) blind: bool,
+    /// Where this epoch began: what stands below in a rewritten log, beside an anchor that still
+    /// holds, nobody can tell from what was finished before.
+    pub(crate) begun: u64,
     /// Something was received in this epoch.
     pub(crate) received: bool,
     /// The log was found to be rewritten: what is finished may come again.
@@ -83,6 +88,8 @@ impl Tenure {
         Self {
             seen: 0,
             reach,
+            untold: false,
+            begun: opening.recorded.max(opening.floor),
             blind: false,
             received: false,
             epoch: opening.epoch,
@@ -146,6 +153,7 @@ impl Tenure {
         let position = all[entry as usize].position;
         self.state(entry) == State::Finished
             || self.inherited(position)
+            || (log.rewrites > 0 && self.state(entry) == State::Unseen && position < self.begun)
             || (log.rewrites > self.seen
                 && self.state(entry) == State::Unseen
                 && position < self.reach)
@@ -165,6 +173,7 @@ impl Tenure {
         self.bumped = true;
         self.session = 0;
         self.received = false;
+        self.begun = from;
         self.reach = self.reach.min(from);
         self.committed = 0;
         self.confirmed = None;

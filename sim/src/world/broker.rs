@@ -103,7 +103,13 @@ impl World {
         entry.position = log.end + hole;
         self.stamps += 1 + hole % 7;
         entry.stamp = self.stamps;
-        log.end = entry.position + 1;
+        // What other partitions of the stream store: holes, seen by nobody until the next heartbeat.
+        let trail = if self.fate.decide(Site::TrailingHole, number, 0) {
+            self.fate.draw_log(Site::TrailingHole, number, 1, 1, 40)
+        } else {
+            0
+        };
+        log.end = entry.position + 1 + trail;
         log.entries.push(number as u32);
         self.entries.push(entry);
         // Below the frontier of a session that had nothing to recognise the log by, nobody can tell
@@ -166,13 +172,15 @@ impl World {
     /// The tail of the log is lost, and its positions are used again.
     pub(super) fn rewrite(&mut self, partition: u32, share: u64) {
         let log = &mut self.logs[partition as usize];
-        let lost = (log.entries.len() as u64 * share / 100) as usize;
-        if lost == 0 {
-            return;
-        }
-        log.rewrites += 1;
+        // At least one: positions of other partitions that are lost and used again beside an anchor
+        // that holds are beyond what an anchor can tell.
+        let lost = (log.entries.len() as u64 * share).div_ceil(100) as usize;
         let keep = log.entries.len() - lost;
-        let end = self.entries[log.entries[keep] as usize].position;
+        let Some(&first) = log.entries.get(keep) else {
+            return;
+        };
+        let end = self.entries[first as usize].position;
+        log.rewrites += 1;
         for e in log.entries.drain(keep..) {
             self.entries[e as usize].stored = false;
         }

@@ -353,7 +353,9 @@ impl World {
             core.frontier(arrival.partition),
             core.credit(arrival.partition),
         );
+        let epoch = core.epoch(arrival.partition);
         let result = core.offer(time, arrival.clone());
+        let noticed = core.epoch(arrival.partition) != epoch;
         let after = (
             core.stats(),
             core.frontier(arrival.partition),
@@ -373,6 +375,16 @@ impl World {
                 arrival.delivery
             ));
         });
+        let partition = arrival.partition.0;
+        if noticed && !void && self.logs[partition as usize].rewrites > 0 {
+            // Another message where one was before, or where there was a hole: the core begins a new
+            // epoch there.
+            self.checker.rewritten(m, partition, arrival.position.0);
+            self.checker
+                .expect_notice(m, partition, &[NoticeKind::LogRewritten]);
+            self.strand(member, partition);
+            return Ok(None);
+        }
         match result {
             Ok(admit) => {
                 self.mark(

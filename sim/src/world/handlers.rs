@@ -120,6 +120,18 @@ impl World {
         self.members[member as usize].handlers[number as usize].settled = true;
         self.tell_result(member, handler.token, handler.entry, ending)?;
         let n = u64::from(handler.entry);
+        if self.fate.decide(Site::LateResult, n, u64::from(number)) {
+            let life = self.members[member as usize].life;
+            let late = self.latency(Site::LateResult, n, u64::from(number)) * 8;
+            self.push_in(
+                late,
+                Event::Resettle {
+                    member,
+                    life,
+                    handler: number,
+                },
+            );
+        }
         if self.fate.decide(Site::DoubleSettle, n, u64::from(number)) {
             // A second result for the same attempt must change nothing (S6).
             let other = [
@@ -137,6 +149,19 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// A detached task tells the result of an attempt that was settled long ago (S6).
+    pub(super) fn resettle(&mut self, member: u32, number: u32) -> Checked {
+        let handler = self.members[member as usize].handlers[number as usize];
+        let n = u64::from(handler.entry);
+        let ending = [
+            Ending::Done,
+            Ending::Retry,
+            Ending::Reject,
+            Ending::Cancelled,
+        ][self.fate.draw(Site::LateResult, n, u64::from(number), 0, 3) as usize];
+        self.tell_result(member, handler.token, handler.entry, ending)
     }
 
     fn tell_result(&mut self, member: u32, token: Token, e: u32, ending: Ending) -> Checked {

@@ -250,6 +250,9 @@ impl World {
             Event::Settle {
                 member, handler, ..
             } => self.settle(member, handler)?,
+            Event::Resettle {
+                member, handler, ..
+            } => self.resettle(member, handler)?,
             Event::CommitLands { write } => self.commit_lands(write),
             Event::CommitAnswer { member, write, .. } => self.commit_answer(member, write)?,
             Event::BurialAnswer { member, burial, .. } => self.burial_answer(member, burial)?,

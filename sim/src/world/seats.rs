@@ -33,7 +33,13 @@ impl World {
         }
         self.assignments += 1;
         let ready: Vec<u32> = (0..self.plan.members)
-            .filter(|&m| self.members[m as usize].is_ready(self.now))
+            .filter(|&m| {
+                let process = &self.members[m as usize];
+                let n = self.assignments;
+                let drains =
+                    process.draining && !self.fate.decide(Site::AssignDraining, u64::from(m), n);
+                process.is_ready(self.now) && !drains
+            })
             .collect();
         if ready.is_empty() {
             self.push_in(5_000_000, Event::Assign { partition });
@@ -179,6 +185,12 @@ impl World {
                 ..opening
             },
         );
+        let draining = self.checker.processes[m].draining;
+        let now = self.now;
+        if let (Some(deadline), Some(tenure)) = (draining, self.checker.tenure(m, partition)) {
+            // Whoever drains gives it up again at once.
+            tenure.stop(now, deadline);
+        }
         if foreign || beyond {
             self.checker
                 .expect_notice(m, partition, &[NoticeKind::ResumeVoid]);

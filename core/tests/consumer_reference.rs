@@ -1,0 +1,49 @@
+//! `Consumer` against a naive reference: plain vectors and maps, no indices, no shared code. Both
+//! are given the same operations, illegal ones included, and must say the same after each.
+//!
+//! Declared freedom, where the documentation leaves it open: in which order keys take turns (sets
+//! are compared), when exactly within its bounds a commit or a handler's deadline falls due, when a
+//! shut intake opens again, and when a full window refuses.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm
+)]
+
+mod reference;
+
+use proptest::prelude::*;
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 512,
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn the_consumer_says_what_the_reference_says(
+        setup in reference::setups(),
+        ops in proptest::collection::vec(reference::ops(), 1..200),
+    ) {
+        reference::compare(&setup, &ops).map_err(TestCaseError::fail)?;
+    }
+}
+
+/// The comparison itself must be able to fail, and must have something to compare.
+#[test]
+fn the_comparison_reaches_every_kind_of_output() {
+    use proptest::strategy::ValueTree as _;
+    use proptest::test_runner::TestRunner;
+
+    let mut runner = TestRunner::deterministic();
+    let mut seen = reference::Seen::default();
+    for _ in 0..300 {
+        let setup = reference::setups().new_tree(&mut runner).unwrap().current();
+        let ops = proptest::collection::vec(reference::ops(), 100..200);
+        let ops = ops.new_tree(&mut runner).unwrap().current();
+        seen.add(&reference::compare(&setup, &ops).unwrap());
+    }
+    assert!(seen.all_positive(), "{seen:?}");
+}

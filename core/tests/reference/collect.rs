@@ -1,0 +1,271 @@
+//! What both say when they are asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use procession_core::{
+    Continuity, Epoch, Flow, PartitionId, Position, Session, Time, Token, decode_map,
+};
+
+use super::compare::{Pair, Stored, same};
+use super::model::{Delivery, Phase, State};
+
+impl Pair {
+    pub fn dispatch(&mut self) -> Result<(), String> {
+        let now = self.model.now;
+        let mut expected = self.model.startable();
+        expected.sort_unstable();
+        let mut started = Vec::new();
+        while let Some(d) = self.core.poll_dispatch(now) {
+            if !self.dispatched.insert(d.token.to_bits()) {
+                return Err(format!("S6: {:?} names two dispatches", d.token));
+            }
+            self.tokens.push(d.token);
+            if !expected.contains(&d.message) {
+                return Err(format!("start of {d:?}, expected {expected:?}"));
+            }
+            let (p, position, attempt) = self.model.start(d.message, d.token.to_bits(), d.deadline);
+            let epoch = self.model.parts[p].epoch;
+            let said = (d.partition.0 as usize, d.position.0, d.epoch.0, d.attempt);
+            same("start", &said, &(p, position, epoch, attempt))?;
+            let (from, to) = self.model.deadlines();
+            if d.deadline < from || d.deadline > to {
+                return Err(format!(
+                    "deadline {:?} not in {from:?}..={to:?}",
+                    d.deadline
+                ));
+            }
+            started.push(d.message);
+        }
+        started.sort_unstable();
+        self.seen.started += started.len() as u32;
+        same("starts", &started, &expected)
+    }
+
+    pub fn collect(&mut self) -> Result<(), String> {
+        let now = self.model.now;
+        let cancels: BTreeSet<u64> = std::iter::from_fn(|| self.core.poll_cancel())
+            .map(Token::to_bits)
+            .collect();
+        self.seen.cancels += cancels.len() as u32;
+        same(
+            "cancels",
+            &cancels,
+            &std::mem::take(&mut self.model.cancels),
+        )?;
+        self.letters()?;
+        let copies = self.model.copies();
+        let mut found = Vec::new();
+        while let Some(copy) = self.core.poll_duplicate(now) {
+            let at = self.model.copy_taken(copy.message);
+            same(
+                "copy",
+                &Some((copy.partition.0 as usize, copy.position.0)),
+                &at,
+            )?;
+            found.push(copy.message);
+        }
+        found.sort_unstable();
+        self.seen.copies += found.len() as u32;
+        same("copies", &found, &copies)?;
+        self.commits()?;
+        let mut sessions = Vec::new();
+        while let Some(s) = self.core.poll_session(now) {
+            let p = s.partition.0 as usize;
+            sessions.push((p, s.epoch.0, s.session.0, s.at.0, s.expect));
+        }
+        sessions.sort_unstable_by_key(|s| s.0);
+        self.seen.sessions += sessions.len() as u32;
+        same("sessions", &sessions, &self.model.sessions())?;
+        self.releases()?;
+        self.notices()?;
+        while let Some(flow) = self.core.poll_flow() {
+            let (p, pause) = match flow {
+                Flow::Pause(p) => (p.0 as usize, true),
+                Flow::Resume(p) => (p.0 as usize, false),
+            };
+            same("pause and resume alternate", &pause, &!self.paused[p])?;
+            self.paused[p] = pause;
+        }
+        Ok(())
+    }
+
+    /// Every session that is asked for begins, and finds what it expects.
+    pub fn live(&mut self) -> Result<(), String> {
+        self.collect()?;
+        for p in 0..self.model.parts.len() {
+            let part = &self.model.parts[p];
+            if part.delivery == Delivery::Starting {
+                let (id, epoch, session) = (
+                    PartitionId(p as u32),
+                    Epoch(part.epoch),
+                    Session(part.session),
+                );
+                let now = self.model.now;
+                self.core
+                    .session(now, id, epoch, session, Continuity::Continues);
+                self.model
+                    .session(id.0, epoch.0, session.0, Continuity::Continues);
+            }
+        }
+        Ok(())
+    }
+
+    fn letters(&mut self) -> Result<(), String> {
+        let mut expected = self.model.letters();
+        expected.sort_unstable_by_key(|l| l.0);
+        let mut letters = Vec::new();
+        while let Some(l) = self.core.poll_dead_letter() {
+            let p = l.partition.0 as usize;
+            letters.push((*l.message, p, l.position.0, l.why, l.attempts, l.shorten));
+            self.tokens.push(l.token);
+            let (message, token) = (*l.message, l.token.to_bits());
+            if expected.iter().any(|e| e.0 == message) {
+                self.model.letter_sent(message, token);
+            }
+        }
+        letters.sort_unstable_by_key(|l| l.0);
+        self.seen.letters += letters.len() as u32;
+        same("dead letters", &letters, &expected)
+    }
+
+    fn commits(&mut self) -> Result<(), String> {
+        let due: Vec<(bool, bool)> = (0..self.model.parts.len())
+            .map(|p| self.model.commit_due(p))
+            .collect();
+        let mut came = vec![false; due.len()];
+        let mut buffer = [0; 600];
+        while let Some(c) = self.core.poll_commit(self.model.now, &mut buffer) {
+            let p = c.partition.0 as usize;
+            if !due[p].0 || came[p] {
+                return Err(format!(
+                    "commit out of turn: {c:?}, {:?}",
+                    self.model.parts[p]
+                ));
+            }
+            came[p] = true;
+            let epoch = self.model.parts[p].epoch;
+            let (write, frontier, anchor, ranges, last) = self.model.commit_sent(p);
+            let said = (c.epoch.0, c.write, c.frontier.0, c.anchor, c.last);
+            same("commit", &said, &(epoch, write, frontier, anchor, last))?;
+            let map = &buffer[..c.map_len];
+            let mut told: Vec<(u64, u64)> = Vec::new();
+            if !map.is_empty() {
+                let decoded = decode_map(map, c.frontier).ok_or("a map that cannot be read")?;
+                told = decoded.iter().map(|r| (r.0.0, r.1.0)).collect();
+                self.seen.maps += 1;
+            }
+            // A map may forget what lies far ahead; what is near it must say, and never more than is.
+            let inside = |t: &(u64, u64)| ranges.iter().any(|r| r.0 <= t.0 && t.1 <= r.1);
+            let near = |at: u64| at < frontier.saturating_add(4_000) && !ranges.is_empty();
+            let window = &self.model.parts[p].window;
+            let said = |at: &u64| told.iter().any(|t| (t.0..t.1).contains(at));
+            let kept = window
+                .iter()
+                .filter(|(at, w)| w.done && near(**at))
+                .all(|(at, _)| said(at));
+            if !kept || !told.iter().all(inside) {
+                return Err(format!("map:\n     core {told:?}\nreference {ranges:?}"));
+            }
+            let stored = Stored {
+                frontier,
+                anchor,
+                map: map.to_vec(),
+            };
+            self.outstanding.insert((p, epoch, write), stored);
+            self.seen.commits += 1;
+        }
+        for (p, (due, came)) in due.iter().zip(came).enumerate() {
+            if due.1 && !came {
+                return Err(format!("no commit of {p}: {:?}", self.model.parts[p]));
+            }
+        }
+        Ok(())
+    }
+
+    fn releases(&mut self) -> Result<(), String> {
+        let mut releases = BTreeMap::new();
+        while let Some(r) = self.core.poll_release() {
+            let said = (
+                r.epoch.0,
+                r.frontier.0,
+                r.handed_back,
+                r.abandoned,
+                r.committed,
+            );
+            releases.insert(r.partition.0 as usize, said);
+        }
+        let mut expected = BTreeMap::new();
+        for (p, part) in self.model.parts.iter_mut().enumerate() {
+            if let Some(r) = part.release.take() {
+                let said = (r.epoch, r.frontier, r.handed_back, r.abandoned, r.committed);
+                expected.insert(p, said);
+            }
+        }
+        self.seen.releases += releases.len() as u32;
+        same("releases", &releases, &expected)?;
+        let drained = self
+            .core
+            .poll_drained()
+            .map(|d| (d.handed_back, d.abandoned));
+        self.seen.drained += u32::from(drained.is_some());
+        same("drained", &drained, &self.model.drained())
+    }
+
+    fn notices(&mut self) -> Result<(), String> {
+        let mut notices = BTreeMap::new();
+        while let Some(n) = self.core.poll_notice() {
+            notices.insert((n.partition.0 as usize, n.kind as u8), n.count);
+        }
+        self.seen.notices += notices.len() as u32;
+        same(
+            "notices",
+            &notices,
+            &std::mem::take(&mut self.model.notices),
+        )
+    }
+
+    /// After every operation.
+    pub fn same_state(&self) -> Result<(), String> {
+        self.core.check_invariants()?;
+        same("stats", &self.core.stats(), &self.model.stats())?;
+        let mut held: Vec<_> = self
+            .core
+            .held()
+            .map(|(p, at)| (p.0 as usize, at.0))
+            .collect();
+        held.sort_unstable();
+        let mine = self.model.held.iter().filter(|h| h.state != State::Orphan);
+        let mut expected: Vec<_> = mine.map(|h| (h.p, h.position)).collect();
+        expected.sort_unstable();
+        same("held", &held, &expected)?;
+        for (p, part) in self.model.parts.iter().enumerate() {
+            let id = PartitionId(p as u32);
+            let ours = part.is_ours();
+            same(
+                "frontier",
+                &self.core.frontier(id),
+                &ours.then_some(Position(part.frontier)),
+            )?;
+            same(
+                "epoch",
+                &self.core.epoch(id),
+                &ours.then_some(Epoch(part.epoch)),
+            )?;
+            let credit = self.core.credit(id);
+            if part.phase != Phase::Open || part.lapsed {
+                same("credit of what takes nothing", &credit.messages, &0)?;
+            } else if credit.messages > 0 && part.delivery == Delivery::Live {
+                let bytes = credit.bytes.min(self.model.config.message_bytes_max.into()) as u32;
+                let overdrawn = self.model.is_overdrawn();
+                if !overdrawn && self.model.price(p, bytes).is_none() {
+                    return Err(format!("{credit:?} is more than there is"));
+                }
+            }
+        }
+        let wake = self.core.poll_timeout().map_or(Time::MAX, |w| w.at);
+        match self.model.next_effect() {
+            Some(at) if wake > at => Err(format!("wakes at {wake:?}, due at {at:?}")),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,533 @@
+//! Inputs of the reference.
+
+use procession_core::{
+    Admit, Anchor, Arrival, CommitResult, Continuity, Keyless, Limits, NoticeKind, Order, Receipt,
+    Refusal, Resume, Time, Why, decode_map,
+};
+
+use super::model::{Arrived, Delivery, Expected, Held, Lane, Model, Part, Phase, State, wait};
+
+/// How a settled attempt ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    Done,
+    Retry,
+    Reject,
+    Cancelled,
+}
+
+impl Model {
+    pub fn open(&mut self, p: u32, epoch: u64, resume: &Resume<'_>, until: Option<Time>) {
+        let Some(part) = self.parts.get(p as usize) else {
+            return;
+        };
+        let p = p as usize;
+        if part.known && epoch <= part.opened {
+            return;
+        }
+        let counted = if part.known {
+            epoch.max(part.epoch + 1)
+        } else {
+            epoch
+        };
+        if part.is_ours() {
+            self.drop_partition(p);
+        }
+        let release = self.parts[p].release;
+        self.parts[p] = Part {
+            phase: Phase::Open,
+            known: true,
+            opened: epoch,
+            epoch: counted,
+            until: until.unwrap_or(Time::MAX),
+            delivery: Delivery::Wanted(self.now),
+            release,
+            ..Part::closed()
+        };
+        self.resume(p, resume);
+        if let Some(deadline) = self.draining {
+            self.revoke_part(p, deadline);
+        }
+    }
+
+    fn resume(&mut self, p: usize, resume: &Resume<'_>) {
+        let foreign = resume.recorded.is_some_and(|r| r != resume.incarnation);
+        let recorded = resume.frontier.filter(|_| !foreign).map(|f| f.0);
+        let beyond = recorded.is_some_and(|f| f > resume.log_end.0);
+        if foreign || beyond {
+            self.notice(p, NoticeKind::ResumeVoid);
+        }
+        let anchor = resume
+            .anchor
+            .filter(|a| recorded.is_some_and(|f| a.position.0 < f));
+        let frontier = match recorded {
+            Some(f) if !beyond || anchor.is_some() => f,
+            _ => resume.log_start.0,
+        };
+        if frontier < resume.log_start.0 {
+            self.notice(p, NoticeKind::Truncated);
+        }
+        let part = &mut self.parts[p];
+        part.frontier = frontier.max(resume.log_start.0);
+        part.floor = part.frontier;
+        part.anchor = anchor;
+        part.unproven = (beyond && anchor.is_some()).then_some(resume.log_end.0);
+        if resume.map.is_empty() || foreign || beyond {
+            return;
+        }
+        let ranges = decode_map(resume.map, procession_core::Position(frontier));
+        match ranges.filter(|r| r.last().is_none_or(|l| l.1 <= resume.log_end)) {
+            Some(ranges) => part.resumed = ranges.iter().map(|r| (r.0.0, r.1.0)).collect(),
+            None => self.notice(p, NoticeKind::MapIgnored),
+        }
+    }
+
+    pub fn extend(&mut self, p: u32, epoch: u64, until: Time) {
+        let Some(p) = self.ours(p, epoch) else { return };
+        self.parts[p].until = until;
+        if until > self.now {
+            self.parts[p].lapsed = false;
+        }
+    }
+
+    pub fn session(&mut self, p: u32, epoch: u64, session: u64, found: Continuity) {
+        let Some(p) = self.current(p, epoch, session) else {
+            return;
+        };
+        if self.parts[p].delivery != Delivery::Starting {
+            return;
+        }
+        self.parts[p].delivery = Delivery::Live;
+        self.parts[p].blind = false;
+        let unproven = self.parts[p].unproven.take();
+        match found {
+            Continuity::Continues => self.cut(p, unproven, true),
+            Continuity::CannotTell => {
+                self.cut(p, unproven, false);
+                self.notice(p, NoticeKind::CannotTell);
+                let now = self.now;
+                let part = &mut self.parts[p];
+                if part.last.is_some_and(|l| l.position.0 >= part.frontier) {
+                    part.blind = true;
+                    part.delivery = Delivery::Wanted(now);
+                }
+            }
+            Continuity::Rewritten { from } => self.rewind(p, from.0),
+        }
+    }
+
+    /// A frontier beyond the end of the log comes back to it.
+    fn cut(&mut self, p: usize, end: Option<u64>, found: bool) {
+        let Some(end) = end else { return };
+        let now = self.now;
+        let part = &mut self.parts[p];
+        let after = part
+            .anchor
+            .filter(|_| found)
+            .map_or(0, |a| a.position.0 + 1);
+        let end = end.max(after);
+        part.frontier = part.frontier.min(end);
+        part.floor = part.frontier;
+        if part.anchor.is_some_and(|a| a.position.0 >= end) {
+            part.anchor = None;
+            part.delivery = Delivery::Wanted(now);
+        }
+        self.dirty(p, 0);
+    }
+
+    fn rewind(&mut self, p: usize, from: u64) {
+        self.notice(p, NoticeKind::LogRewritten);
+        let from = from.min(self.parts[p].frontier);
+        self.clear(p);
+        let now = self.now;
+        let part = &mut self.parts[p];
+        part.epoch += 1;
+        part.write = 0;
+        (part.frontier, part.floor) = (from, from);
+        part.last = None;
+        part.anchor = part.anchor.filter(|a| a.position.0 < from);
+        part.unproven = None;
+        part.blind = false;
+        part.barren = 0;
+        part.session = 0;
+        part.delivery = Delivery::Wanted(now);
+        self.dirty(p, 0);
+    }
+
+    pub fn broken(&mut self, p: u32, epoch: u64, session: u64) {
+        if let Some(p) = self.current(p, epoch, session) {
+            self.end_session(p);
+        }
+    }
+
+    fn end_session(&mut self, p: usize) {
+        let backoff = self.config.session_backoff;
+        let part = &mut self.parts[p];
+        let at = if part.barren == 0 {
+            self.now
+        } else {
+            self.now + wait(&backoff, part.barren)
+        };
+        part.barren += 1;
+        part.delivery = Delivery::Wanted(at);
+    }
+
+    pub fn offer(&mut self, a: &Arrival<u32>) -> Result<Admit, Refusal> {
+        let (p, position) = (a.partition.0 as usize, a.position.0);
+        let Some(p) = self
+            .current(a.partition.0, a.epoch.0, a.session.0)
+            .filter(|p| self.parts[*p].delivery == Delivery::Live)
+        else {
+            self.stats.void += 1;
+            let _ = p;
+            return Ok(Admit::Void);
+        };
+        if a.delivery.is_some_and(|d| d > self.parts[p].next_delivery) {
+            self.notice(p, NoticeKind::Gap);
+            self.end_session(p);
+            self.stats.void += 1;
+            return Ok(Admit::Void);
+        }
+        let part = &self.parts[p];
+        if position < part.frontier || part.last.is_some_and(|l| position <= l.position.0) {
+            let here = part.window.get(&position);
+            if position >= part.frontier && here.is_none_or(|h| h.identity != a.identity) {
+                self.rewind(p, position);
+                self.stats.void += 1;
+                return Ok(Admit::Void);
+            }
+            self.receive(p, a);
+            self.stats.replayed += 1;
+            return Ok(Admit::Replayed);
+        }
+        if self.now >= part.until {
+            return Err(Refusal::Credit);
+        }
+        let inherited = part.resumed.iter().any(|r| (r.0..r.1).contains(&position));
+        let mut overdraft = false;
+        if !inherited {
+            if a.bytes > self.config.message_bytes_max {
+                return Err(Refusal::TooLarge);
+            }
+            let Some(beyond) = self.price(p, a.bytes) else {
+                self.parts[p].shut = true;
+                return Err(Refusal::Credit);
+            };
+            overdraft = beyond;
+        }
+        self.receive(p, a);
+        if inherited {
+            self.stats.replayed += 1;
+            self.pass(p, a);
+            return Ok(Admit::Replayed);
+        }
+        let refuse = self.config.keyless == Keyless::Refuse && self.config.order == Order::Key;
+        let why = a
+            .quarantine
+            .or_else(|| (a.key.is_none() && refuse).then_some(Why::Keyless));
+        let claimed = self.config.dedupe.ids > 0 && why.is_none();
+        if claimed && self.claim(a.identity) {
+            self.stats.duplicates += 1;
+            self.pass(p, a);
+            return Ok(Admit::Duplicate);
+        }
+        self.hold(p, a, why, claimed, overdraft);
+        Ok(Admit::Queued)
+    }
+
+    fn receive(&mut self, p: usize, a: &Arrival<u32>) {
+        let part = &mut self.parts[p];
+        part.barren = 0;
+        if let Some(delivery) = a.delivery {
+            part.next_delivery = part.next_delivery.max(delivery + 1);
+        }
+        if part.last.is_none_or(|l| a.position > l.position) {
+            part.last = Some(Anchor {
+                position: a.position,
+                stamp: a.stamp,
+            });
+            part.floor = part.floor.max(a.position.0.saturating_add(1));
+        }
+    }
+
+    /// Finished on arrival.
+    fn pass(&mut self, p: usize, a: &Arrival<u32>) {
+        let part = &mut self.parts[p];
+        if part.window.is_empty() {
+            part.frontier = part.floor;
+            part.anchor = Some(Anchor {
+                position: a.position,
+                stamp: a.stamp,
+            });
+        } else {
+            part.window.insert(
+                a.position.0,
+                Arrived {
+                    identity: a.identity,
+                    done: true,
+                },
+            );
+        }
+        self.dirty(p, 1);
+    }
+
+    fn hold(&mut self, p: usize, a: &Arrival<u32>, why: Option<Why>, claimed: bool, beyond: bool) {
+        let lane = match (self.config.order, a.key, self.config.keyless) {
+            (Order::Key, Some(_), _) => Lane::Key(a.lane),
+            (Order::Key, None, Keyless::Shared) => Lane::Shared,
+            _ => Lane::Identity(a.identity),
+        };
+        let part = &mut self.parts[p];
+        if part.window.is_empty() {
+            part.frontier = a.position.0;
+        }
+        part.window.insert(
+            a.position.0,
+            Arrived {
+                identity: a.identity,
+                done: false,
+            },
+        );
+        self.arrivals += 1;
+        self.held.push(Held {
+            number: self.arrivals,
+            message: a.message,
+            p,
+            position: a.position.0,
+            stamp: a.stamp.0,
+            lane,
+            identity: a.identity,
+            claimed,
+            bytes: a.bytes,
+            why,
+            state: State::Queued,
+            attempts: 0,
+            burials: 0,
+            shorten: 0,
+            token: None,
+            timed_out: false,
+            until: Time::MAX,
+            overdraft: beyond,
+        });
+        self.activate_heads();
+    }
+
+    pub fn advance(&mut self, p: u32, epoch: u64, session: u64, position: u64) {
+        let Some(p) = self.current(p, epoch, session) else {
+            return;
+        };
+        let part = &mut self.parts[p];
+        if part.delivery != Delivery::Live || position <= part.floor {
+            return;
+        }
+        part.floor = position;
+        if part.window.is_empty() {
+            part.frontier = position;
+            self.dirty(p, 0);
+        }
+    }
+
+    pub fn revoke(&mut self, p: u32, epoch: u64, deadline: Time) {
+        if let Some(p) = self.ours(p, epoch) {
+            self.revoke_part(p, deadline);
+        }
+    }
+
+    fn revoke_part(&mut self, p: usize, deadline: Time) {
+        let now = self.now;
+        let part = &mut self.parts[p];
+        if part.phase == Phase::Open {
+            part.phase = Phase::Revoking;
+        }
+        // Asked to stop after three quarters of the time, left behind after seven eighths.
+        let left = deadline.since(now);
+        part.stop_at = part.stop_at.min(deadline - left.div(4));
+        part.abandon_at = part.abandon_at.min(deadline - left.div(8));
+        part.deadline = part.deadline.min(deadline);
+        part.delivery = Delivery::Idle;
+        self.close_when_idle(p);
+    }
+
+    pub fn close_when_idle(&mut self, p: usize) {
+        if self.parts[p].phase == Phase::Revoking && self.busy(p) == 0 {
+            self.parts[p].phase = Phase::Closing;
+            self.parts[p].commit_after = self.now;
+        }
+    }
+
+    pub fn lose(&mut self, p: u32, epoch: u64) {
+        if let Some(p) = self.ours(p, epoch) {
+            self.drop_partition(p);
+        }
+    }
+
+    fn drop_partition(&mut self, p: usize) {
+        self.drained.0 += self.owned(p).count() as u32 - self.running(p);
+        self.clear(p);
+        self.close(p);
+    }
+
+    fn running(&self, p: usize) -> u32 {
+        let runs = |s: State| matches!(s, State::Running | State::Stopping);
+        self.held
+            .iter()
+            .filter(|h| h.p == p && runs(h.state))
+            .count() as u32
+    }
+
+    fn close(&mut self, p: usize) {
+        let part = &mut self.parts[p];
+        *part = Part {
+            known: true,
+            opened: part.opened,
+            epoch: part.epoch,
+            release: part.release,
+            ..Part::closed()
+        };
+    }
+
+    pub fn end_partition(&mut self, p: usize, committed: bool) {
+        let abandoned = self.parts[p].abandoned + self.abandon(p);
+        let handed_back = self.owned(p).count() as u32;
+        let part = &mut self.parts[p];
+        let (epoch, frontier) = (part.epoch, part.frontier);
+        part.release = Some(Expected {
+            epoch,
+            frontier,
+            handed_back,
+            abandoned,
+            committed,
+        });
+        self.drained.0 += handed_back;
+        self.drained.1 += abandoned;
+        self.clear(p);
+        self.close(p);
+    }
+
+    pub fn commit_result(&mut self, p: u32, epoch: u64, write: u64, result: CommitResult) {
+        let now = self.now;
+        let Some(part) = self.parts.get_mut(p as usize) else {
+            return;
+        };
+        let p = p as usize;
+        let Some((e, w, last)) = part.outstanding.filter(|o| (o.0, o.1) == (epoch, write)) else {
+            return;
+        };
+        part.outstanding = None;
+        part.dirty_since = part.dirty_since.max(now);
+        match result {
+            CommitResult::Lost => return self.drop_partition(p),
+            _ if part.epoch != e => return,
+            CommitResult::Stored if last => return self.end_partition(p, true),
+            CommitResult::Stored => {
+                (part.failures, part.commit_after, part.mapless) = (0, Time::ZERO, false);
+                return;
+            }
+            _ => {}
+        }
+        let _ = w;
+        part.dirty = true;
+        part.failed = true;
+        part.failures += 1;
+        let backoff = self.config.commit.backoff;
+        let mut after = wait(&backoff, part.failures);
+        let mut notice = None;
+        if result == CommitResult::TooLarge {
+            part.mapless = true;
+            after = procession_core::Span::ZERO;
+            notice = Some(NoticeKind::MapTooLarge);
+        } else if result == CommitResult::Denied {
+            after = backoff.max;
+            notice = Some(NoticeKind::CommitDenied);
+        }
+        part.commit_after = now + after;
+        if let Some(kind) = notice {
+            self.notice(p, kind);
+        }
+    }
+
+    pub fn burial_result(&mut self, token: u64, receipt: Receipt) {
+        let found = |h: &Held| h.token == Some(token) && h.state == State::Buried;
+        let Some(i) = self.held.iter().position(found) else {
+            return;
+        };
+        let (now, backoff) = (self.now, self.config.dead_letter_backoff);
+        let held = &mut self.held[i];
+        let p = held.p;
+        match receipt {
+            Receipt::TooLarge if held.shorten < 2 => {
+                held.shorten += 1;
+                held.state = State::Burying;
+            }
+            Receipt::Stored => {
+                self.stats.dead += 1;
+                self.finish(i, false);
+                self.close_when_idle(p);
+            }
+            Receipt::NotStored | Receipt::Unknown | Receipt::TooLarge => {
+                held.burials += 1;
+                held.state = State::Reburying(now + wait(&backoff, held.burials));
+                self.notice(p, NoticeKind::DeadLetterRetried);
+            }
+        }
+    }
+
+    /// Whether the token named a running attempt.
+    pub fn settle(&mut self, token: u64, ending: Ending) -> bool {
+        let runs = |s: State| matches!(s, State::Running | State::Stopping | State::Orphan);
+        let found = |h: &Held| h.token == Some(token) && runs(h.state);
+        let Some(i) = self.held.iter().position(found) else {
+            return false;
+        };
+        self.cancels.remove(&token);
+        if self.held[i].state == State::Orphan {
+            let held = self.held.remove(i);
+            self.end_identity(&held, ending == Ending::Done);
+            self.activate_heads();
+            return true;
+        }
+        let p = self.held[i].p;
+        match ending {
+            Ending::Done => {
+                self.stats.done += 1;
+                self.finish(i, true);
+            }
+            Ending::Reject => {
+                self.stats.failed += 1;
+                self.held[i].why = Some(Why::Rejected);
+                self.held[i].state = State::Burying;
+            }
+            Ending::Retry => self.failed(i),
+            Ending::Cancelled if self.held[i].timed_out => self.failed(i),
+            Ending::Cancelled => {
+                self.held[i].attempts -= 1;
+                self.activate(i);
+            }
+        }
+        self.close_when_idle(p);
+        true
+    }
+
+    pub fn set_limits(&mut self, limits: &Limits) {
+        self.limits = Limits {
+            messages: limits.messages.clamp(1, self.config.limits.messages),
+            bytes: limits.bytes.max(1),
+            partition_messages: limits.partition_messages.max(1),
+            partition_bytes: limits.partition_bytes.max(1),
+            low_water_percent: limits.low_water_percent,
+        };
+    }
+
+    pub fn drain(&mut self, deadline: Time) {
+        let deadline = self.draining.map_or(deadline, |d| d.min(deadline));
+        if self.draining.is_none() {
+            self.drained = (0, 0);
+        }
+        self.draining = Some(deadline);
+        for p in 0..self.parts.len() {
+            if self.parts[p].is_ours() {
+                self.revoke_part(p, deadline);
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Lanes, identities, and the end of a held message.
+
+use procession_core::{Anchor, NoticeKind, Position, Stamp, Why};
+
+use super::model::{Held, Known, Model, Part, Phase, State};
+
+impl Model {
+    /// Whoever became the first of its lane goes on.
+    pub fn activate_heads(&mut self) {
+        for i in 0..self.held.len() {
+            let held = &self.held[i];
+            let first = !self
+                .held
+                .iter()
+                .any(|h| h.lane == held.lane && h.number < held.number);
+            if first && held.state == State::Queued {
+                self.activate(i);
+            }
+        }
+    }
+
+    pub fn activate(&mut self, i: usize) {
+        let open = self.parts[self.held[i].p].phase == Phase::Open;
+        self.held[i].state = match (open, self.held[i].why) {
+            (false, _) => State::Parked,
+            (true, Some(_)) => State::Burying,
+            (true, None) => State::Ready,
+        };
+    }
+
+    /// Finishes a held message: the place of its identity, its position, its credit.
+    pub fn finish(&mut self, i: usize, succeeded: bool) {
+        let held = self.held.remove(i);
+        self.end_identity(&held, succeeded);
+        let part = &mut self.parts[held.p];
+        if let Some(arrived) = part.window.get_mut(&held.position) {
+            arrived.done = true;
+        }
+        if part.frontier == held.position {
+            part.anchor = Some(Anchor {
+                position: Position(held.position),
+                stamp: Stamp(held.stamp),
+            });
+            part.pass_finished();
+        }
+        self.dirty(held.p, 1);
+        self.forget_token(&held);
+        self.activate_heads();
+    }
+
+    pub fn forget_token(&mut self, held: &Held) {
+        if let Some(token) = held.token {
+            self.cancels.remove(&token);
+        }
+    }
+
+    /// A held message gives up its place among the identities.
+    pub fn end_identity(&mut self, held: &Held, succeeded: bool) {
+        if !held.claimed {
+            return;
+        }
+        let now = self.now;
+        let known = self
+            .identities
+            .iter_mut()
+            .find(|k| k.identity == held.identity);
+        let known = known.expect("a claimed identity is known");
+        known.held -= 1;
+        if succeeded && known.done.is_none() {
+            self.successes += 1;
+            known.done = Some((self.successes, now));
+            while self.identities.iter().filter(|k| k.done.is_some()).count()
+                > self.config.dedupe.ids as usize
+            {
+                self.forget_oldest();
+            }
+        }
+        self.identities.retain(|k| k.held > 0 || k.done.is_some());
+    }
+
+    fn forget_oldest(&mut self) {
+        let oldest = self.identities.iter_mut().filter(|k| k.done.is_some());
+        if let Some(oldest) = oldest.min_by_key(|k| k.done) {
+            oldest.done = None;
+        }
+        self.identities.retain(|k| k.held > 0 || k.done.is_some());
+    }
+
+    /// Takes a place for an identity; whether it succeeded inside the window.
+    pub fn claim(&mut self, identity: u128) -> bool {
+        let (now, age) = (self.now, self.config.dedupe.age);
+        for known in &mut self.identities {
+            if known.done.is_some_and(|(_, at)| now > at + age) {
+                known.done = None;
+            }
+        }
+        self.identities.retain(|k| k.held > 0 || k.done.is_some());
+        match self.identities.iter_mut().find(|k| k.identity == identity) {
+            Some(known) if known.done.is_some() => return true,
+            Some(known) => known.held += 1,
+            None => self.identities.push(Known {
+                identity,
+                held: 1,
+                done: None,
+            }),
+        }
+        false
+    }
+
+    pub fn is_done(&self, identity: u128) -> bool {
+        self.identities
+            .iter()
+            .any(|k| k.identity == identity && k.done.is_some())
+    }
+
+    /// A handler goes on without its partition.
+    fn orphan(&mut self, i: usize) {
+        let held = &mut self.held[i];
+        held.state = State::Orphan;
+        self.cancels.extend(held.token);
+    }
+
+    /// Leaves the handlers of a partition behind, each with a notice; how many.
+    pub fn abandon(&mut self, p: usize) -> u32 {
+        let mut abandoned = 0;
+        for i in 0..self.held.len() {
+            let held = &self.held[i];
+            if held.p == p && matches!(held.state, State::Running | State::Stopping) {
+                self.notice(p, NoticeKind::Abandoned);
+                self.orphan(i);
+                abandoned += 1;
+            }
+        }
+        abandoned
+    }
+
+    /// Drops what is held of a partition; handlers become orphans.
+    pub fn clear(&mut self, p: usize) {
+        for i in 0..self.held.len() {
+            let held = &self.held[i];
+            if held.p == p && matches!(held.state, State::Running | State::Stopping) {
+                self.orphan(i);
+            }
+        }
+        while let Some(i) = self
+            .held
+            .iter()
+            .position(|h| h.p == p && h.state != State::Orphan)
+        {
+            let held = self.held.remove(i);
+            self.end_identity(&held, false);
+            self.forget_token(&held);
+        }
+        let part = &mut self.parts[p];
+        part.window.clear();
+        part.resumed.clear();
+        self.activate_heads();
+    }
+
+    /// An attempt failed.
+    pub fn failed(&mut self, i: usize) {
+        self.stats.failed += 1;
+        let held = &mut self.held[i];
+        if held.attempts >= self.config.retry.attempts {
+            held.why = Some(Why::Exhausted);
+            held.state = State::Burying;
+        } else if self.parts[held.p].phase != Phase::Open {
+            held.state = State::Parked;
+        } else {
+            let wait = super::model::wait(&self.config.retry.backoff, held.attempts);
+            held.state = State::Waiting(self.now + wait);
+        }
+    }
+}
+
+impl Part {
+    /// The frontier moves over what is finished.
+    pub fn pass_finished(&mut self) {
+        while let Some(first) = self.window.first_entry().filter(|e| e.get().done) {
+            first.remove();
+        }
+        self.frontier = self
+            .window
+            .first_key_value()
+            .map_or(self.floor, |(at, _)| *at);
+    }
+
+    /// Finished runs of arrivals; holes between two finished arrivals count as finished.
+    pub fn ranges(&self) -> Vec<(u64, u64)> {
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        let mut open = false;
+        for (&at, arrived) in &self.window {
+            match ranges.last_mut() {
+                Some(range) if open && arrived.done => range.1 = at + 1,
+                _ if arrived.done => ranges.push((at, at + 1)),
+                _ => {}
+            }
+            open = arrived.done;
+        }
+        ranges
+    }
+}

@@ -1,0 +1,17 @@
+//! A naive `Consumer`, and its comparison with the real one.
+
+mod account;
+mod collect;
+mod compare;
+mod inputs;
+mod lanes;
+mod model;
+mod ops;
+mod outputs;
+mod seen;
+mod setup;
+
+pub use compare::compare;
+pub use ops::ops;
+pub use seen::Seen;
+pub use setup::setups;

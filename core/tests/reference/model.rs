@@ -1,0 +1,290 @@
+//! What the reference knows: everything in plain vectors.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use procession_core::{Anchor, Backoff, Config, Limits, Span, Stats, Time, Why};
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    Closed,
+    Open,
+    Revoking,
+    Closing,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Delivery {
+    Idle,
+    Wanted(Time),
+    Starting,
+    Live,
+}
+
+/// Where a held message stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// Behind another one of its lane, or not looked at yet.
+    Queued,
+    /// First of its lane, and may run.
+    Ready,
+    /// First of its lane, and its partition is being given up.
+    Parked,
+    Running,
+    /// Asked to stop.
+    Stopping,
+    Waiting(Time),
+    /// To be handed out as a dead letter.
+    Burying,
+    Buried,
+    Reburying(Time),
+    Copied,
+    /// Runs without its partition.
+    Orphan,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lane {
+    Key(u64),
+    Shared,
+    Identity(u128),
+}
+
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// Order of arrival over everything.
+    pub number: u64,
+    pub message: u32,
+    pub p: usize,
+    pub position: u64,
+    pub stamp: u64,
+    pub lane: Lane,
+    pub identity: u128,
+    /// It has a place in the table of identities.
+    pub claimed: bool,
+    pub bytes: u32,
+    pub why: Option<Why>,
+    pub state: State,
+    pub attempts: u32,
+    pub burials: u32,
+    pub shorten: u8,
+    pub token: Option<u64>,
+    pub timed_out: bool,
+    /// When the handler is asked to stop, or is called stuck.
+    pub until: Time,
+    /// Admitted beyond the credit.
+    pub overdraft: bool,
+}
+
+/// An identity that is remembered.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    pub identity: u128,
+    pub held: u32,
+    /// Order and time of its success.
+    pub done: Option<(u64, Time)>,
+}
+
+/// An arrival at or beyond the frontier.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Arrived {
+    pub identity: u128,
+    pub done: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub phase: Phase,
+    pub known: bool,
+    pub opened: u64,
+    pub epoch: u64,
+    pub until: Time,
+    pub lapsed: bool,
+    pub delivery: Delivery,
+    pub session: u64,
+    pub next_delivery: u64,
+    pub last: Option<Anchor>,
+    pub barren: u32,
+    /// Arrivals from the frontier on.
+    pub window: BTreeMap<u64, Arrived>,
+    /// Ranges that the resumed map names.
+    pub resumed: Vec<(u64, u64)>,
+    pub frontier: u64,
+    pub floor: u64,
+    pub anchor: Option<Anchor>,
+    pub unproven: Option<u64>,
+    /// The next session starts at the frontier, and expects nothing.
+    pub blind: bool,
+    pub write: u64,
+    pub outstanding: Option<(u64, u64, bool)>,
+    pub dirty: bool,
+    /// Since when, at the latest, the cadence has been running.
+    pub dirty_since: Time,
+    /// Since when, at the earliest.
+    pub dirty_first: Time,
+    pub commit_after: Time,
+    /// The last write failed: it is written again at `commit_after`.
+    pub failed: bool,
+    pub failures: u32,
+    pub unwritten: u32,
+    pub mapless: bool,
+    pub stop_at: Time,
+    pub abandon_at: Time,
+    pub deadline: Time,
+    pub abandoned: u32,
+    /// Dead letters without an answer are waited for no more.
+    pub left: bool,
+    pub release: Option<Expected>,
+    pub shut: bool,
+}
+
+/// A release that must come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Expected {
+    pub epoch: u64,
+    pub frontier: u64,
+    pub handed_back: u32,
+    pub abandoned: u32,
+    pub committed: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Model {
+    pub config: Config,
+    pub limits: Limits,
+    pub now: Time,
+    pub parts: Vec<Part>,
+    pub held: Vec<Held>,
+    pub identities: Vec<Known>,
+    pub successes: u64,
+    pub arrivals: u64,
+    pub cancels: BTreeSet<u64>,
+    /// Counts of notices by partition and kind.
+    pub notices: BTreeMap<(usize, u8), u32>,
+    pub draining: Option<Time>,
+    pub drained: (u32, u32),
+    pub drained_told: bool,
+    /// Only the counters; what is held is counted when asked.
+    pub stats: Stats,
+}
+
+impl Part {
+    pub fn closed() -> Self {
+        Self {
+            phase: Phase::Closed,
+            known: false,
+            opened: 0,
+            epoch: 0,
+            until: Time::MAX,
+            lapsed: false,
+            delivery: Delivery::Idle,
+            session: 0,
+            next_delivery: 1,
+            last: None,
+            barren: 0,
+            window: BTreeMap::new(),
+            resumed: Vec::new(),
+            frontier: 0,
+            floor: 0,
+            anchor: None,
+            unproven: None,
+            blind: false,
+            write: 0,
+            outstanding: None,
+            dirty: false,
+            dirty_since: Time::ZERO,
+            dirty_first: Time::ZERO,
+            commit_after: Time::ZERO,
+            failed: false,
+            failures: 0,
+            unwritten: 0,
+            mapless: false,
+            stop_at: Time::MAX,
+            abandon_at: Time::MAX,
+            deadline: Time::MAX,
+            abandoned: 0,
+            left: false,
+            release: None,
+            shut: false,
+        }
+    }
+
+    pub fn is_ours(&self) -> bool {
+        self.phase != Phase::Closed
+    }
+}
+
+impl Model {
+    pub fn new(config: &Config) -> Self {
+        Self {
+            config: config.clone(),
+            limits: config.limits,
+            now: Time::ZERO,
+            parts: (0..config.partitions).map(|_| Part::closed()).collect(),
+            held: Vec::new(),
+            identities: Vec::new(),
+            successes: 0,
+            arrivals: 0,
+            cancels: BTreeSet::new(),
+            notices: BTreeMap::new(),
+            draining: None,
+            drained: (0, 0),
+            drained_told: false,
+            stats: Stats::default(),
+        }
+    }
+
+    pub fn notice(&mut self, p: usize, kind: procession_core::NoticeKind) {
+        *self.notices.entry((p, kind as u8)).or_default() += 1;
+    }
+
+    /// The partition, if the epoch is one of its present owner's.
+    pub fn ours(&self, p: u32, epoch: u64) -> Option<usize> {
+        let part = self.parts.get(p as usize)?;
+        (part.is_ours() && part.opened <= epoch && epoch <= part.epoch).then_some(p as usize)
+    }
+
+    /// The partition, if this is its epoch and its session.
+    pub fn current(&self, p: u32, epoch: u64, session: u64) -> Option<usize> {
+        let part = self.parts.get(p as usize)?;
+        let delivers = matches!(part.delivery, Delivery::Starting | Delivery::Live);
+        let same = part.epoch == epoch && part.session == session;
+        (part.phase == Phase::Open && same && delivers).then_some(p as usize)
+    }
+
+    /// Handlers and dead letters that a hand-over waits for.
+    pub fn busy(&self, p: usize) -> usize {
+        let letter = |s: State| matches!(s, State::Burying | State::Buried | State::Reburying(_));
+        let runs = |s: State| matches!(s, State::Running | State::Stopping);
+        let left = self.parts[p].left;
+        let mine = self.held.iter().filter(|h| h.p == p);
+        mine.filter(|h| runs(h.state) || (letter(h.state) && !left))
+            .count()
+    }
+
+    /// Messages held of a partition.
+    pub fn owned(&self, p: usize) -> impl Iterator<Item = &Held> {
+        self.held
+            .iter()
+            .filter(move |h| h.p == p && h.state != State::Orphan)
+    }
+
+    pub fn dirty(&mut self, p: usize, messages: u32) {
+        let now = self.now;
+        let part = &mut self.parts[p];
+        if !part.dirty {
+            part.dirty_since = now;
+            part.dirty_first = now;
+        }
+        part.dirty = true;
+        part.unwritten += messages;
+    }
+}
+
+/// `first`, doubled for every further failure, up to `max`.
+pub fn wait(backoff: &Backoff, n: u32) -> Span {
+    let mut span = backoff.first.as_nanos();
+    for _ in 1..n {
+        span = span.saturating_mul(2).min(backoff.max.as_nanos());
+    }
+    Span::from_nanos(span.min(backoff.max.as_nanos()))
+}

@@ -1,0 +1,239 @@
+//! Time and outputs of the reference.
+
+use procession_core::{Anchor, NoticeKind, Span, Time, Why};
+
+use super::model::{Delivery, Held, Model, Phase, State};
+
+impl Model {
+    /// Time passes, and what is due happens.
+    pub fn tick(&mut self, now: Time) {
+        self.now = now;
+        for i in 0..self.held.len() {
+            match self.held[i].state {
+                State::Waiting(at) if at <= now => self.activate(i),
+                State::Reburying(at) if at <= now => self.held[i].state = State::Burying,
+                _ => {}
+            }
+        }
+        for i in 0..self.held.len() {
+            let held = &mut self.held[i];
+            if held.until > now {
+                continue;
+            }
+            match held.state {
+                State::Running => {
+                    held.state = State::Stopping;
+                    held.timed_out = true;
+                    held.until = now + self.config.cancel_grace;
+                    self.cancels.extend(held.token);
+                }
+                State::Stopping => {
+                    held.until = Time::MAX;
+                    let p = held.p;
+                    self.notice(p, NoticeKind::HandlerStuck);
+                }
+                _ => {}
+            }
+        }
+        for p in 0..self.parts.len() {
+            self.step_handover(p);
+        }
+    }
+
+    fn step_handover(&mut self, p: usize) {
+        let now = self.now;
+        let part = &self.parts[p];
+        if !matches!(part.phase, Phase::Revoking | Phase::Closing) {
+            return;
+        }
+        if now >= part.deadline {
+            return self.end_partition(p, false);
+        }
+        if part.phase == Phase::Closing {
+            return;
+        }
+        if now >= part.abandon_at {
+            let abandoned = self.abandon(p);
+            self.parts[p].abandoned += abandoned;
+            self.parts[p].left = true;
+            self.close_when_idle(p);
+        } else if now >= part.stop_at {
+            for held in self
+                .held
+                .iter_mut()
+                .filter(|h| h.p == p && h.state == State::Running)
+            {
+                held.state = State::Stopping;
+                held.until = Time::MAX;
+                self.cancels.extend(held.token);
+            }
+        }
+    }
+
+    /// Sessions that are wanted now: partition, epoch, session, where, what is expected.
+    pub fn sessions(&mut self) -> Vec<(usize, u64, u64, u64, Option<Anchor>)> {
+        let now = self.now;
+        let mut started = Vec::new();
+        for (p, part) in self.parts.iter_mut().enumerate() {
+            if !matches!(part.delivery, Delivery::Wanted(at) if at <= now) {
+                continue;
+            }
+            part.session += 1;
+            part.delivery = Delivery::Starting;
+            part.next_delivery = 1;
+            let expect = part.last.or(part.anchor).filter(|_| !part.blind);
+            let at = expect.map_or(part.frontier, |a| a.position.0);
+            started.push((p, part.epoch, part.session, at, expect));
+        }
+        started
+    }
+
+    /// What may start, by message. Copies of what succeeded are set aside; what has no lease waits.
+    pub fn startable(&mut self) -> Vec<u32> {
+        let now = self.now;
+        let mut startable = Vec::new();
+        for i in 0..self.held.len() {
+            let held = &self.held[i];
+            let (p, claimed, identity) = (held.p, held.claimed, held.identity);
+            if held.state != State::Ready || self.parts[p].phase != Phase::Open {
+                continue;
+            }
+            if now >= self.parts[p].until {
+                if !self.parts[p].lapsed {
+                    self.parts[p].lapsed = true;
+                    self.notice(p, NoticeKind::LeaseLapsed);
+                }
+                continue;
+            }
+            if claimed && self.is_done(identity) {
+                self.held[i].state = State::Copied;
+            } else {
+                startable.push(self.held[i].message);
+            }
+        }
+        startable
+    }
+
+    /// A message was started, under this token and with this deadline.
+    pub fn start(&mut self, message: u32, token: u64, deadline: Time) -> (usize, u64, u32) {
+        let held = self.by_message(message);
+        held.state = State::Running;
+        held.timed_out = false;
+        held.attempts += 1;
+        held.token = Some(token);
+        held.until = deadline;
+        (held.p, held.position, held.attempts)
+    }
+
+    fn by_message(&mut self, message: u32) -> &mut Held {
+        let found = self.held.iter_mut().find(|h| h.message == message);
+        found.expect("what may start is held")
+    }
+
+    /// When a handler that starts now may be asked to stop: not before, not after.
+    pub fn deadlines(&self) -> (Time, Time) {
+        let timeout = self.config.handler_timeout;
+        if timeout == Span::MAX {
+            return (Time::MAX, Time::MAX);
+        }
+        (self.now + timeout, self.now + timeout + timeout.div(64))
+    }
+
+    /// Dead letters to be handed out: message, partition, position, why, attempts, shorten.
+    pub fn letters(&self) -> Vec<(u32, usize, u64, Why, u32, u8)> {
+        let due = self.held.iter().filter(|h| h.state == State::Burying);
+        due.filter_map(|h| Some((h.message, h.p, h.position, h.why?, h.attempts, h.shorten)))
+            .collect()
+    }
+
+    pub fn letter_sent(&mut self, message: u32, token: u64) {
+        let held = self.by_message(message);
+        held.state = State::Buried;
+        held.token = Some(token);
+    }
+
+    /// Copies that are set aside.
+    pub fn copies(&self) -> Vec<u32> {
+        let copies = self.held.iter().filter(|h| h.state == State::Copied);
+        copies.map(|h| h.message).collect()
+    }
+
+    pub fn copy_taken(&mut self, message: u32) -> Option<(usize, u64)> {
+        let found = |h: &Held| h.message == message && h.state == State::Copied;
+        let i = self.held.iter().position(found)?;
+        let at = (self.held[i].p, self.held[i].position);
+        self.stats.duplicates += 1;
+        self.finish(i, false);
+        Some(at)
+    }
+
+    /// Whether a commit of this partition may be written now, and whether it must be.
+    pub fn commit_due(&self, p: usize) -> (bool, bool) {
+        let part = &self.parts[p];
+        let (every, now) = (self.config.commit.every, self.now);
+        let closing = part.phase == Phase::Closing;
+        if !part.is_ours() || part.outstanding.is_some() || !(part.dirty || closing) {
+            return (false, false);
+        }
+        if now < part.commit_after {
+            return (false, false);
+        }
+        let full = part.unwritten >= self.config.commit.messages;
+        // Rounded up to an eighth of the cadence.
+        let late = now >= part.dirty_since + every + every.div(4) + Span::from_nanos(8);
+        let early = now >= part.dirty_first + every;
+        let now_or_never = closing || full || part.failed;
+        (
+            now_or_never || early,
+            closing || full || late || part.failed,
+        )
+    }
+
+    /// A commit was handed out: number, frontier, anchor, finished ranges, whether it is the last.
+    pub fn commit_sent(&mut self, p: usize) -> (u64, u64, Option<Anchor>, Vec<(u64, u64)>, bool) {
+        let part = &mut self.parts[p];
+        part.write += 1;
+        let last = part.phase == Phase::Closing;
+        part.outstanding = Some((part.epoch, part.write, last));
+        (part.dirty, part.failed, part.unwritten) = (false, false, 0);
+        let ranges = if part.mapless || self.config.map_bytes == 0 {
+            Vec::new()
+        } else {
+            part.ranges()
+        };
+        (part.write, part.frontier, part.anchor, ranges, last)
+    }
+
+    /// The end of a drain, if it has come: handed back, abandoned.
+    pub fn drained(&mut self) -> Option<(u32, u32)> {
+        let open = self
+            .parts
+            .iter()
+            .any(|p| p.is_ours() || p.release.is_some());
+        if self.draining.is_none() || self.drained_told || open {
+            return None;
+        }
+        self.drained_told = true;
+        Some(self.drained)
+    }
+
+    /// The first time at which time alone changes something that is exactly known.
+    pub fn next_effect(&self) -> Option<Time> {
+        let held = self.held.iter().filter_map(|h| match h.state {
+            State::Waiting(at) | State::Reburying(at) => Some(at),
+            State::Running | State::Stopping => Some(h.until),
+            _ => None,
+        });
+        let parts = self
+            .parts
+            .iter()
+            .filter_map(|p| match (p.phase, p.delivery) {
+                (Phase::Open, Delivery::Wanted(at)) if at > self.now => Some(at),
+                (Phase::Revoking, _) if self.now >= p.stop_at => Some(p.abandon_at),
+                (Phase::Revoking, _) => Some(p.stop_at),
+                (Phase::Closing, _) => Some(p.deadline),
+                _ => None,
+            });
+        held.chain(parts).filter(|at| *at != Time::MAX).min()
+    }
+}

@@ -1,0 +1,76 @@
+//! How much was compared.
+
+/// How often which output was compared.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Seen {
+    pub queued: u32,
+    pub duplicates: u32,
+    pub replayed: u32,
+    pub void: u32,
+    pub refused: u32,
+    pub started: u32,
+    pub letters: u32,
+    pub copies: u32,
+    pub cancels: u32,
+    pub commits: u32,
+    pub maps: u32,
+    pub sessions: u32,
+    pub releases: u32,
+    pub drained: u32,
+    pub notices: u32,
+    pub stale: u32,
+    pub orphans: u32,
+}
+
+impl Seen {
+    fn counts(&self) -> [u32; 17] {
+        [
+            self.queued,
+            self.duplicates,
+            self.replayed,
+            self.void,
+            self.refused,
+            self.started,
+            self.letters,
+            self.copies,
+            self.cancels,
+            self.commits,
+            self.maps,
+            self.sessions,
+            self.releases,
+            self.drained,
+            self.notices,
+            self.stale,
+            self.orphans,
+        ]
+    }
+
+    pub fn all_positive(&self) -> bool {
+        self.counts().iter().all(|c| *c > 0)
+    }
+
+    pub fn add(&mut self, other: &Self) {
+        let mine = [
+            &mut self.queued,
+            &mut self.duplicates,
+            &mut self.replayed,
+            &mut self.void,
+            &mut self.refused,
+            &mut self.started,
+            &mut self.letters,
+            &mut self.copies,
+            &mut self.cancels,
+            &mut self.commits,
+            &mut self.maps,
+            &mut self.sessions,
+            &mut self.releases,
+            &mut self.drained,
+            &mut self.notices,
+            &mut self.stale,
+            &mut self.orphans,
+        ];
+        for (mine, other) in mine.into_iter().zip(other.counts()) {
+            *mine += other;
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Configurations, small ones favoured. Without jitter: waiting times are then what is documented.
+
+use procession_core::{
+    Backoff, CommitCadence, Config, Dedupe, Keyless, Limits, Order, Retry, Span,
+};
+use proptest::prelude::*;
+
+fn backoff(first: u64, times: u64) -> Backoff {
+    Backoff {
+        first: Span::from_millis(first),
+        max: Span::from_millis(first * times),
+        jitter_percent: 0,
+    }
+}
+
+prop_compose! {
+    pub fn setups()(
+        unordered in proptest::bool::weighted(0.15),
+        keyless in 0usize..3,
+        messages in 1u32..8,
+        bytes in 1u64..500,
+        partition_messages in 1u32..8,
+        partition_bytes in 1u64..500,
+        attempts in 1u32..4,
+        waits in (0u64..20, 1u64..6, 0u64..20, 0u64..20, 0u64..20),
+        timeout in proptest::option::of(4u64..60),
+        every in 0u64..30,
+        count in 1u32..6,
+        map in prop_oneof![Just(0u32), Just(600)],
+        ids in 0u32..7,
+        age in proptest::option::of(1u64..200),
+    ) -> Config {
+        Config {
+            order: if unordered { Order::Unordered } else { Order::Key },
+            keyless: [Keyless::Unordered, Keyless::Shared, Keyless::Refuse][keyless],
+            partitions: 2,
+            limits: Limits {
+                messages, bytes, partition_messages, partition_bytes, low_water_percent: 60,
+            },
+            message_bytes_max: 100,
+            window: 4_096,
+            window_pool: 64 * 1_024,
+            retry: Retry { attempts, backoff: backoff(waits.0, waits.1) },
+            handler_timeout: timeout.map_or(Span::MAX, Span::from_millis),
+            cancel_grace: Span::from_millis(5),
+            commit: CommitCadence {
+                every: Span::from_millis(every),
+                messages: count,
+                backoff: backoff(waits.2, 4),
+            },
+            map_bytes: map,
+            dedupe: Dedupe { ids, age: age.map_or(Span::MAX, Span::from_millis) },
+            dead_letter_backoff: backoff(waits.3, 4),
+            session_backoff: backoff(waits.4, 4),
+            seed: 1,
+        }
+    }
+}
