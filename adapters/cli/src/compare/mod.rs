@@ -29,8 +29,9 @@ use result::{NotRun, RunResult};
 use run::Run;
 use sites::Site;
 use tally::Tally;
+use tokio::runtime::Runtime;
 
-use crate::args::{CompareArgs, Form, Without};
+use crate::args::{CompareArgs, Form, Load, Without};
 use crate::failure::{Failure, Status};
 use crate::history::{History, Meta};
 use crate::picks::Picks;
@@ -43,6 +44,9 @@ use crate::signals::Stop;
 /// Wrong use, or a broker that was asked for and cannot be had.
 pub(crate) fn run(args: &CompareArgs) -> Result<Report, Failure> {
     refuse_what_cannot_be(args)?;
+    let runtime = runtime::build()?;
+    let stop = runtime.block_on(async { Stop::listen() });
+    let stop = stop.map_err(|e| Failure::usage(format!("signals cannot be listened to: {e}")))?;
     let history = args.history.as_ref().map(|path| {
         let config = format!("{args:?}");
         let meta = Meta {
@@ -53,62 +57,86 @@ pub(crate) fn run(args: &CompareArgs) -> Result<Report, Failure> {
         };
         History::create(path, &meta).map(Arc::new)
     });
-    let history = history.transpose()?;
-    let runtime = runtime::build()?;
-    let stop = runtime.block_on(async { Stop::listen() });
-    let stop = stop.map_err(|e| Failure::usage(format!("signals cannot be listened to: {e}")))?;
-    let mut report = Report::default();
-    let (brokers, required) = sites::wanted(args);
-    for on in &brokers {
-        match sites::open(on, required, args)? {
-            Err(not_run) => report.not_run.push(not_run),
-            Ok(site) => {
-                let begun = Instant::now();
-                for round in 0.. {
-                    let enough = match args.duration {
-                        Some(duration) => round > 0 && begun.elapsed() >= duration,
-                        None => round >= args.repeat,
-                    };
-                    if enough || stop.is_asked() {
-                        break;
-                    }
-                    for load in args.loads() {
-                        let picks = picks(args);
-                        let plan = Plan::new(
-                            &random_name(),
-                            site.kind,
-                            &load,
-                            args.topics,
-                            args.payload as usize,
-                            picks,
-                        );
-                        let result = runtime.block_on(
-                            Run {
-                                args,
-                                url: &url_of(&site, &plan),
-                                plan: Arc::new(plan),
-                                history: history.as_ref(),
-                                stop: &stop,
-                            }
-                            .run(),
-                        )?;
-                        report.results.push(result);
-                        if stop.is_asked() {
-                            break;
-                        }
-                    }
-                }
-            }
-        }
-    }
-    if let Some(history) = history {
-        let status = match report.first_fault() {
-            None => Status::Fine,
-            Some(_) => Status::Fault,
+    let session = Session {
+        args,
+        history: history.transpose()?,
+        runtime,
+        stop,
+    };
+    let report = session.run_all();
+    if let Some(history) = &session.history {
+        let status = match &report {
+            Ok(report) if report.first_fault().is_none() => Status::Fine,
+            Ok(_) => Status::Fault,
+            Err(failure) => failure.status,
         };
         history.close(status as u8)?;
     }
-    Ok(report)
+    report
+}
+
+/// What all runs of one `compare` share.
+struct Session<'a> {
+    args: &'a CompareArgs,
+    history: Option<Arc<History>>,
+    runtime: Runtime,
+    stop: Stop,
+}
+
+impl Session<'_> {
+    fn run_all(&self) -> Result<Report, Failure> {
+        let mut report = Report::default();
+        let (brokers, required) = sites::wanted(self.args);
+        for on in &brokers {
+            match sites::open(on, required, self.args)? {
+                Err(not_run) => report.not_run.push(not_run),
+                Ok(site) => self.run_on(&site, &mut report)?,
+            }
+        }
+        Ok(report)
+    }
+
+    /// All loads on one broker, as often as asked for.
+    fn run_on(&self, site: &Site, report: &mut Report) -> Result<(), Failure> {
+        let begun = Instant::now();
+        for round in 0.. {
+            let enough = match self.args.duration {
+                Some(duration) => round > 0 && begun.elapsed() >= duration,
+                None => round >= self.args.repeat,
+            };
+            if enough {
+                break;
+            }
+            for load in self.args.loads() {
+                if self.stop.is_asked() {
+                    return Ok(());
+                }
+                report.results.push(self.run_load(site, &load)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn run_load(&self, site: &Site, load: &Load) -> Result<RunResult, Failure> {
+        let args = self.args;
+        let payload = args.payload as usize;
+        let plan = Plan::new(
+            &random_name(),
+            site.kind,
+            load,
+            args.topics,
+            payload,
+            picks(args),
+        );
+        let run = Run {
+            args,
+            url: &url_of(site, &plan),
+            plan: Arc::new(plan),
+            history: self.history.as_ref(),
+            stop: &self.stop,
+        };
+        self.runtime.block_on(run.run())
+    }
 }
 
 fn refuse_what_cannot_be(args: &CompareArgs) -> Result<(), Failure> {

@@ -144,10 +144,14 @@ impl Run<'_> {
         let mut senders = senders::start(&sending, self.args.senders);
         let side = self
             .watch_over(&spec, side, &mut senders, &sending, &mut outcome)
-            .await?;
+            .await;
         sending.stop.store(true, Relaxed);
         senders.shutdown().await;
-        let drained = side.drain(CLOSE_WITHIN).await;
+        // What goes wrong from the first message on belongs into the result, beside its figures.
+        let drained = match side {
+            Ok(side) => side.drain(CLOSE_WITHIN).await,
+            Err(failure) => Err(failure),
+        };
         drop(sending);
         let closed = publishing.close(CLOSE_WITHIN).await;
         if let Err(failure) = drained {
