@@ -173,6 +173,9 @@ impl SubscribeSettings {
 
     /// What the core's consumer is configured with.
     pub(crate) fn to_core(&self, partitions: u32, seed: u64) -> Config {
+        // More than all partitions can use would be allocated for nothing.
+        let blocks = self.window.div_ceil(64).saturating_mul(partitions);
+        let usable = blocks.saturating_mul(64);
         Config {
             order: self.order,
             keyless: self.keyless,
@@ -180,7 +183,7 @@ impl SubscribeSettings {
             limits: self.limits(),
             message_bytes_max: u32::try_from(self.message_bytes_max).unwrap_or(u32::MAX),
             window: self.window,
-            window_pool: self.window_pool,
+            window_pool: self.window_pool.min(usable),
             retry: Retry {
                 attempts: self.attempts,
                 backoff: Backoff {

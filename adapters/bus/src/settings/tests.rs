@@ -260,3 +260,13 @@ fn each_bad_variable_has_its_own_clear_error() {
         "{missing}"
     );
 }
+
+#[test]
+fn all_partitions_share_no_more_window_than_they_can_use() {
+    let settings = Settings::default().subscribe;
+    for (partitions, pool) in [(1, 65_536), (3, 196_608), (4, 262_144), (1_000, 262_144)] {
+        let core = settings.to_core(partitions, 0);
+        assert_eq!((core.window, core.window_pool), (65_536, pool));
+        core.validate().unwrap();
+    }
+}

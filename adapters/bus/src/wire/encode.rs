@@ -37,6 +37,13 @@ impl Encoder {
         value: Option<&str>,
     ) -> Result<(), EnvelopeError> {
         let Some(value) = value else { return Ok(()) };
+        // Nearly every value is plain: one look at each byte, and it goes as it is.
+        let plain = |b: u8| (0x21..0x7f).contains(&b) && !matches!(b, b'"' | b'%');
+        if (1..=attribute.max_bytes()).contains(&value.len()) && value.bytes().all(plain) {
+            self.parts.index.set(attribute, self.fields);
+            self.push(draft_header(attribute), value.as_bytes());
+            return Ok(());
+        }
         validate::text(attribute, value)?;
         let escaped = escape(value);
         if let Cow::Owned(_) = escaped {
