@@ -225,9 +225,9 @@ impl Checker {
             }
             Admit::Replayed if tenure.state(e) != State::Unseen => {}
             Admit::Replayed => {
-                if !tenure.inherited(entry.position)
-                    && !(rewritten && entry.position < tenure.begun)
-                {
+                let told = tenure.inherited(entry.position)
+                    || (rewritten && entry.position < tenure.begun);
+                if !told {
                     return Err(Verdict::new("S9", "called finished, and is not", at));
                 }
                 self.excuse(e, rewritten, &at)?;
