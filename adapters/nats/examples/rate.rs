@@ -1,6 +1,6 @@
 //! Measures this port against plain async-nats loops on the same server, interleaved.
 //!
-//! `NATS_SERVER=/path/to/nats-server cargo run --release -p procession-nats --example rate`
+//! `cargo run --release -p procession-nats --example rate`
 //!
 //! * consume: async-nats `pull::Stream` of one durable consumer with an acknowledgement each,
 //!   against a feed of all partitions with a window of 10,000 messages;

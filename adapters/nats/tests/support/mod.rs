@@ -1,4 +1,4 @@
-//! A real nats-server for tests: found, never fetched; stopped when dropped.
+//! A real nats-server for tests, had through the set-up of the command line; stopped when dropped.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -7,11 +7,12 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use procession_cli::brokers::{CannotBeHad, ensure_nats};
 use procession_core::Span;
 use procession_nats::{NatsBroker, NatsOptions};
 use procession_runtime::port::{Broker as _, Storage, TopicInfo, TopicMode, TopicSpec};
@@ -32,16 +33,18 @@ impl Server {
     /// Starts one, or says in plain sight why the test does not run. With
     /// `PROCESSION_BROKERS=required` not running is a failure.
     pub fn start(test: &str) -> Option<Self> {
-        let Some(binary) = find() else {
-            let fix = "put nats-server on the PATH, or name it in NATS_SERVER";
-            assert!(
-                std::env::var("PROCESSION_BROKERS").as_deref() != Ok("required"),
-                "{test}: no nats-server, and PROCESSION_BROKERS=required; {fix}"
-            );
-            // Past the test harness, which would keep it from the eyes of those who count.
-            let line = format!("SKIPPED {test}: no nats-server; {fix}\n");
-            let _ = std::io::stderr().write_all(line.as_bytes());
-            return None;
+        let binary = match ensure_nats(false) {
+            Ok(binary) => binary,
+            Err(CannotBeHad { what, fix }) => {
+                assert!(
+                    std::env::var("PROCESSION_BROKERS").as_deref() != Ok("required"),
+                    "{test}: {what}, and PROCESSION_BROKERS=required; {fix}"
+                );
+                // Past the test harness, which would keep it from the eyes of those who count.
+                let line = format!("SKIPPED {test}: {what}; {fix}\n");
+                let _ = std::io::stderr().write_all(line.as_bytes());
+                return None;
+            }
         };
         let mut this = Self {
             binary,
@@ -177,24 +180,6 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         .build()
         .expect("a runtime")
         .block_on(future)
-}
-
-fn find() -> Option<PathBuf> {
-    let named = std::env::var_os("NATS_SERVER").map(PathBuf::from);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|dir| dir.join("nats-server"));
-    // Where `procession brokers` keeps what it fetched.
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/brokers");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(|dir| Path::new(&dir).join("brokers"));
-    let fetched = target
-        .into_iter()
-        .chain([root])
-        .flat_map(|dir| [dir.join("nats-server"), dir.join("bin/nats-server")]);
-    named
-        .into_iter()
-        .chain(on_path)
-        .chain(fetched)
-        .find(|path| path.is_file())
 }
 
 fn free_port() -> u16 {
