@@ -488,3 +488,27 @@ fn s7_limits_cannot_be_raised_and_an_overdrawn_account_promises_nothing() {
     assert_eq!(bus.credit(other), Credit::default());
     bus.check_invariants().unwrap();
 }
+
+#[test]
+fn s9_when_nobody_can_tell_delivery_goes_on_at_the_frontier() {
+    let mut bus = live(&config());
+    for position in [1, 5] {
+        let _ = offer(&mut bus, position, position);
+    }
+    bus.broken(at(0), P, E1, Session(1));
+    let start = bus.poll_session(at(0)).unwrap();
+    assert_eq!((start.at, start.expect.is_some()), (Position(5), true));
+    bus.session(at(0), P, E1, start.session, Continuity::CannotTell);
+    let start = bus.poll_session(at(0)).unwrap();
+    assert_eq!((start.at, start.expect), (Position(1), None));
+    bus.session(at(0), P, E1, start.session, Continuity::Continues);
+    let in_session = |position| Arrival {
+        session: start.session,
+        ..arrival(position, 1)
+    };
+    assert_eq!(bus.offer(at(0), in_session(1)), Ok(Admit::Replayed));
+    // Where there was a hole, a message: the log was rewritten, and it runs.
+    assert_eq!(bus.offer(at(0), in_session(3)), Ok(Admit::Void));
+    assert_eq!(bus.poll_session(at(0)).unwrap().epoch, Epoch(2));
+    bus.check_invariants().unwrap();
+}

@@ -71,6 +71,8 @@ pub(super) struct Partition {
     pub(super) floor: Position,
     /// The end of a log that is shorter than the recorded frontier, until a session has looked.
     pub(super) unproven: Option<Position>,
+    /// The next session starts at the frontier, and expects nothing there.
+    pub(super) blind: bool,
     /// The message whose settling last moved the frontier.
     pub(super) anchor: Option<Anchor>,
 
@@ -133,6 +135,7 @@ impl Partition {
             frontier: Position(0),
             floor: Position(0),
             unproven: None,
+            blind: false,
             anchor: None,
             write: 0,
             outstanding: None,

@@ -226,12 +226,21 @@ impl<M> Consumer<M> {
             return;
         }
         part.delivery = Delivery::Live;
+        part.blind = false;
         let unproven = part.unproven.take();
         match continuity {
             Continuity::Continues => self.cut(now, index, unproven, true),
             Continuity::CannotTell => {
                 self.cut(now, index, unproven, false);
-                let position = self.partitions[index].frontier;
+                let part = &mut self.partitions[index];
+                let position = part.frontier;
+                if part.last.is_some_and(|l| l.position >= position) {
+                    // This session started at the last message, which is gone. If the log was
+                    // rewritten, others may stand before it: delivery goes on at the frontier (S9).
+                    part.blind = true;
+                    part.delivery = Delivery::Wanted(now);
+                    self.sessions.insert(index as u32);
+                }
                 self.notice(index, NoticeKind::CannotTell, position);
             }
             Continuity::Rewritten { from } => self.rewind(now, index, from),
@@ -330,14 +339,14 @@ impl<M> Consumer<M> {
             part.session = Session(part.session.0 + 1);
             part.delivery = Delivery::Starting;
             part.next_delivery = 1;
-            let mut expect: Option<Anchor> = part.last.or(part.anchor);
+            let mut expect: Option<Anchor> = part.last.or(part.anchor).filter(|_| !part.blind);
             if mutants::is(16) {
                 expect = None;
             }
             let at = match (expect, part.last) {
                 (Some(anchor), _) => anchor.position,
-                (None, Some(last)) => last.position.next(),
-                (None, None) => part.frontier,
+                (None, Some(last)) if !part.blind => last.position.next(),
+                (None, _) => part.frontier,
             };
             return Some(Start {
                 partition: PartitionId(partition),
@@ -375,6 +384,7 @@ impl<M> Consumer<M> {
         // Another rewrite may come before anything new has.
         part.anchor = part.anchor.filter(|a| a.position < from);
         part.unproven = None;
+        part.blind = false;
         part.barren = 0;
         part.session = Session(0);
         part.delivery = Delivery::Wanted(now);
