@@ -512,3 +512,26 @@ fn s9_when_nobody_can_tell_delivery_goes_on_at_the_frontier() {
     assert_eq!(bus.poll_session(at(0)).unwrap().epoch, Epoch(2));
     bus.check_invariants().unwrap();
 }
+
+#[test]
+fn l3_a_full_window_is_told_before_anything_is_refused() {
+    let mut config = config();
+    (config.window, config.window_pool) = (64, 256);
+    let mut bus = live(&config);
+    let _ = offer(&mut bus, 1, 1);
+    let stuck = bus.poll_dispatch(at(0)).unwrap();
+    for position in 2.. {
+        if bus.credit(P).messages == 0 {
+            break;
+        }
+        assert_eq!(offer(&mut bus, position, position), Admit::Queued);
+        let other = bus.poll_dispatch(at(0)).unwrap();
+        bus.settle(at(0), other.token, Outcome::Done).unwrap();
+    }
+    let notice =
+        core::iter::from_fn(|| bus.poll_notice()).find(|n| n.kind == NoticeKind::WindowFull);
+    assert_eq!(notice.unwrap().position, Position(1));
+    bus.settle(at(0), stuck.token, Outcome::Done).unwrap();
+    assert!(bus.credit(P).messages > 0);
+    bus.check_invariants().unwrap();
+}

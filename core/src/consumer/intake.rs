@@ -54,6 +54,7 @@ impl<M> Consumer<M> {
             let entry = part
                 .window
                 .add(block, arrival.position, Note::Identity(place));
+            let full = block.is_full();
             credit.charge_covered(part, arrival.bytes);
             let slot = slab.next();
             let head = lanes.head_or_put(slab, slot, arrival.lane);
@@ -63,6 +64,10 @@ impl<M> Consumer<M> {
             match head {
                 None => lanes.link_ready(slab, slot),
                 Some(head) => lanes.queue(slab, slot, head),
+            }
+            if full {
+                // Feeds that pull never offer what does not fit: they must hear of it now (L3).
+                self.has_block(index);
             }
             return Ok(Admit::Queued);
         }
@@ -288,6 +293,7 @@ impl<M> Consumer<M> {
         let blocks = part.window.blocks();
         let entry = part.window.push(pool, arrival.position, note);
         self.blockless -= u32::from(blocks == 0);
+        let full = part.window.is_full(pool);
         let slot = slab.next();
         credit.charge(part, slot, arrival.bytes, payment);
         let head = lanes.head_or_put(slab, slot, lane);
@@ -299,6 +305,9 @@ impl<M> Consumer<M> {
             None if why.is_some() => self.stage(slot),
             None => lanes.link_ready(slab, slot),
             Some(head) => lanes.queue(slab, slot, head),
+        }
+        if full {
+            self.has_block(index);
         }
     }
 

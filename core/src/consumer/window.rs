@@ -77,6 +77,12 @@ impl Block {
         self.done |= 1 << (entry % BLOCK);
     }
 
+    /// Whether the next arrival needs another block.
+    #[inline]
+    pub(super) const fn is_full(&self) -> bool {
+        self.len == BLOCK
+    }
+
     /// Whether an arrival at this position can be added.
     #[inline]
     pub(super) const fn takes(&self, position: Position) -> bool {
@@ -253,6 +259,13 @@ impl Window {
             Some(tail) => !tail.takes(position) && self.len > 0,
             None => true,
         }
+    }
+
+    /// Whether the next arrival needs another block.
+    pub(super) fn is_full(&self, pool: &Pool) -> bool {
+        pool.blocks
+            .get(self.tail as usize)
+            .is_some_and(Block::is_full)
     }
 
     /// Appends an arrival. The caller has seen to it that a block is free when one is needed.
