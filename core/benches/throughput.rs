@@ -4,9 +4,13 @@
 
 mod life;
 
-use divan::Bencher;
 use divan::counter::ItemsCount;
+use divan::{AllocProfiler, Bencher};
 use life::{Life, consumer};
+
+/// Prints allocations beside the times, where there are any: there are none after the warm-up.
+#[global_allocator]
+static ALLOC: AllocProfiler = AllocProfiler::system();
 
 fn main() {
     divan::main();
