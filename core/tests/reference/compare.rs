@@ -132,13 +132,9 @@ impl Pair {
             }
             Op::Session { p, stale, found } => {
                 let (id, epoch, session) = self.named(p, stale);
-                let part = &self.model.parts[usize::from(p)];
-                let frontier = part.frontier;
-                // Where the frontier lies behind what was received, it is not said yet where delivery goes on.
-                let ahead = part.last.is_some_and(|l| l.position.0 >= frontier);
+                let frontier = self.model.parts[usize::from(p)].frontier;
                 let found = match found {
                     Found::Continues => Continuity::Continues,
-                    Found::CannotTell if ahead => Continuity::Continues,
                     Found::CannotTell => Continuity::CannotTell,
                     Found::Rewritten(by) => Continuity::Rewritten {
                         from: Position(frontier.saturating_add_signed(by.into())),
