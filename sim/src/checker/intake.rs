@@ -233,6 +233,7 @@ impl Checker {
                 if !told {
                     return Err(Verdict::new("S9", "called finished, and is not", at));
                 }
+                tenure.set(e, State::Finished);
                 self.excuse(e, rewritten, &at)?;
             }
         }
