@@ -164,15 +164,13 @@ impl Seen {
     /// # Panics
     /// When not.
     pub fn assert_in_order(&self) {
-        let mut last: BTreeMap<String, u64> = BTreeMap::new();
+        let mut last: BTreeMap<String, Got> = BTreeMap::new();
         for got in self.lock().iter().filter(|got| !got.key.is_empty()) {
-            let before = last.insert(got.key.clone(), got.number);
-            assert!(
-                before.is_none_or(|before| before < got.number),
-                "key {}: {} came after {before:?}",
-                got.key,
-                got.number
-            );
+            let before = last.insert(got.key.clone(), got.clone());
+            let in_order = before
+                .as_ref()
+                .is_none_or(|before| before.number < got.number);
+            assert!(in_order, "{got:?} came after {before:?}");
         }
     }
 

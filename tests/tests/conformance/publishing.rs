@@ -13,6 +13,7 @@ crate::rows![
     w12_topics_do_not_mix,
     n8_the_broker_recognises_a_second_publish,
     s4_copies_past_the_broker_are_handled_once,
+    s8_the_first_publishes_of_a_topic_keep_their_order,
     s10_a_closed_bus_refuses,
     audits_read_the_whole_log,
 ];
@@ -146,6 +147,34 @@ async fn s4_copies_past_the_broker_are_handled_once(venue: Arc<Venue>) {
         copies.filter(|event| matches!(event, procession_tests::watch::Event::Duplicate { .. }));
     assert_eq!(copies.count(), 50, "every copy is accounted for (S9)");
     watch.assert_promises();
+}
+
+/// S8: also while the topic is being looked at for the first time, by several tasks at once.
+async fn s8_the_first_publishes_of_a_topic_keep_their_order(venue: Arc<Venue>) {
+    let bus = venue.bus().await;
+    for round in 0..10 {
+        let topic = venue.topic(&format!("t{round}"));
+        // So many that the topic becomes ready while they are polled for the first time.
+        let publishing: Vec<_> = (0..4)
+            .map(|publisher| {
+                let (bus, topic) = (bus.clone(), topic.clone());
+                tokio::spawn(async move {
+                    let numbers = publisher * 1_000..(publisher + 1) * 1_000;
+                    let key = format!("p{publisher}");
+                    publish_all(&bus, &topic, numbers.map(|n| envelope(&key, n))).await
+                })
+            })
+            .collect();
+        for publisher in publishing {
+            let stored = publisher.await.unwrap();
+            let positions: Vec<_> = stored.iter().map(|stored| stored.position.0).collect();
+            let in_order = positions.is_sorted();
+            assert!(
+                in_order,
+                "round {round}: accepted in order, stored at {positions:?}"
+            );
+        }
+    }
 }
 
 /// S10: after the end nothing is accepted, and the answer says so.
