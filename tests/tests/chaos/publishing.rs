@@ -22,7 +22,7 @@ pub(crate) fn a_server_that_hangs_leaves_publishes_unknown(desk: &mut Desk) {
     handle
         .block_on(bus.publish(TOPIC, envelope("k", 0)))
         .unwrap();
-    desk.server.pause();
+    pause(desk);
     let began = Instant::now();
     let results = handle.block_on(async {
         let publishes = (1..=3).map(|number| bus.publish(TOPIC, envelope("k", number)));
@@ -68,4 +68,22 @@ pub(crate) fn a_server_that_hangs_leaves_publishes_unknown(desk: &mut Desk) {
         drop(subscription);
         bus.close(Duration::from_secs(5)).await.unwrap();
     });
+}
+
+/// Stops the server in its tracks, and waits until all of its threads stand still.
+fn pause(desk: &Desk) {
+    desk.server.pause();
+    let threads = format!("/proc/{}/task", desk.server.pid);
+    let stands = |entry: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let state = stat
+            .rsplit_once(')')
+            .and_then(|(_, rest)| rest.trim().chars().next());
+        state.is_none_or(|state| state == 'T')
+    };
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while !std::fs::read_dir(&threads).unwrap().flatten().all(stands) {
+        assert!(Instant::now() < deadline, "the server does not stop");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
