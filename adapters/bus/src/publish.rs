@@ -1,7 +1,10 @@
 //! Publishing: from an envelope to the broker's acknowledgement.
 
 use core::fmt;
+use core::future::poll_fn;
+use core::pin::Pin;
 use core::sync::atomic::Ordering;
+use core::task::Poll;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -103,8 +106,10 @@ pub(crate) fn publish(
     );
     let publish = async move {
         let topic = topic?;
-        if !topic.is_ready() {
+        let mut turn = None;
+        if !topic.is_open() {
             // Boxed: thousands of publishes may wait at once, and only the first looks at a topic.
+            turn = Some(Box::pin(Arc::clone(&topic).turn()).await);
             Box::pin(bus.ready(&topic)).await?;
         } else if bus.closed.load(Ordering::Acquire) {
             return Err(PublishError::Closed);
@@ -117,9 +122,17 @@ pub(crate) fn publish(
         let settings = &bus.settings.publish;
         let deadline = bus.shell.now() + Span::from(settings.deadline);
         let wait = settings.when_full == WhenFull::Wait;
-        let publish = bus.publisher.publish(message, lane, deadline, wait);
+        let mut publish = bus.publisher.publish(message, lane, deadline, wait);
         // Nothing else of the message is kept while its answer is awaited.
         drop((topic, envelope));
+        if turn.is_some() {
+            // Its first poll hands it over: only then may the next in line go on.
+            let handed_over = poll_fn(|cx| Poll::Ready(Pin::new(&mut publish).poll(cx))).await;
+            drop(turn);
+            if let Poll::Ready(result) = handed_over {
+                return Ok(result?);
+            }
+        }
         let stored = publish.await?;
         // Kept until here: the publisher ends with the last of its buses.
         drop(bus);

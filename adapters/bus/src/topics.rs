@@ -1,12 +1,13 @@
 //! Topics that were looked at.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 
 use procession_core::Span;
 use procession_runtime::check_topic_name;
 use procession_runtime::port::{Broker, PortError, PortErrorKind, TopicInfo, TopicMode, TopicSpec};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard};
 
 use crate::Error;
 use crate::settings::Settings;
@@ -17,13 +18,32 @@ const TOPICS_MAX: usize = 10_000;
 /// The topics that this bus has used, each looked at once.
 #[derive(Default)]
 pub(crate) struct Topics {
-    seen: Mutex<HashMap<Arc<str>, Arc<Topic>>>,
+    seen: std::sync::Mutex<HashMap<Arc<str>, Arc<Topic>>>,
 }
 
 /// A topic, looked at or about to be.
 pub(crate) struct Topic {
     pub(crate) name: Arc<str>,
     info: OnceCell<TopicInfo>,
+    /// Publishes that came before the topic was looked at stand in line, and those behind them as
+    /// long as there is a line: else one that comes when the topic is ready would overtake them (S8).
+    line: Arc<Mutex<()>>,
+    in_line: AtomicUsize,
+}
+
+/// A place at the head of a topic's line. Dropping it lets the next one go on.
+pub(crate) struct Turn {
+    _head: OwnedMutexGuard<()>,
+    _place: Place,
+}
+
+/// A place in a topic's line.
+struct Place(Arc<Topic>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.in_line.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Topics {
@@ -45,6 +65,8 @@ impl Topics {
         let topic = Arc::new(Topic {
             name: Arc::clone(&name),
             info: OnceCell::new(),
+            line: Arc::default(),
+            in_line: AtomicUsize::new(0),
         });
         seen.insert(name, Arc::clone(&topic));
         Ok(topic)
@@ -52,9 +74,22 @@ impl Topics {
 }
 
 impl Topic {
-    /// Whether it was looked at.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.info.initialized()
+    /// Whether a publish may go on at once: the topic was looked at, and nobody stands in line.
+    pub(crate) fn is_open(&self) -> bool {
+        self.info.initialized() && self.in_line.load(Ordering::Acquire) == 0
+    }
+
+    /// Stands in line from its first poll on, and resolves at the head of the line.
+    pub(crate) async fn turn(self: Arc<Self>) -> Turn {
+        self.in_line.fetch_add(1, Ordering::AcqRel);
+        let line = Arc::clone(&self.line);
+        let place = Place(self);
+        // The lock is fair, but a task that has used up its budget would not even stand in line.
+        let head = tokio::task::unconstrained(line.lock_owned()).await;
+        Turn {
+            _head: head,
+            _place: place,
+        }
     }
 
     /// Creates or checks the topic, the first time; a failure is forgotten and tried again by the

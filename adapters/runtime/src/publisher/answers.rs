@@ -110,10 +110,15 @@ impl<K: Sink, S: Shell, O: PublishObserver> PublisherDriver<K, S, O> {
             ..
         }) = self.core.poll_receipt()
         {
-            let detail = self
-                .details
-                .get_mut(slot_of(token.to_bits()))
-                .and_then(|detail| detail.take_if(|detail| detail.token == token));
+            let slot = self.details.get_mut(slot_of(token.to_bits()));
+            // What is unknown may still be answered, and that answer frees its key: the ticket must
+            // be found again then. The next publish in the slot takes the place.
+            let detail = slot.and_then(|detail| match result {
+                Published::Unknown => detail.clone().filter(|detail| detail.token == token),
+                Published::Stored | Published::Refused(_) => {
+                    detail.take_if(|detail| detail.token == token)
+                }
+            });
             let result = outcome(result, detail);
             if self.observed {
                 self.observer.resolved(&message, &result);

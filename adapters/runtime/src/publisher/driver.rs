@@ -59,6 +59,7 @@ pub(super) struct Accepted {
 }
 
 /// What the broker said of the sends of one publish.
+#[derive(Clone)]
 pub(super) struct Detail {
     pub(super) token: Token,
     pub(super) stored: Option<Stored>,
