@@ -164,7 +164,7 @@ fn s9_the_frontier_never_passes_holes_that_the_log_may_fill_again() {
         feed.start(0, 1, 1, None);
         assert_eq!(feed.records(1, 1).await[0].position, Position(1));
         // Two heartbeats that tell of position 2, the other partition's, then a message of ours.
-        tokio::time::sleep(std::time::Duration::from_millis(1_200)).await;
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
         raw::publish(&context, "t.0", "3").await;
         let first = feed
             .find(|event| match event {
