@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use procession::HandlerError;
-use procession_tests::seen::{Seen, envelope, publish};
+use procession_tests::seen::{Seen, envelope, owning, publish};
 use procession_tests::venue::Venue;
 use procession_tests::watch::{Event, Watch};
 
@@ -218,6 +218,8 @@ async fn n2_a_handler_slower_than_the_lease_is_not_repeated(venue: Arc<Venue>) {
         .with(short)
         .await
         .unwrap();
+    // The other one stands by: it must not win the race for the first claim.
+    owning(&subscription).await;
     let standby = bus
         .subscribe(&topic, "g", Seen::new().handler())
         .with(short)
