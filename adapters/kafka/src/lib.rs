@@ -1,0 +1,2 @@
+//! Apache Kafka as a broker of Procession.
+#![warn(missing_docs)]
