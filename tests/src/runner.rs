@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::servers;
+
 /// One case.
 pub struct Case {
     /// `group::name`.
@@ -56,6 +58,7 @@ pub fn main(cases: Vec<Case>, threads: usize) -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
+    let _keeper = servers::keep();
     let filtered = total - chosen.len();
     let began = Instant::now();
     println!("\nrunning {} tests", chosen.len());

@@ -1,21 +1,23 @@
 //! Real servers, started once for all cases that run at the same time.
 
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use procession_cli::brokers::{CannotBeHad, Nats, NatsOptions, RunningNats};
+use procession_cli::brokers::{
+    CannotBeHad, Kafka, KafkaOptions, Nats, NatsOptions, RunningKafka, RunningNats, RunningServer,
+};
 
 use crate::runner::Skip;
 
 /// A server that others may use at the same time. The last one to let go of it stops it, so that no
 /// process outlives the tests.
 #[derive(Clone, Debug)]
-pub struct Server(Arc<RunningNats>);
+pub struct Server(Arc<RunningServer>);
 
 impl Deref for Server {
-    type Target = RunningNats;
+    type Target = RunningServer;
 
-    fn deref(&self) -> &RunningNats {
+    fn deref(&self) -> &RunningServer {
         &self.0
     }
 }
@@ -25,14 +27,17 @@ impl Deref for Server {
 /// # Errors
 /// It cannot be had here.
 pub fn nats() -> Result<Server, Skip> {
-    static SHARED: Mutex<Weak<RunningNats>> = Mutex::new(Weak::new());
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(running) = shared.upgrade() {
-        return Ok(Server(running));
-    }
-    let running = Arc::new(own_nats(NatsOptions::default())?);
-    *shared = Arc::downgrade(&running);
-    Ok(Server(running))
+    static SHARED: Mutex<Weak<RunningServer>> = Mutex::new(Weak::new());
+    shared(&SHARED, || own_nats(NatsOptions::default()))
+}
+
+/// The shared Apache Kafka, with the short timeouts of tests.
+///
+/// # Errors
+/// It cannot be had here.
+pub fn kafka() -> Result<Server, Skip> {
+    static SHARED: Mutex<Weak<RunningServer>> = Mutex::new(Weak::new());
+    shared(&SHARED, || own_kafka(KafkaOptions::default()))
 }
 
 /// A NATS server of the caller's own, to stop and to kill.
@@ -40,8 +45,65 @@ pub fn nats() -> Result<Server, Skip> {
 /// # Errors
 /// It cannot be had here.
 pub fn own_nats(options: NatsOptions) -> Result<RunningNats, Skip> {
-    Nats::start(options).map_err(|CannotBeHad { what, fix }| Skip {
-        what: "nats".into(),
+    Nats::start(options).map_err(|cannot| skip("nats", cannot))
+}
+
+/// An Apache Kafka of the caller's own, to stop and to kill, with the short timeouts of tests.
+///
+/// # Errors
+/// It cannot be had here.
+pub fn own_kafka(options: KafkaOptions) -> Result<RunningKafka, Skip> {
+    let options = KafkaOptions {
+        for_tests: true,
+        ..options
+    };
+    Kafka::start(options).map_err(|cannot| skip("kafka", cannot))
+}
+
+/// While it is there, shared servers run on between the cases that use them: a Kafka takes seconds
+/// to start.
+#[derive(Debug)]
+#[must_use = "dropping it lets the servers go"]
+pub struct Keeper(());
+
+/// See [`Keeper`]. There can be one at a time.
+pub fn keep() -> Keeper {
+    *lock(&KEPT) = Some(Vec::new());
+    Keeper(())
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        // Stopping a server takes time: not under the lock.
+        let _kept = lock(&KEPT).take();
+    }
+}
+
+static KEPT: Mutex<Option<Vec<Server>>> = Mutex::new(None);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn shared(
+    place: &Mutex<Weak<RunningServer>>,
+    start: impl FnOnce() -> Result<RunningServer, Skip>,
+) -> Result<Server, Skip> {
+    let mut shared = lock(place);
+    if let Some(running) = shared.upgrade() {
+        return Ok(Server(running));
+    }
+    let running = Server(Arc::new(start()?));
+    *shared = Arc::downgrade(&running.0);
+    if let Some(kept) = &mut *lock(&KEPT) {
+        kept.push(running.clone());
+    }
+    Ok(running)
+}
+
+fn skip(kind: &str, CannotBeHad { what, fix }: CannotBeHad) -> Skip {
+    Skip {
+        what: kind.into(),
         reason: format!("{what}; {fix}"),
-    })
+    }
 }

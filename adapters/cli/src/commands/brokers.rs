@@ -1,15 +1,15 @@
 //! `brokers up|status|down`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use crate::args::{Action, BrokerKind, BrokersArgs};
 use crate::brokers::{
-    BrokerRecord, CannotBeHad, Nats, NatsOptions, default_dir, ensure_nats_in, find_records,
+    BrokerRecord, CannotBeHad, Kafka, KafkaOptions, Nats, NatsOptions, default_dir,
+    ensure_kafka_in, ensure_nats_in, find_records,
 };
 use crate::failure::Failure;
-use crate::terminal;
 
 pub(super) fn run(args: &BrokersArgs) -> Result<(), Failure> {
     args.output.prepare()?;
@@ -25,58 +25,76 @@ pub(super) fn run(args: &BrokersArgs) -> Result<(), Failure> {
         kinds = vec![BrokerKind::Nats, BrokerKind::Kafka];
     }
     let mut rows = Vec::new();
+    // What can be had is there also when another broker is not.
+    let mut missing = Vec::new();
     for kind in kinds {
         match args.action {
-            Action::Up => up(args, &dir, kind, &mut rows)?,
+            Action::Up => match up(args, &dir, kind) {
+                Ok(row) => rows.push(row),
+                Err(cannot) => missing.push(format!("{}: {cannot}", kind.name())),
+            },
             Action::Status => status(args, &dir, kind, &mut rows),
             Action::Down => down(args, &dir, kind, &mut rows),
         }
     }
-    args.output.write(&json!({ "brokers": rows }))
+    args.output.write(&json!({ "brokers": rows }))?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::unavailable(missing.join("; ")))
 }
 
-fn up(
+fn up(args: &BrokersArgs, dir: &Path, kind: BrokerKind) -> Result<Value, CannotBeHad> {
+    let name = kind.name();
+    if args.storage_only {
+        let (path, version) = ensure(args, dir, kind)?;
+        args.output
+            .say(&format!("{name}  {} is in place", path.display()));
+        return Ok(json!({"kind": name, "url": null, "pid": null, "version": version, "dir": dir}));
+    }
+    let record = running(dir, kind).map_or_else(|| start(args, dir, kind), Ok)?;
+    args.output.say(&format!(
+        "{name}  {}  (pid {}, {})",
+        record.url, record.process.pid, record.version
+    ));
+    Ok(row(&record))
+}
+
+/// Where the program is, and its version where that is known without a start.
+fn ensure(
     args: &BrokersArgs,
     dir: &Path,
     kind: BrokerKind,
-    rows: &mut Vec<Value>,
-) -> Result<(), Failure> {
-    if kind == BrokerKind::Kafka {
-        // Asked for by name it must be had; as one of all it may be missing.
-        if args.brokers.is_empty() {
-            args.output.say("kafka  not run: not built yet");
-            return Ok(());
+) -> Result<(PathBuf, Option<String>), CannotBeHad> {
+    match kind {
+        BrokerKind::Nats => Ok((ensure_nats_in(dir, args.offline)?, None)),
+        BrokerKind::Kafka => {
+            let program = ensure_kafka_in(dir, args.offline)?;
+            Ok((program.libs, Some(program.version)))
         }
-        return Err(Failure::unavailable(
-            "kafka: not run: not built yet; use `procession brokers up nats`",
-        ));
     }
-    if args.storage_only {
-        let path = ensure_nats_in(dir, args.offline)?;
-        args.output
-            .say(&format!("nats  {} is in place", path.display()));
-        rows.push(json!({"kind": "nats", "url": null, "pid": null, "version": null, "dir": dir}));
-        return Ok(());
-    }
-    let record = running(dir, kind).map_or_else(|| start_nats(args, dir), Ok)?;
-    args.output.say(&format!(
-        "nats  {}  (pid {}, {})",
-        record.url, record.process.pid, record.version
-    ));
-    rows.push(row(&record));
-    Ok(())
 }
 
-fn start_nats(args: &BrokersArgs, dir: &Path) -> Result<BrokerRecord, CannotBeHad> {
-    let progress = terminal::spinner("starting nats-server");
-    let server = Nats::start(NatsOptions {
-        brokers_dir: Some(dir.to_owned()),
-        dir: Some(dir.join("nats")),
-        port: args.nats_port,
-        offline: args.offline,
-        arguments: Vec::new(),
-    });
-    progress.finish_and_clear();
+fn start(args: &BrokersArgs, dir: &Path, kind: BrokerKind) -> Result<BrokerRecord, CannotBeHad> {
+    let brokers_dir = Some(dir.to_owned());
+    let own_dir = Some(dir.join(kind.name()));
+    let offline = args.offline;
+    let server = match kind {
+        BrokerKind::Nats => Nats::start(NatsOptions {
+            brokers_dir,
+            dir: own_dir,
+            port: args.nats_port,
+            offline,
+            arguments: Vec::new(),
+        }),
+        BrokerKind::Kafka => Kafka::start(KafkaOptions {
+            brokers_dir,
+            dir: own_dir,
+            port: args.kafka_port,
+            offline,
+            ..KafkaOptions::default()
+        }),
+    };
     server?.detach()
 }
 

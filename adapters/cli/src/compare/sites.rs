@@ -3,7 +3,6 @@
 use crate::args::{CompareArgs, On};
 use crate::brokers::{Nats, NatsOptions, RunningNats};
 use crate::failure::Failure;
-use crate::terminal;
 
 use super::NotRun;
 
@@ -49,12 +48,10 @@ pub(super) fn open(
         On::Memory => ("memory://".to_owned(), None),
         On::Nats(Some(url)) => (url.clone(), None),
         On::Nats(None) => {
-            let progress = terminal::spinner("starting nats-server");
             let started = Nats::start(NatsOptions {
                 offline: args.offline,
                 ..NatsOptions::default()
             });
-            progress.finish_and_clear();
             match started {
                 Ok(server) => (server.url.clone(), Some(server)),
                 Err(cannot) => return not_run(cannot.to_string()),

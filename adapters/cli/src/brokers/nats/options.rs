@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{CannotBeHad, RunningNats};
+use super::RunningNats;
+use super::recipe::NatsRecipe;
+use crate::brokers::server::Place;
+use crate::brokers::{CannotBeHad, RunningServer, default_dir};
 
 /// Starts NATS servers.
 #[derive(Clone, Copy, Debug)]
@@ -14,12 +17,19 @@ impl Nats {
     /// # Errors
     /// The binary cannot be had, the directory cannot be written, or the server does not answer.
     pub fn start(options: NatsOptions) -> Result<RunningNats, CannotBeHad> {
-        RunningNats::start(options)
+        let brokers_dir = options.brokers_dir.unwrap_or_else(default_dir);
+        let recipe = NatsRecipe::new(&brokers_dir, options.offline, options.arguments)?;
+        let place = Place {
+            brokers_dir,
+            dir: options.dir,
+            port: options.port,
+        };
+        RunningServer::start(Box::new(recipe), place)
     }
 }
 
 /// How a NATS server is to be started. The default: a fresh directory under
-/// [`default_dir`](super::default_dir) that is removed in the end, and a free port.
+/// [`default_dir`](crate::brokers::default_dir) that is removed in the end, and a free port.
 #[derive(Clone, Default, Debug)]
 pub struct NatsOptions {
     /// The brokers directory, where fetched binaries and new server directories go.
