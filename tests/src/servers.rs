@@ -107,3 +107,21 @@ fn skip(kind: &str, CannotBeHad { what, fix }: CannotBeHad) -> Skip {
         reason: format!("{what}; {fix}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_server_runs_on_while_it_is_kept_and_ends_with_its_last_user() {
+        let keeper = keep();
+        let Ok(server) = nats() else {
+            return; // The cases that need one say so in plain sight.
+        };
+        let pid = server.pid;
+        drop(server);
+        assert_eq!(nats().unwrap().pid, pid);
+        drop(keeper);
+        assert_ne!(nats().unwrap().pid, pid);
+    }
+}
