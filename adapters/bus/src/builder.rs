@@ -169,11 +169,7 @@ async fn connect(
             Ok(Arc::new(broker))
         }
         Some("nats") => nats(url, settings, shown).await,
-        Some("kafka" | "mock-kafka") => Err(Error::NotBuilt {
-            url: shown,
-            kind: "kafka",
-            fix: "use memory:// or nats://HOST:PORT",
-        }),
+        Some("kafka") => kafka(url, settings, shown).await,
         Some(scheme) => Err(Error::Address {
             url: shown,
             problem: format!("has the unknown scheme `{scheme}`"),
@@ -199,6 +195,23 @@ async fn nats(_url: &str, _settings: &Settings, shown: String) -> Result<Arc<dyn
         url: shown,
         kind: "nats",
         fix: "build the crate `procession` with its feature `nats`",
+    })
+}
+
+#[cfg(feature = "kafka")]
+async fn kafka(url: &str, settings: &Settings, _shown: String) -> Result<Arc<dyn Broker>, Error> {
+    let mut options = procession_kafka::KafkaOptions::parse(url)?;
+    options.connect_within = settings.bus.connect_timeout;
+    let broker = procession_kafka::KafkaBroker::connect(options).await?;
+    Ok(Arc::new(broker))
+}
+
+#[cfg(not(feature = "kafka"))]
+async fn kafka(_url: &str, _settings: &Settings, shown: String) -> Result<Arc<dyn Broker>, Error> {
+    Err(Error::NotBuilt {
+        url: shown,
+        kind: "kafka",
+        fix: "build the crate `procession` with its feature `kafka`",
     })
 }
 

@@ -98,7 +98,8 @@ impl<H: Handler> Subscribe<H> {
             };
             bus.broker.topic(spec).await?;
         }
-        let core = settings.to_core(info.partitions, bus.jitter_seed);
+        let mut core = settings.to_core(info.partitions, bus.jitter_seed);
+        core.map_bytes = core.map_bytes.min(bus.info.map_bytes_max);
         let limits = core.limits;
         let options = DriverOptions {
             core,

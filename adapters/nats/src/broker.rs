@@ -262,6 +262,8 @@ impl Broker for NatsBroker {
             kind: "nats",
             version: self.server.version.clone(),
             message_bytes_max: self.server.max_payload,
+            // A record takes whatever map the core makes.
+            map_bytes_max: u32::MAX,
         }
     }
 

@@ -45,6 +45,8 @@ pub struct BrokerInfo {
     pub version: String,
     /// The largest message that it takes, in bytes (headers included).
     pub message_bytes_max: usize,
+    /// The largest progress map that fits beside a commit, in bytes.
+    pub map_bytes_max: u32,
 }
 
 /// Where the log of a topic is kept.

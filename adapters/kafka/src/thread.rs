@@ -1,0 +1,111 @@
+//! Threads for broker I/O (L4), counted, and woken by whatever has news for them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::Wake;
+use std::thread::{JoinHandle, Thread};
+
+use procession_runtime::port::{PortError, PortErrorKind};
+
+/// A thread that runs one loop to its end.
+#[derive(Debug)]
+pub(crate) struct IoThread {
+    handle: Option<JoinHandle<()>>,
+    ended: Ended,
+}
+
+/// Tells when a thread has dropped everything that it had.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ended(Arc<AtomicBool>);
+
+impl Ended {
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Sets the end whatever happens, a panic included, after it called what is to be called then.
+struct AtEnd<F: FnOnce()> {
+    ended: Ended,
+    last: Option<F>,
+}
+
+impl<F: FnOnce()> Drop for AtEnd<F> {
+    fn drop(&mut self) {
+        if let Some(last) = self.last.take() {
+            last();
+        }
+        self.ended.0.store(true, Ordering::Release);
+    }
+}
+
+impl IoThread {
+    /// Starts a thread; `last` runs after `work` and all that it owned are gone.
+    pub(crate) fn spawn<W, L>(name: &str, work: W, last: L) -> Result<Self, PortError>
+    where
+        W: FnOnce() + Send + 'static,
+        L: FnOnce() + Send + 'static,
+    {
+        let ended = Ended::default();
+        let at_end = AtEnd {
+            ended: ended.clone(),
+            last: Some(last),
+        };
+        let handle = std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                let _at_end = at_end;
+                work();
+            })
+            .map_err(|error| {
+                PortError::new(
+                    PortErrorKind::Refused,
+                    format!("no thread for the Kafka client: {error}"),
+                )
+            })?;
+        Ok(Self {
+            handle: Some(handle),
+            ended,
+        })
+    }
+
+    pub(crate) fn ended(&self) -> Ended {
+        self.ended.clone()
+    }
+
+    /// Waits for a thread that is at its end.
+    pub(crate) fn join(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            // A panic was reported by the panic hook; the end was told all the same.
+            let _ = handle.join();
+        }
+    }
+}
+
+/// Ends the sleep of one thread. It may be rung before there is a thread: that one sees everything
+/// that lies ready when it begins.
+#[derive(Debug, Default)]
+pub(crate) struct Bell(OnceLock<Thread>);
+
+impl Bell {
+    /// The calling thread is the one that is woken from now on.
+    pub(crate) fn adopt(&self) {
+        let _ = self.0.set(std::thread::current());
+    }
+
+    pub(crate) fn ring(&self) {
+        if let Some(thread) = self.0.get() {
+            thread.unpark();
+        }
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.ring();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.ring();
+    }
+}
