@@ -434,11 +434,18 @@ impl Delivery<'_> {
         if code == 0 {
             return None;
         }
-        // SAFETY: as in `tag`; the text lives as long as the report.
-        let text = unsafe { text_of(sys::rd_kafka_message_errstr(self.message.as_ptr())) };
+        let code = RDKafkaRespErr::try_from(code).map_err(|_| code);
+        // Not `rd_kafka_message_errstr`: of a message that was sent it shows the payload.
+        // SAFETY: as in `tag`; the text, if there is one, lives as long as the report.
+        let said = unsafe { text_of(sys::rd_kafka_message_produce_errstr(self.message.as_ptr())) };
+        let text = match code {
+            _ if !said.is_empty() => said.to_owned(),
+            Ok(code) => RDKafkaErrorCode::from(code).to_string(),
+            Err(code) => format!("error {code} of the broker"),
+        };
         Some(Failure {
-            code: RDKafkaRespErr::try_from(code).ok().map(Into::into),
-            text: text.to_owned(),
+            code: code.ok().map(Into::into),
+            text,
         })
     }
 }
@@ -575,8 +582,7 @@ impl OwnedEvent {
                     }
                 }
                 sys::RD_KAFKA_EVENT_ERROR => tell(Event::Error {
-                    fatal: sys::rd_kafka_event_error(event)
-                        == RDKafkaRespErr::RD_KAFKA_RESP_ERR__FATAL,
+                    fatal: sys::rd_kafka_event_error_is_fatal(event) != 0,
                     text: text_of(sys::rd_kafka_event_error_string(event)),
                 }),
                 sys::RD_KAFKA_EVENT_DESCRIBETOPICS_RESULT => {

@@ -10,8 +10,6 @@ const FIXED: &[(&str, &str)] = &[
     ("acks", "all"),
     // Never: deadlines live in the core, and a message given up in the middle would be a gap.
     ("message.timeout.ms", "0"),
-    // A message that the broker refuses for good must not end the producer.
-    ("enable.gapless.guarantee", "false"),
     // The queue is never full: the core's window is what bounds it.
     ("queue.buffering.max.messages", "0"),
     ("queue.buffering.max.kbytes", "2147483647"),
