@@ -111,10 +111,11 @@ impl BusBuilder {
             Some(observer) => observer.publisher(),
             None => Box::new(crate::observe::NoPublishObserver),
         };
-        let options = PublisherOptions {
+        let mut options = PublisherOptions {
             core: settings.publish.to_core(jitter_seed),
             ..PublisherOptions::default()
         };
+        options.core.pipelining = info.pipelining;
         let sink = broker.sink().await?;
         let (handle, driver) = publisher(sink, shell.clone(), observer, options)
             .map_err(|error| SettingsError::from_core("publish", error))?;

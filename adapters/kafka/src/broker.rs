@@ -7,7 +7,7 @@ use procession_core::Span;
 use procession_runtime::mailbox::Mailbox;
 use procession_runtime::port::{
     BoxFuture, Broker, BrokerInfo, Feed, FeedCommand, FeedSpec, PortError, PortErrorKind, Record,
-    Sink, TopicInfo, TopicMode, TopicSpec,
+    Sink, SinkCommand, TopicInfo, TopicMode, TopicSpec,
 };
 use procession_runtime::{check_group_name, check_topic_name};
 use rdkafka::admin::ResourceSpecifier;
@@ -16,6 +16,7 @@ use crate::control::Control;
 use crate::feed::KafkaFeed;
 use crate::metadata::MAP_MAX;
 use crate::options::KafkaOptions;
+use crate::sink::{KafkaSink, Known, Order};
 use crate::thread::{Ended, IoThread};
 use crate::{audit, errors, topics};
 
@@ -26,6 +27,7 @@ const MESSAGE_MAX: usize = 1_048_588;
 #[derive(Debug)]
 pub struct KafkaBroker {
     control: Arc<Control>,
+    known: Known,
     info: BrokerInfo,
     parts: Mutex<Parts>,
 }
@@ -35,6 +37,7 @@ pub struct KafkaBroker {
 struct Parts {
     closed: bool,
     feeds: Vec<(Arc<Mailbox<FeedCommand>>, Ended)>,
+    sinks: Vec<(Arc<Mailbox<Order>>, Ended)>,
 }
 
 impl KafkaBroker {
@@ -74,12 +77,15 @@ impl KafkaBroker {
         };
         Ok(Self {
             control,
+            known: Known::default(),
             info: BrokerInfo {
                 kind: "kafka",
                 // Kafka does not tell its version; `librdkafka` is what speaks to it.
                 version: format!("librdkafka {}", rdkafka::util::get_rdkafka_version().1),
                 message_bytes_max,
                 map_bytes_max: u32::try_from(MAP_MAX).unwrap_or(0),
+                // The producer is idempotent.
+                pipelining: true,
             },
             parts: Mutex::default(),
         })
@@ -88,6 +94,7 @@ impl KafkaBroker {
     fn parts(&self) -> std::sync::MutexGuard<'_, Parts> {
         let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
         parts.feeds.retain(|(_, ended)| !ended.is_set());
+        parts.sinks.retain(|(_, ended)| !ended.is_set());
         parts
     }
 
@@ -97,6 +104,7 @@ impl KafkaBroker {
         };
         check_topic_name(&spec.topic).map_err(|error| invalid(&error))?;
         check_group_name(&spec.group).map_err(|error| invalid(&error))?;
+        let known = self.known.clone();
         let feed = self.control.run(move |admin, options| {
             let Some(partitions) = topics::look(admin, &spec.topic)? else {
                 let spec = TopicSpec {
@@ -108,7 +116,8 @@ impl KafkaBroker {
                 };
                 return Err(topics::missing(&spec, options));
             };
-            KafkaFeed::start(spec, options, partitions)
+            known.insert(Arc::clone(&spec.topic), partitions);
+            KafkaFeed::start(spec, options, partitions, known)
         });
         let feed = feed.await?;
         let mut parts = self.parts();
@@ -144,10 +153,14 @@ impl Broker for KafkaBroker {
     }
 
     fn topic(&self, spec: TopicSpec) -> BoxFuture<'_, Result<TopicInfo, PortError>> {
-        Box::pin(
-            self.control
-                .run(move |admin, options| topics::ensure(admin, options, &spec)),
-        )
+        Box::pin(async move {
+            let info = self
+                .control
+                .run(move |admin, options| topics::ensure(admin, options, &spec))
+                .await?;
+            self.known.insert(Arc::clone(&info.name), info.partitions);
+            Ok(info)
+        })
     }
 
     fn feed(&self, spec: FeedSpec) -> BoxFuture<'_, Result<Box<dyn Feed>, PortError>> {
@@ -156,10 +169,15 @@ impl Broker for KafkaBroker {
 
     fn sink(&self) -> BoxFuture<'_, Result<Box<dyn Sink>, PortError>> {
         Box::pin(async move {
-            Err(PortError::new(
-                PortErrorKind::Refused,
-                "the producing half is not built yet",
-            ))
+            let mut parts = self.parts();
+            if parts.closed {
+                return Err(self.control.closed());
+            }
+            let options = &self.control.options;
+            let sink =
+                KafkaSink::start(&options.client(), options.partitioner, self.known.clone())?;
+            parts.sinks.push((sink.commands(), sink.ended()));
+            Ok(Box::new(sink) as Box<dyn Sink>)
         })
     }
 
@@ -180,6 +198,10 @@ impl Broker for KafkaBroker {
             parts.closed = true;
             for (commands, ended) in parts.feeds.drain(..) {
                 let _ = commands.push(FeedCommand::Close);
+                ends.push(ended);
+            }
+            for (commands, ended) in parts.sinks.drain(..) {
+                let _ = commands.push(Order::Command(SinkCommand::Close));
                 ends.push(ended);
             }
         }

@@ -22,8 +22,11 @@ mod feed;
 mod ffi;
 mod metadata;
 mod options;
+mod partitioner;
+mod sink;
 mod thread;
 mod topics;
 
 pub use broker::KafkaBroker;
 pub use options::{GroupProtocol, KafkaOptions};
+pub use partitioner::{Partitioner, UnknownPartitioner};

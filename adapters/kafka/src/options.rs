@@ -7,6 +7,8 @@ use std::sync::Arc;
 use procession_runtime::port::{PortError, PortErrorKind};
 use rdkafka::ClientConfig;
 
+use crate::partitioner::Partitioner;
+
 /// How the members of a group agree on who owns what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum GroupProtocol {
@@ -43,6 +45,8 @@ pub struct KafkaOptions {
     pub session_timeout: Duration,
     /// How long handing over a partition may take: what runs is finished and committed. Default 5 s.
     pub hand_over: Duration,
+    /// How a key becomes a partition; the same for all producers of a topic.
+    pub partitioner: Partitioner,
     /// Bytes that a subscription fetches ahead, over all partitions of its topic. Default 16 MiB.
     pub prefetch_bytes: usize,
     /// Replicas of topics that are created; the broker's default unless given.
@@ -123,6 +127,7 @@ impl KafkaOptions {
             protocol: GroupProtocol::default(),
             session_timeout: Duration::from_secs(10),
             hand_over: Duration::from_secs(5),
+            partitioner: Partitioner::default(),
             prefetch_bytes: 16 << 20,
             replicas: None,
             connect_within: Duration::from_secs(5),

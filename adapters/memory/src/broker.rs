@@ -158,6 +158,7 @@ impl<S: Shell> Broker for MemoryBroker<S> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             message_bytes_max: self.hub.settings.message_bytes_max,
             map_bytes_max: u32::MAX,
+            pipelining: false,
         }
     }
 

@@ -264,6 +264,7 @@ impl Broker for NatsBroker {
             message_bytes_max: self.server.max_payload,
             // A record takes whatever map the core makes.
             map_bytes_max: u32::MAX,
+            pipelining: false,
         }
     }
 

@@ -10,6 +10,8 @@ use super::engine::Engine;
 /// How long the clients may take to leave the group and end. Usually it is 0.1 s; a broker that hangs
 /// can make it for ever.
 const CLOSE_WITHIN: Duration = Duration::from_secs(8);
+/// How often the producer of dead letters is looked at.
+const LOOK: Duration = Duration::from_millis(5);
 
 impl Engine {
     /// Leaves the group and ends the clients. librdkafka can hang while it closes; it then hangs on a
@@ -27,6 +29,7 @@ impl Engine {
             fetcher,
             lookups,
             commits,
+            dead_letters,
             owned,
             topic,
             ..
@@ -34,6 +37,7 @@ impl Engine {
         // Queues hold on to their client.
         drop(owned);
         drop(commits);
+        let burial = dead_letters.close();
         let (done, ended) = channel::<()>();
         let reaper = std::thread::Builder::new()
             .name("procession-kafka-end".to_owned())
@@ -41,6 +45,9 @@ impl Engine {
                 lookups.stop();
                 drop(fetcher);
                 drop(member);
+                while burial.as_ref().is_some_and(|ended| !ended.is_set()) {
+                    std::thread::sleep(LOOK);
+                }
                 drop(done);
             });
         let Ok(reaper) = reaper else {

@@ -16,6 +16,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::commits::{self, Commits};
+use super::dead_letters::DeadLetters;
 use super::lookup::{Answer, Lookups, Question, Standing};
 use super::partition::{Partition, Phase, id};
 use super::reading::{BATCH, Reading, Turn};
@@ -25,6 +26,7 @@ use crate::errors;
 use crate::ffi;
 use crate::ffi::queue::{Batch, Queue};
 use crate::options::KafkaOptions;
+use crate::sink::Known;
 use crate::thread::Bell;
 
 /// The member is polled at least this often, whatever happens (L4).
@@ -54,6 +56,7 @@ pub(super) struct Engine {
     pub(super) fetcher: Arc<BaseConsumer<Context>>,
     pub(super) lookups: Lookups,
     pub(super) commits: Commits,
+    pub(super) dead_letters: DeadLetters,
     /// What the group gave us.
     pub(super) owned: BTreeMap<i32, Partition>,
     /// What is about to be given up.
@@ -76,6 +79,7 @@ impl Engine {
         spec: FeedSpec,
         options: &KafkaOptions,
         partitions: u32,
+        known: Known,
         commands: Arc<Mailbox<FeedCommand>>,
         events: Arc<Mailbox<FeedEvent>>,
         bell: Arc<Bell>,
@@ -88,6 +92,12 @@ impl Engine {
             .map_err(|error| errors::port_error(&format!("subscribing to `{topic}`"), &error))?;
         let lookups = Lookups::start(Arc::clone(&member), &topic, spec.start, Arc::clone(&bell))?;
         let commits = Commits::new(Arc::clone(&member), &topic, &bell)?;
+        let dead_letters = DeadLetters::new(
+            options.client(),
+            options.partitioner,
+            known,
+            Arc::clone(&events),
+        );
         let now = Instant::now();
         Ok(Self {
             c_topic: ffi::queue::c_string(&topic),
@@ -104,6 +114,7 @@ impl Engine {
             fetcher,
             lookups,
             commits,
+            dead_letters,
             owned: BTreeMap::new(),
             handing: None,
             epochs: BTreeMap::new(),
@@ -209,12 +220,7 @@ impl Engine {
             }
             FeedCommand::Release { partition, epoch } => self.release(number(partition), epoch),
             FeedCommand::Bury { token, message } => {
-                // Replaced by the producer of dead letters.
-                let _ = message;
-                self.out.push(FeedEvent::Buried {
-                    token,
-                    receipt: procession_core::Receipt::NotStored,
-                });
+                self.dead_letters.bury(token, message);
             }
             FeedCommand::Close => return false,
         }

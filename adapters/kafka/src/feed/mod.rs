@@ -5,6 +5,7 @@
 //! [`commits`] progress on its way out; [`lookup`] questions that block.
 
 mod commits;
+mod dead_letters;
 mod ending;
 mod engine;
 mod lookup;
@@ -19,6 +20,7 @@ use procession_runtime::mailbox::Mailbox;
 use procession_runtime::port::{Feed, FeedCommand, FeedEvent, FeedSpec, PortError};
 
 use crate::options::KafkaOptions;
+use crate::sink::Known;
 use crate::thread::{Bell, Ended, IoThread};
 use engine::Engine;
 
@@ -37,6 +39,7 @@ impl KafkaFeed {
         spec: FeedSpec,
         options: &KafkaOptions,
         partitions: u32,
+        known: Known,
     ) -> Result<Self, PortError> {
         let commands = Arc::new(Mailbox::new());
         let events = Arc::new(Mailbox::new());
@@ -44,6 +47,7 @@ impl KafkaFeed {
             spec,
             options,
             partitions,
+            known,
             Arc::clone(&commands),
             Arc::clone(&events),
             Arc::new(Bell::default()),

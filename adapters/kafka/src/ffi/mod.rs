@@ -6,5 +6,6 @@
 
 pub(crate) mod commit;
 pub(crate) mod group;
+pub(crate) mod producer;
 pub(crate) mod queue;
 pub(crate) mod topic_id;

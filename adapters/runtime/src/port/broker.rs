@@ -47,6 +47,9 @@ pub struct BrokerInfo {
     pub message_bytes_max: usize,
     /// The largest progress map that fits beside a commit, in bytes.
     pub map_bytes_max: u32,
+    /// Whether several publishes of one key may be under way at once: the broker keeps their order
+    /// whatever is sent again (S8).
+    pub pipelining: bool,
 }
 
 /// Where the log of a topic is kept.

@@ -1,0 +1,55 @@
+//! What a producer must have, whatever else was chosen.
+
+use rdkafka::ClientConfig;
+
+/// Properties that order, deadlines and window depend on.
+const FIXED: &[(&str, &str)] = &[
+    // The brokers keep the order of a partition and drop repeated sends, acknowledged by all
+    // replicas in sync.
+    ("enable.idempotence", "true"),
+    ("acks", "all"),
+    // Never: deadlines live in the core, and a message given up in the middle would be a gap.
+    ("message.timeout.ms", "0"),
+    // The queue is never full: the core's window is what bounds it.
+    ("queue.buffering.max.messages", "0"),
+    ("queue.buffering.max.kbytes", "2147483647"),
+    ("delivery.report.only.error", "false"),
+];
+
+/// Properties with which a single message is fast and many go in batches, unless others were chosen.
+const USUAL: &[(&str, &str)] = &[("linger.ms", "0.5")];
+
+/// The configuration of a producer.
+pub(super) fn of_producer(client: &ClientConfig) -> ClientConfig {
+    let mut config = client.clone();
+    for (name, value) in USUAL {
+        if config.get(name).is_none() {
+            config.set(*name, *value);
+        }
+    }
+    for (name, value) in FIXED {
+        config.set(*name, *value);
+    }
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_order_depends_on_is_not_for_choice() {
+        let mut client = ClientConfig::new();
+        client
+            .set("bootstrap.servers", "127.0.0.1:1")
+            .set("enable.idempotence", "false")
+            .set("linger.ms", "7");
+        let config = of_producer(&client);
+        assert_eq!(config.get("enable.idempotence"), Some("true"));
+        assert_eq!(config.get("linger.ms"), Some("7"));
+        // librdkafka takes all of it.
+        let native = config.create_native_config().unwrap();
+        assert_eq!(native.get("message.timeout.ms").unwrap(), "0");
+        assert_eq!(native.get("queue.buffering.max.messages").unwrap(), "0");
+    }
+}
