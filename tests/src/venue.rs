@@ -19,11 +19,13 @@ pub enum Kind {
     Memory,
     /// A real nats-server.
     Nats,
+    /// A real Apache Kafka.
+    Kafka,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Memory, Self::Nats];
+    pub const ALL: [Self; 3] = [Self::Memory, Self::Nats, Self::Kafka];
 
     /// Its name.
     #[must_use]
@@ -31,6 +33,7 @@ impl Kind {
         match self {
             Self::Memory => "memory",
             Self::Nats => "nats",
+            Self::Kafka => "kafka",
         }
     }
 }
@@ -80,8 +83,12 @@ impl Venue {
                 let broker = MemoryBroker::connect(&venue.url, TokioShell::current());
                 venue.memory = Some(broker.expect("an in-process broker is always there"));
             }
-            Kind::Nats => {
-                let server = servers::nats()?;
+            Kind::Nats | Kind::Kafka => {
+                let server = if kind == Kind::Nats {
+                    servers::nats()?
+                } else {
+                    servers::kafka()?
+                };
                 venue.url.clone_from(&server.url);
                 venue._server = Some(server);
             }

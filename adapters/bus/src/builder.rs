@@ -170,7 +170,7 @@ async fn connect(
             Ok(Arc::new(broker))
         }
         Some("nats") => nats(url, settings, shown).await,
-        Some("kafka") => kafka(url, settings, shown).await,
+        Some("kafka" | "mock-kafka") => kafka(url, settings, shown).await,
         Some(scheme) => Err(Error::Address {
             url: shown,
             problem: format!("has the unknown scheme `{scheme}`"),
@@ -201,7 +201,10 @@ async fn nats(_url: &str, _settings: &Settings, shown: String) -> Result<Arc<dyn
 
 #[cfg(feature = "kafka")]
 async fn kafka(url: &str, settings: &Settings, _shown: String) -> Result<Arc<dyn Broker>, Error> {
-    let mut options = procession_kafka::KafkaOptions::parse(url)?;
+    let mut options = match url {
+        "mock-kafka://" => procession_kafka::KafkaOptions::mock(),
+        url => procession_kafka::KafkaOptions::parse(url)?,
+    };
     options.connect_within = settings.bus.connect_timeout;
     let broker = procession_kafka::KafkaBroker::connect(options).await?;
     Ok(Arc::new(broker))

@@ -48,6 +48,7 @@ impl KafkaBroker {
     /// One error after at most [`KafkaOptions::connect_within`], naming the address and what to do.
     pub async fn connect(options: KafkaOptions) -> Result<Self, PortError> {
         options.validate()?;
+        let mock = options.mock;
         let control = Arc::new(Control::new(options)?);
         let message_bytes_max = control
             .run(|admin, options| {
@@ -60,8 +61,9 @@ impl KafkaBroker {
                         unreachable(options, &error)
                     })?;
                 let first = metadata.brokers().first().map(|broker| broker.id());
-                let settings =
-                    first.and_then(|id| topics::settings(admin, ResourceSpecifier::Broker(id)));
+                let settings = first
+                    .filter(|_| !options.mock)
+                    .and_then(|id| topics::settings(admin, ResourceSpecifier::Broker(id)));
                 let max = settings
                     .as_ref()
                     .and_then(|s| topics::value(s, "message.max.bytes"));
@@ -79,9 +81,13 @@ impl KafkaBroker {
             control,
             known: Known::default(),
             info: BrokerInfo {
-                kind: "kafka",
-                // Kafka does not tell its version; `librdkafka` is what speaks to it.
-                version: format!("librdkafka {}", rdkafka::util::get_rdkafka_version().1),
+                kind: if mock { "mock-kafka" } else { "kafka" },
+                version: if mock {
+                    "mock, not a broker".to_owned()
+                } else {
+                    // A broker does not tell its version.
+                    "unknown".to_owned()
+                },
                 message_bytes_max,
                 map_bytes_max: u32::try_from(MAP_MAX).unwrap_or(0),
                 // The producer is idempotent.

@@ -31,11 +31,19 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub(crate) fn new(options: KafkaOptions) -> Result<Self, PortError> {
-        let admin = options
-            .client()
+    pub(crate) fn new(mut options: KafkaOptions) -> Result<Self, PortError> {
+        let mut config = options.client();
+        if options.mock {
+            config.set("test.mock.num.brokers", "1");
+        }
+        let admin: Admin = config
             .create()
             .map_err(|error| errors::port_error("making a Kafka client", &error))?;
+        if options.mock {
+            // It lives in this client; the others find it at its port.
+            let cluster = admin.inner().mock_cluster();
+            options.servers = cluster.map_or_else(String::new, |c| c.bootstrap_servers());
+        }
         Ok(Self {
             admin: Mutex::new(Some(Arc::new(admin))),
             working: Mutex::default(),

@@ -35,6 +35,8 @@ pub struct KafkaOptions {
     pub(crate) servers: String,
     /// The address as it is shown.
     pub(crate) shown: Arc<str>,
+    /// Not a broker: librdkafka's mock cluster, in this process.
+    pub(crate) mock: bool,
     /// Name of the clients, as the broker's logs and quotas show it.
     pub name: String,
     /// How members of a group agree.
@@ -118,11 +120,22 @@ impl KafkaOptions {
         Ok(Self::at(servers.join(","), url))
     }
 
+    /// librdkafka's mock cluster with one broker, in this process: for quick tests. It is **not a
+    /// broker**; it knows no retention, no settings of topics and no time.
+    #[must_use]
+    pub fn mock() -> Self {
+        Self {
+            mock: true,
+            ..Self::at(String::new(), "mock-kafka://")
+        }
+    }
+
     /// Options for brokers at these addresses.
     pub(crate) fn at(servers: String, url: &str) -> Self {
         Self {
             servers,
             shown: url.into(),
+            mock: false,
             name: "procession".into(),
             protocol: GroupProtocol::default(),
             session_timeout: Duration::from_secs(10),

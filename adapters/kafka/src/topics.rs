@@ -73,6 +73,7 @@ pub(crate) fn ensure(
     }
     let mut warnings = Vec::new();
     if spec.mode != TopicMode::Skip
+        && !options.mock
         && let Some(config) = settings(admin, ResourceSpecifier::Topic(&spec.name))
     {
         if spec.mode == TopicMode::CreateOrUpdate && value(&config, STAMPS) == Some(CREATE_TIME) {
@@ -132,6 +133,14 @@ fn create(admin: &Admin, options: &KafkaOptions, spec: &TopicSpec) -> Result<u32
     // The stamp of a message is then the broker's: it grows, and tells a rewritten log.
     .set(STAMPS, APPEND_TIME);
     let doing = format!("creating topic `{}`", spec.name);
+    if let Some(cluster) = admin.inner().mock_cluster() {
+        // It does not know the request.
+        let count = i32::try_from(partitions).unwrap_or(i32::MAX);
+        return cluster
+            .create_topic(&spec.name, count, 1)
+            .map(|()| partitions)
+            .map_err(|error| errors::port_error(&doing, &error));
+    }
     let request = AdminOptions::new()
         .request_timeout(Some(WITHIN))
         .operation_timeout(Some(WITHIN));

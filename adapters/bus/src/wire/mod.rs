@@ -22,7 +22,7 @@ impl Binding {
     /// The binding of a kind of broker.
     pub(crate) fn of(kind: &str) -> Self {
         match kind {
-            "kafka" => Self::Underscored,
+            "kafka" | "mock-kafka" => Self::Underscored,
             _ => Self::Dashed,
         }
     }

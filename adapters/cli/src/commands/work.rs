@@ -52,10 +52,7 @@ pub(super) fn consume(args: &ConsumeArgs) -> Result<(), Failure> {
 
 fn url_of(on: &On) -> Result<&str, Failure> {
     match on {
-        On::Kafka(_) | On::MockKafka => Err(Failure::unavailable(format!(
-            "--on {on}: kafka is not built yet; use nats://HOST:PORT"
-        ))),
-        On::Memory | On::Nats(_) => on.url().ok_or_else(|| {
+        On::Memory | On::Nats(_) | On::Kafka(_) | On::MockKafka => on.url().ok_or_else(|| {
             Failure::usage(format!(
                 "--on {on}: a URL is needed here; start a server with `procession brokers up {on}`, \
                  which prints its URL, and write --on nats://127.0.0.1:PORT"

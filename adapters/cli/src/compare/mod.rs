@@ -131,6 +131,7 @@ impl Session<'_> {
         let run = Run {
             args,
             url: &url_of(site, &plan),
+            version: site.version.as_deref(),
             plan: Arc::new(plan),
             history: self.history.as_ref(),
             stop: &self.stop,

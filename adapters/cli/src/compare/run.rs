@@ -35,6 +35,8 @@ pub(super) struct Run<'a> {
     pub(super) args: &'a CompareArgs,
     pub(super) plan: Arc<Plan>,
     pub(super) url: &'a str,
+    /// The broker's version, where it was started here and cannot be asked.
+    pub(super) version: Option<&'a str>,
     pub(super) history: Option<&'a Arc<History>>,
     pub(super) stop: &'a Stop,
 }
@@ -131,7 +133,9 @@ impl Run<'_> {
         let side = spec.start().await?;
         let mut outcome = Outcome {
             started: monotonic_nanos(),
-            version: publishing.info().version.clone(),
+            version: self
+                .version
+                .map_or_else(|| publishing.info().version.clone(), str::to_owned),
             ..Outcome::default()
         };
         let sending = Sending {

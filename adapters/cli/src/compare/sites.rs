@@ -1,7 +1,7 @@
 //! Brokers to run on: started here, or there already.
 
 use crate::args::{CompareArgs, On};
-use crate::brokers::{Nats, NatsOptions, RunningNats};
+use crate::brokers::{Kafka, KafkaOptions, Nats, NatsOptions, RunningServer};
 use crate::failure::Failure;
 
 use super::NotRun;
@@ -11,8 +11,10 @@ pub(super) struct Site {
     pub(super) kind: &'static str,
     /// `memory://NAME` is made up for each run.
     pub(super) url: String,
+    /// What a server that was started here says of itself; some cannot be asked.
+    pub(super) version: Option<String>,
     /// Stops with the site.
-    _server: Option<RunningNats>,
+    _server: Option<RunningServer>,
 }
 
 /// Which brokers, and whether each must be had.
@@ -57,11 +59,23 @@ pub(super) fn open(
                 Err(cannot) => return not_run(cannot.to_string()),
             }
         }
-        On::Kafka(_) | On::MockKafka => return not_run("not built yet".into()),
+        On::Kafka(Some(url)) => (url.clone(), None),
+        On::Kafka(None) => {
+            let started = Kafka::start(KafkaOptions {
+                offline: args.offline,
+                ..KafkaOptions::default()
+            });
+            match started {
+                Ok(server) => (server.url.clone(), Some(server)),
+                Err(cannot) => return not_run(cannot.to_string()),
+            }
+        }
+        On::MockKafka => ("mock-kafka://".to_owned(), None),
     };
     Ok(Ok(Site {
         kind,
         url,
+        version: server.as_ref().map(|server| server.version.clone()),
         _server: server,
     }))
 }
