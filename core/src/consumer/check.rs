@@ -32,6 +32,9 @@ impl<M> Consumer<M> {
                 })
             };
             blockless += u32::from(part.window.blocks() == 0);
+            if (part.starts_until, part.takes_until) != part.gates() {
+                return Err("S5: a partition takes or starts what it may not");
+            }
             if part.phase == Phase::Closed {
                 if slots().next().is_some() || part.window.blocks() > 0 || part.resumed.is_some() {
                     return Err("S5: a released partition still holds something");

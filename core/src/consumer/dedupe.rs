@@ -41,6 +41,9 @@ pub(super) struct Identities {
     /// Where the next one is put: after the newest, and in a full ring instead of the oldest.
     cursor: u32,
     done: u32,
+    /// Held messages that another one of their identity may have made a copy of meanwhile: of a done
+    /// identity all, else all but one. While there are none, no start needs to ask.
+    doubtful: u32,
     /// No done entry is too old before this has passed.
     aged_after: Time,
     settings: Dedupe,
@@ -82,6 +85,7 @@ impl Identities {
             ring: alloc::vec![NONE; settings.ids as usize],
             cursor: 0,
             done: 0,
+            doubtful: 0,
             aged_after: Time::MAX,
             settings,
         }
@@ -112,6 +116,7 @@ impl Identities {
                 return Claimed::Done;
             }
             entry.refs_done += 2;
+            self.doubtful += 1;
             return Claimed::Pending(index);
         }
         let entry = &mut entries[new as usize];
@@ -122,7 +127,12 @@ impl Identities {
         Claimed::Pending(new)
     }
 
+    /// Whether the identity of a held message can be a done one at all.
     #[inline]
+    pub(super) const fn has_copies(&self) -> bool {
+        self.doubtful > 0
+    }
+
     pub(super) fn is_done(&self, index: u32) -> bool {
         self.entries[index as usize].refs_done & 1 == 1
     }
@@ -131,18 +141,23 @@ impl Identities {
         self.entries[index as usize].identity
     }
 
-    /// A held message of this identity succeeded. Returns the digest of the identity.
+    /// The digest of the identity at a place.
+    #[inline]
+    pub(super) fn digest(&self, index: u32) -> u32 {
+        self.entries[index as usize].tag_or_next
+    }
+
+    /// A held message of this identity succeeded.
     #[inline(always)]
-    pub(super) fn succeed(&mut self, now: Time, index: u32) -> u32 {
+    pub(super) fn succeed(&mut self, now: Time, index: u32) {
         let entry = &mut self.entries[index as usize];
-        let kept = entry.tag_or_next;
         if mutants::is(6) {
-            self.release(index);
-            return kept;
+            return self.release(index);
         }
         if entry.refs_done & 1 == 1 {
             entry.refs_done -= 2;
-            return kept;
+            self.doubtful -= 1;
+            return;
         }
         entry.refs_done -= 1;
         entry.at = now;
@@ -157,17 +172,18 @@ impl Identities {
                 entry.refs_done -= 1;
                 if entry.refs_done == 0 {
                     self.remove(forgotten);
+                } else {
+                    self.doubtful -= 1;
                 }
             }
             None => self.grown(now),
         }
-        kept
     }
 
     /// As [`succeed`](Self::succeed), for the ways that few messages go.
     #[inline(never)]
-    pub(super) fn succeed_late(&mut self, now: Time, index: u32) -> u32 {
-        self.succeed(now, index)
+    pub(super) fn succeed_late(&mut self, now: Time, index: u32) {
+        self.succeed(now, index);
     }
 
     /// The ring was not full, and holds one more now.
@@ -186,15 +202,9 @@ impl Identities {
     pub(super) fn mark(&mut self, now: Time, index: u32) {
         if self.entries[index as usize].refs_done & 1 == 0 {
             self.entries[index as usize].refs_done += 2;
-            let _ = self.succeed_late(now, index);
+            self.doubtful += 1;
+            self.succeed_late(now, index);
         }
-    }
-
-    /// A held message of this identity was finished without success. Returns the digest.
-    pub(super) fn fail(&mut self, index: u32) -> u32 {
-        let kept = self.entries[index as usize].tag_or_next;
-        self.release(index);
-        kept
     }
 
     /// A held message of this identity ended without success.
@@ -203,6 +213,8 @@ impl Identities {
         entry.refs_done -= 2;
         if entry.refs_done == 0 {
             self.remove(index);
+        } else {
+            self.doubtful -= 1;
         }
     }
 
@@ -234,6 +246,8 @@ impl Identities {
         entry.refs_done -= 1;
         if entry.refs_done == 0 {
             self.remove(oldest);
+        } else {
+            self.doubtful -= 1;
         }
     }
 
@@ -274,6 +288,10 @@ impl Identities {
         if self.done > self.settings.ids {
             return Err("S7: more identities than configured");
         }
+        let copies = |e: &Entry| (e.refs_done / 2).saturating_sub(u32::from(e.refs_done & 1 == 0));
+        if self.doubtful != self.entries.iter().map(copies).sum::<u32>() {
+            return Err("S4: held messages that may be copies are miscounted");
+        }
         Ok(())
     }
 }
@@ -306,7 +324,8 @@ mod tests {
             "a copy of a pending one is not done"
         );
         set.release(a);
-        assert_eq!(set.succeed(now, a), digest(7));
+        assert_eq!(set.digest(a), digest(7));
+        set.succeed(now, a);
         assert_eq!(set.claim(now, 7), Claimed::Done);
         set.check().unwrap();
     }
@@ -318,7 +337,7 @@ mod tests {
             let Claimed::Pending(i) = set.claim(Time::ZERO, id) else {
                 panic!()
             };
-            let _ = set.succeed(Time::ZERO, i);
+            set.succeed(Time::ZERO, i);
         }
         let Claimed::Pending(again) = set.claim(Time::ZERO, 1) else {
             panic!("forgotten by count")

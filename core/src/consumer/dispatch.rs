@@ -5,7 +5,7 @@ use super::window::Note;
 use super::{Consumer, Copied, Dispatch, NoticeKind, Outcome, Stale, WakeReason, Why};
 use crate::{PartitionId, Position, Span, Time, Token, mutants};
 
-use super::partition::Phase;
+use super::partition::{Partition, Phase};
 
 impl<M> Consumer<M> {
     /// Hands out a message: the next one of a key that has none running (S1, S2). Keys take turns in
@@ -28,17 +28,15 @@ impl<M> Consumer<M> {
             let (index, slot) = lanes.pop_ready(slab)?;
             let partition = usize::from(slot.hot.partition);
             let part = &mut partitions[partition];
-            if part.phase != Phase::Open && !(mutants::is(14) && part.is_ours()) {
-                slot.hot.state = State::Held;
-                continue;
-            }
-            if now >= part.until && !mutants::is(17) {
+            if now >= part.starts_until && !part.starts_anyway() {
                 slot.hot.state = State::Held;
                 self.lapse(partition);
                 continue;
             }
             let block = pool.block(slot.hot.entry);
-            if let Note::Identity(identity) = block.held_note(slot.hot.entry) {
+            if (identities.has_copies() || mutants::is(19))
+                && let Note::Identity(identity) = block.held_note(slot.hot.entry)
+            {
                 if identities.is_done(identity) {
                     slot.hot.state = State::Copied;
                     self.copies.insert(index);
@@ -71,11 +69,12 @@ impl<M> Consumer<M> {
         }
     }
 
-    /// The lease has run out; what was to be handed out waits for its renewal.
+    /// What was to be handed out waits: the partition is to be given up, or its lease has run out
+    /// and is to be renewed.
     #[cold]
     fn lapse(&mut self, partition: usize) {
         let part = &mut self.partitions[partition];
-        if !part.lapsed {
+        if part.phase == Phase::Open && !part.lapsed {
             part.lapsed = true;
             let frontier = part.frontier;
             self.notice(partition, NoticeKind::LeaseLapsed, frontier);
@@ -108,19 +107,12 @@ impl<M> Consumer<M> {
             return self.settle_rest(now, token, outcome);
         }
         // The way of nearly every message.
-        if !self.finish(now, token.slot, true, true) {
-            self.close_finished(now, token.slot);
+        if !self.finish_alone(token.slot) {
+            self.finish(now, token.slot, true, true);
         }
         self.stats.running -= 1;
         self.stats.done += 1;
         Ok(())
-    }
-
-    /// The message that was in this slot is finished, and its partition is to be given up.
-    #[cold]
-    fn close_finished(&mut self, now: Time, index: u32) {
-        let partition = self.slab.slots[index as usize].hot.partition;
-        self.close_when_idle(now, usize::from(partition));
     }
 
     #[cold]
@@ -155,7 +147,7 @@ impl<M> Consumer<M> {
         match outcome {
             Outcome::Done => {
                 self.stats.done += 1;
-                self.finish_rest(now, index, true);
+                self.finish(now, index, false, true);
             }
             Outcome::Retry(message) => self.failed(now, index, message),
             Outcome::Reject(message) => {
@@ -180,7 +172,7 @@ impl<M> Consumer<M> {
     fn failed(&mut self, now: Time, index: u32, message: M) {
         self.stats.failed += 1;
         if mutants::is(4) {
-            return self.finish_rest(now, index, true);
+            return self.finish(now, index, false, true);
         }
         self.slab.slots[index as usize].message = Some(message);
         let slot = self.slab.slots[index as usize].hot;
@@ -230,7 +222,7 @@ impl<M> Consumer<M> {
             .expect("invariant: a copy is in its slot until it is reported");
         let position: Position = self.pool.position(slot.entry);
         self.stats.duplicates += 1;
-        self.finish_rest(now, index, false);
+        self.finish(now, index, false, false);
         Some(Copied {
             partition: PartitionId(slot.partition.into()),
             position,
@@ -328,6 +320,17 @@ impl<M> Consumer<M> {
             (self.handlers_at, WakeReason::Handler)
         } else {
             (retry, WakeReason::Retry)
+        }
+    }
+}
+
+impl Partition {
+    /// Whether it goes on where it must not (faults, for the simulator).
+    fn starts_anyway(&self) -> bool {
+        match self.phase {
+            Phase::Open => mutants::is(17),
+            Phase::Revoking | Phase::Closing => mutants::is(14),
+            Phase::Closed => false,
         }
     }
 }

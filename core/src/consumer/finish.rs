@@ -7,12 +7,60 @@ use super::{Anchor, Consumer, NoticeKind, WakeReason};
 use crate::{Stamp, Time, mutants};
 
 impl<M> Consumer<M> {
-    /// A message is finished: its position is marked, its identity settled, its credit given back,
-    /// and the next of its key goes on. Returns whether its partition is open.
-    ///
-    /// Inlined into [`settle`](Self::settle): every structure is looked up once there.
+    /// The way of nearly every message: a handler's success, of an identity that is looked at, with
+    /// nothing of its key behind it. Each structure is looked up once. Whether it was one; if not,
+    /// nothing has changed.
     #[inline(always)]
-    pub(super) fn finish(&mut self, now: Time, index: u32, ran: bool, succeeded: bool) -> bool {
+    pub(super) fn finish_alone(&mut self, index: u32) -> bool {
+        let Self {
+            slab,
+            lanes,
+            partitions,
+            pool,
+            identities,
+            credit,
+            now,
+            ..
+        } = self;
+        let slot = &mut slab.slots[index as usize];
+        let entry = slot.hot.entry;
+        let block = pool.block(entry);
+        let Note::Identity(identity) = block.held_note(entry) else {
+            return false;
+        };
+        if slot.hot.next != NONE {
+            return false;
+        }
+        let part = &mut partitions[usize::from(slot.hot.partition)];
+        block.finish(entry, identities.digest(identity));
+        if part.window.is_head(entry) {
+            part.anchor = Some(Anchor {
+                position: part.frontier,
+                stamp: Stamp(slot.cold.stamp),
+            });
+            part.frontier = part.window.advance(pool).unwrap_or(part.floor);
+            self.blockless += u32::from(part.window.blocks() == 0);
+        }
+        credit.credit(part, index, slot.cold.bytes);
+        part.busy -= 1;
+        part.unwritten += 1;
+        let touch = part.unwritten >= part.touch_at;
+        slot.hot.vacate(slab.free);
+        slab.free = index;
+        slab.used -= 1;
+        let (lane, flags) = (slot.hot.lane, HEAD);
+        lanes.close(slab, index, lane, flags);
+        identities.succeed(*now, identity);
+        if touch {
+            self.touch(index);
+        }
+        true
+    }
+
+    /// A message is finished: its position is marked, its identity settled, its credit given back,
+    /// and the next of its key goes on.
+    #[inline(never)]
+    pub(super) fn finish(&mut self, now: Time, index: u32, ran: bool, succeeded: bool) {
         let Self {
             slab,
             lanes,
@@ -28,12 +76,11 @@ impl<M> Consumer<M> {
         let part = &mut partitions[partition];
         part.busy -= u32::from(ran);
         let block = pool.block(entry);
-        let kept = match block.held_note(entry) {
-            Note::Digest(digest) => digest,
-            Note::Identity(identity) if succeeded => identities.succeed(now, identity),
-            Note::Identity(identity) => identities.fail(identity),
-        };
-        block.finish(entry, kept);
+        let note = block.held_note(entry);
+        match note {
+            Note::Identity(identity) => block.finish(entry, identities.digest(identity)),
+            Note::Digest(digest) => block.finish(entry, digest),
+        }
         if part.window.is_head(entry) {
             // The message whose settling moves the frontier is what the log is recognised by.
             part.anchor = Some(Anchor {
@@ -46,7 +93,6 @@ impl<M> Consumer<M> {
         credit.credit(part, index, bytes);
         part.unwritten += 1;
         let touch = part.unwritten >= part.touch_at;
-        let open = part.phase == Phase::Open;
         let (lane, next, tail, flags) =
             (slot.hot.lane, slot.hot.next, slot.hot.tail, slot.hot.flags);
         if !ran {
@@ -56,6 +102,11 @@ impl<M> Consumer<M> {
         slot.hot.vacate(slab.free);
         slab.free = index;
         slab.used -= 1;
+        match note {
+            Note::Identity(identity) if succeeded => identities.succeed(now, identity),
+            Note::Identity(identity) => identities.release(identity),
+            Note::Digest(_) => {}
+        }
         if next == NONE {
             lanes.close(slab, index, lane, flags);
         } else {
@@ -63,15 +114,8 @@ impl<M> Consumer<M> {
             self.go_on(next);
         }
         if touch {
-            self.call_commit(now, partition);
+            self.touch(index);
         }
-        open
-    }
-
-    /// As [`finish`](Self::finish), for the ways that few messages go.
-    #[inline(never)]
-    pub(super) fn finish_rest(&mut self, now: Time, index: u32, succeeded: bool) {
-        self.finish(now, index, false, succeeded);
     }
 
     /// The next of a key has become the head of its lane.
@@ -90,15 +134,29 @@ impl<M> Consumer<M> {
         self.call_commit(now, partition);
     }
 
-    /// A commit falls due: now by count, or by time. Says when a finished message needs to ask again.
+    /// A message was finished that may change when its partition commits, or whether it is idle.
     #[cold]
+    fn touch(&mut self, index: u32) {
+        let (now, partition) = (self.now, self.slab.slots[index as usize].hot.partition);
+        let partition = usize::from(partition);
+        self.call_commit(now, partition);
+        self.close_when_idle(now, partition);
+    }
+
+    /// A commit falls due: now by count, or by time. Says when a finished message needs to ask again.
+    #[inline(never)]
     fn call_commit(&mut self, now: Time, partition: usize) {
         let (every, messages) = (self.config.commit.every, self.config.commit.messages);
         let part = &mut self.partitions[partition];
         let due = part.unwritten >= messages;
         // The count stays at the last value that can grow.
         part.unwritten = part.unwritten.min(u32::MAX - 1);
-        part.touch_at = if due { u32::MAX } else { messages };
+        part.touch_at = match part.phase {
+            Phase::Open if due => u32::MAX,
+            Phase::Open => messages,
+            // Each one may be the last that is waited for.
+            Phase::Closed | Phase::Revoking | Phase::Closing => 0,
+        };
         if due && part.outstanding.is_none() {
             self.commits.insert(partition as u32);
         } else if part.commit_at == Time::MAX {
@@ -154,7 +212,7 @@ impl<M> Consumer<M> {
         if slot.entry != NONE {
             // S4: it succeeded in this process, whoever owns the partition now.
             if succeeded {
-                let _ = self.identities.succeed_late(now, slot.entry);
+                self.identities.succeed_late(now, slot.entry);
             } else {
                 self.identities.release(slot.entry);
             }

@@ -74,7 +74,6 @@ impl Account {
         used.max(self.share_bytes) as i64
     }
 
-    /// Whether a message of `bytes` can be paid for, and how.
     /// Whether the share of a partition pays for a message of `bytes`.
     #[inline(always)]
     pub(super) fn covers(&self, part: &Partition, bytes: u32) -> bool {

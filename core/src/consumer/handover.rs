@@ -32,6 +32,8 @@ impl<M> Consumer<M> {
         part.abandon_at = part.abandon_at.min(abandon_at);
         part.deadline = part.deadline.min(deadline);
         part.delivery = Delivery::Idle;
+        part.gate();
+        part.touch_at = 0;
         let at = part.stop_at;
         self.look_at(at, WakeReason::Deadline);
         self.close_when_idle(now, index);
@@ -71,6 +73,7 @@ impl<M> Consumer<M> {
         let part = &mut self.partitions[index];
         part.phase = Phase::Closed;
         part.delivery = Delivery::Idle;
+        part.gate();
         if !mutants::is(21) {
             part.dirty = false;
             part.unwritten = 0;

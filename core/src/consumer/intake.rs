@@ -4,7 +4,7 @@ use super::dedupe::{Claimed, digest};
 use super::flow::Payment;
 use super::partition::{Delivery, Partition, Phase};
 use super::slab::{Cold, Hot, QUARANTINED, WHY_SHIFT};
-use super::window::Note;
+use super::window::{Note, Pool};
 use super::{Admit, Anchor, Arrival, Consumer, NoticeKind, Refusal, Refused, Why};
 use crate::{Keyless, Order, Position, Time, mutants};
 
@@ -35,33 +35,34 @@ impl<M> Consumer<M> {
             && u64::from(arrival.bytes) < self.plain_bytes_end
             && arrival.key.is_some()
             && arrival.quarantine.is_none()
-            && let Some(floor) = arrival.position.0.checked_add(1)
+            && arrival.position != Position(u64::MAX)
             && let Some(block) = part.window.block_for(pool, arrival.position)
         {
             let Claimed::Pending(place) = identities.claim(now, arrival.identity) else {
                 return Ok(self.duplicate(now, index, &arrival));
             };
             part.barren = 0;
-            part.next_delivery += u64::from(arrival.delivery == Some(part.next_delivery));
+            if let Some(delivery) = arrival.delivery {
+                part.next_delivery = delivery + 1;
+            }
             part.last = Some(Anchor {
                 position: arrival.position,
                 stamp: arrival.stamp,
             });
-            part.floor = Position(floor);
+            part.floor = Position(arrival.position.0 + 1);
             if part.window.len == 0 {
                 part.frontier = arrival.position;
             }
             let entry = part
                 .window
                 .add(block, arrival.position, Note::Identity(place));
-            let full = block.is_full();
+            let full = Pool::is_last(entry);
             credit.charge_covered(part, arrival.bytes);
             let slot = slab.next();
-            let head = lanes.head_or_put(slab, slot, arrival.lane);
             let cold = Cold::new(arrival.stamp.0, arrival.bytes);
             let hot = Hot::ready(slot, arrival.lane, entry, index as u16);
             slab.put(hot, cold, arrival.message);
-            match head {
+            match lanes.head_or_put(slab, slot, arrival.lane) {
                 None => lanes.link_ready(slab, slot),
                 Some(head) => lanes.queue(slab, slot, head),
             }
@@ -341,15 +342,12 @@ impl Partition {
     /// unusual to be seen to.
     #[inline(always)]
     fn expects<M>(&self, now: Time, arrival: &Arrival<M>) -> bool {
-        // Only open partitions have a session that delivers. The frontier and what was received last
-        // are not beyond the floor.
-        self.delivery == Delivery::Live
+        // The frontier and what was received last are not beyond the floor.
+        now < self.takes_until
             && self.epoch == arrival.epoch
             && self.session == arrival.session
-            && arrival.delivery.is_none_or(|d| d <= self.next_delivery)
+            && arrival.delivery.is_none_or(|d| d == self.next_delivery)
             && arrival.position >= self.floor
-            && now < self.until
-            && self.resumed.is_none()
     }
 
     /// Counts the delivery, and remembers it if it is the furthest.

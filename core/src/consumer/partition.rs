@@ -51,6 +51,11 @@ pub(super) struct Partition {
     pub(super) incarnation: Incarnation,
     /// The lease: past it nothing is handed out.
     pub(super) until: Time,
+    /// The lease while the partition is open, else the origin of time: until then messages start.
+    pub(super) starts_until: Time,
+    /// The same while a session delivers, and no map is being resumed: until then messages are taken
+    /// in the usual way. Both follow from the rest; one comparison answers for three.
+    pub(super) takes_until: Time,
     /// Something was not handed out because the lease had run out.
     pub(super) lapsed: bool,
 
@@ -124,6 +129,8 @@ impl Partition {
             epoch: Epoch(0),
             incarnation: Incarnation(0),
             until: Time::MAX,
+            starts_until: Time::ZERO,
+            takes_until: Time::ZERO,
             lapsed: false,
             delivery: Delivery::Idle,
             session: Session(0),
@@ -158,6 +165,19 @@ impl Partition {
             abandoned: 0,
             release: None,
         }
+    }
+
+    /// To be called whenever phase, lease, delivery or the resumed map has changed.
+    pub(super) fn gate(&mut self) {
+        (self.starts_until, self.takes_until) = self.gates();
+    }
+
+    /// What `starts_until` and `takes_until` must be.
+    pub(super) fn gates(&self) -> (Time, Time) {
+        let open = self.phase == Phase::Open;
+        let takes = open && self.delivery == Delivery::Live && self.resumed.is_none();
+        let until = |may| if may { self.until } else { Time::ZERO };
+        (until(open), until(takes))
     }
 
     /// Whether there is something that no stored commit covers.

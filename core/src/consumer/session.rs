@@ -58,6 +58,7 @@ impl<M> Consumer<M> {
         self.partitions[index] = fresh;
         self.share_out(1);
         self.resume(index, resume);
+        self.partitions[index].gate();
         self.sessions.insert(partition.0);
         if self.partitions[index].paused {
             self.flows.insert(partition.0);
@@ -182,6 +183,7 @@ impl<M> Consumer<M> {
         resumed.base += MAP_SPAN;
         if resumed.blocks == 0 {
             part.resumed = None;
+            part.gate();
         }
     }
 
@@ -199,6 +201,7 @@ impl<M> Consumer<M> {
         };
         let part = &mut self.partitions[index];
         part.until = until;
+        part.gate();
         if part.lapsed && now < until {
             part.lapsed = false;
             if part.phase == Phase::Open {
@@ -245,6 +248,7 @@ impl<M> Consumer<M> {
             }
             Continuity::Rewritten { from } => self.rewind(now, index, from),
         }
+        self.partitions[index].gate();
     }
 
     /// The recorded frontier lay beyond the end of the log, and the log is not a rewritten one as far
@@ -283,7 +287,7 @@ impl<M> Consumer<M> {
         let part = &mut self.partitions[index];
         if part.phase != Phase::Open {
             part.delivery = Delivery::Idle;
-            return;
+            return part.gate();
         }
         let wait = match part.barren {
             0 => crate::Span::ZERO,
@@ -291,6 +295,7 @@ impl<M> Consumer<M> {
         };
         part.barren = part.barren.saturating_add(1);
         part.delivery = Delivery::Wanted(now + wait);
+        part.gate();
         if wait == crate::Span::ZERO {
             self.sessions.insert(index as u32);
         } else {
@@ -388,6 +393,7 @@ impl<M> Consumer<M> {
         part.barren = 0;
         part.session = Session(0);
         part.delivery = Delivery::Wanted(now);
+        part.gate();
         self.sessions.insert(index as u32);
         self.dirty(now, index, 0);
     }

@@ -211,6 +211,12 @@ impl Pool {
         &mut self.blocks[(entry / BLOCK) as usize]
     }
 
+    /// Whether an entry is the last of its block.
+    #[inline]
+    pub(super) const fn is_last(entry: u32) -> bool {
+        entry % BLOCK == BLOCK - 1
+    }
+
     #[inline]
     pub(super) fn is_done(&self, entry: u32) -> bool {
         self.blocks[(entry / BLOCK) as usize].done >> (entry % BLOCK) & 1 == 1
