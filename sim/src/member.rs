@@ -25,6 +25,11 @@ pub(crate) struct Delivery {
     pub(crate) cursor: u64,
     /// Numbers given to deliveries, lost ones included.
     pub(crate) numbered: u64,
+    /// Their bytes.
+    pub(crate) sent_bytes: u64,
+    /// Messages and bytes that the core has granted, and that it has taken.
+    pub(crate) granted: (u64, u64),
+    pub(crate) taken: (u64, u64),
     /// The highest number that arrived.
     pub(crate) arrived: u64,
     pub(crate) in_flight: VecDeque<InFlight>,
@@ -135,10 +140,29 @@ impl Delivery {
             live: false,
             cursor: start.at.0,
             numbered: 0,
+            sent_bytes: 0,
+            granted: (0, 0),
+            taken: (0, 0),
             arrived: 0,
             in_flight: VecDeque::new(),
             stalled: None,
         }
+    }
+
+    /// What was granted and has not come: what memory has to be kept for.
+    pub(crate) const fn outstanding(&self) -> (u64, u64) {
+        (
+            self.granted.0.saturating_sub(self.taken.0),
+            self.granted.1.saturating_sub(self.taken.1),
+        )
+    }
+
+    /// What may still be sent.
+    pub(crate) const fn room(&self) -> (u64, u64) {
+        (
+            self.granted.0.saturating_sub(self.numbered),
+            self.granted.1.saturating_sub(self.sent_bytes),
+        )
     }
 
     pub(crate) const fn session(&self) -> (Epoch, Session) {

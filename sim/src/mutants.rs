@@ -35,7 +35,7 @@ const fn mutant(number: u8, within: u64, what: &'static str) -> Mutant {
 }
 
 /// All mutants, with room of about ten times what they were seen to need.
-pub const MUTANTS: [Mutant; 24] = [
+pub const MUTANTS: [Mutant; 26] = [
     mutant(
         1,
         500,
@@ -84,6 +84,16 @@ pub const MUTANTS: [Mutant; 24] = [
         "trusts the progress of another incarnation of the log",
     ),
     mutant(24, 2_000, "commits unfinished messages when it drains"),
+    mutant(
+        25,
+        500,
+        "grants to each partition what was granted to others already",
+    ),
+    mutant(
+        26,
+        5_000,
+        "grants nothing to a partition while others have everything",
+    ),
 ];
 
 /// One mutant at a time: they are switched on for the whole process.

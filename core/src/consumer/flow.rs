@@ -6,6 +6,7 @@
 //! that the message at the frontier can always get in: the cap is the credit plus one message of the
 //! largest size (S7).
 
+use super::grants::Amount;
 use super::partition::Partition;
 use super::slab::NONE;
 use super::{Consumer, Credit, Flow, NoticeKind};
@@ -156,6 +157,15 @@ impl Account {
         self.recover();
     }
 
+    /// What a partition may be granted whatever the others hold: one message of the largest size gets
+    /// in even beyond its share.
+    pub(super) fn share(&self, message_bytes_max: u32) -> Amount {
+        Amount {
+            messages: self.share_messages.max(1).into(),
+            bytes: self.share_bytes.max(message_bytes_max.into()),
+        }
+    }
+
     /// Never gives back the credit of a message (a fault, for the simulator).
     pub(super) fn leak(&mut self) {
         self.spare_messages -= 1;
@@ -198,6 +208,7 @@ impl<M> Consumer<M> {
         account.refunded = true;
         (self.credit.spare_messages, self.credit.spare_bytes) = self.spare();
         self.credit.recover();
+        self.end_round();
     }
 
     /// What is spare, from what is held.
@@ -265,9 +276,9 @@ impl<M> Consumer<M> {
         (all || share) && own && window
     }
 
-    /// How much more a partition may deliver now, for feeds that pull. Zero while the intake is
-    /// shut (high water), until the load has fallen to the low water mark. What was asked for and
-    /// has not been offered yet is the caller's to subtract.
+    /// How much more of a partition would be taken in now. Zero while the intake is shut (high water),
+    /// until the load has fallen to the low water mark. It knows nothing of what is on its way: what a
+    /// feed may ask for, [`poll_grant`](Self::poll_grant) says.
     #[must_use]
     pub fn credit(&self, partition: PartitionId) -> Credit {
         let index = partition.0 as usize;

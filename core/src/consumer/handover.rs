@@ -1,5 +1,6 @@
 //! Giving partitions up: planned, drained, lost.
 
+use super::grants::Totals;
 use super::partition::{Delivery, Phase};
 use super::slab::State;
 use super::{Consumer, Drained, Release, WakeReason};
@@ -79,6 +80,7 @@ impl<M> Consumer<M> {
             part.unwritten = 0;
         }
         part.outstanding = None;
+        part.totals = Totals::default();
         part.shut = false;
         part.lapsed = false;
         part.stop_at = Time::MAX;

@@ -68,7 +68,8 @@ pub enum Refusal {
     Credit,
     /// The partition is too far ahead of its frontier.
     Window,
-    /// Larger than `message_bytes_max`; offer it again marked for quarantine, charged at the limit.
+    /// Larger than `message_bytes_max`; offer it again, marked with [`Why::TooLarge`] for quarantine:
+    /// it is then charged at the limit.
     TooLarge,
 }
 

@@ -42,6 +42,8 @@ impl<M> Consumer<M> {
                 return Ok(self.duplicate(now, index, &arrival));
             };
             part.barren = 0;
+            part.totals.taken.messages += 1;
+            part.totals.taken.bytes += u64::from(arrival.bytes);
             if let Some(delivery) = arrival.delivery {
                 part.next_delivery = delivery + 1;
             }
@@ -170,13 +172,15 @@ impl<M> Consumer<M> {
             ..
         } = self;
         let part = &mut partitions[index];
-        if arrival.bytes > config.message_bytes_max {
+        let known = arrival.quarantine == Some(Why::TooLarge);
+        if arrival.bytes > config.message_bytes_max && !known {
             return Err(Refused {
                 why: Refusal::TooLarge,
                 arrival,
             });
         }
-        let price = credit.price(limits, part, arrival.bytes);
+        let bytes = arrival.bytes.min(config.message_bytes_max);
+        let price = credit.price(limits, part, bytes);
         let Some(payment) = price.filter(|_| slab.has_room()) else {
             return Err(self.refuse(index, arrival));
         };
@@ -284,8 +288,10 @@ impl<M> Consumer<M> {
             pool,
             slab,
             lanes,
+            config,
             ..
         } = self;
+        let bytes = arrival.bytes.min(config.message_bytes_max);
         let part = &mut partitions[index];
         part.received(&arrival);
         if part.window.len == 0 {
@@ -296,11 +302,11 @@ impl<M> Consumer<M> {
         self.blockless -= u32::from(blocks == 0);
         let full = part.window.is_full(pool);
         let slot = slab.next();
-        credit.charge(part, slot, arrival.bytes, payment);
+        credit.charge(part, slot, bytes, payment);
         let head = lanes.head_or_put(slab, slot, lane);
         let mut hot = Hot::ready(slot, lane, entry, index as u16);
         hot.flags |= why.map_or(0, |w| QUARANTINED | ((w as u8) << WHY_SHIFT));
-        let cold = Cold::new(arrival.stamp.0, arrival.bytes);
+        let cold = Cold::new(arrival.stamp.0, bytes);
         slab.put(hot, cold, arrival.message);
         match head {
             None if why.is_some() => self.stage(slot),
@@ -354,6 +360,8 @@ impl Partition {
     #[inline(always)]
     fn received<M>(&mut self, arrival: &Arrival<M>) {
         self.barren = 0;
+        self.totals.taken.messages += 1;
+        self.totals.taken.bytes += u64::from(arrival.bytes);
         if let Some(delivery) = arrival.delivery {
             self.next_delivery = self.next_delivery.max(delivery + 1);
         }

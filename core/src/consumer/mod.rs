@@ -7,6 +7,7 @@ mod dedupe;
 mod dispatch;
 mod finish;
 mod flow;
+mod grants;
 mod handover;
 mod index;
 mod inputs;
@@ -29,8 +30,8 @@ pub use inputs::{
 };
 pub use map::decode_map;
 pub use outputs::{
-    Commit, Copied, Credit, DeadLetter, Dispatch, Drained, Flow, Notice, NoticeKind, Release,
-    Start, Stats,
+    Commit, Copied, Credit, DeadLetter, Dispatch, Drained, Flow, Grant, Notice, NoticeKind,
+    Release, Start, Stats,
 };
 
 use alloc::vec::Vec;
@@ -91,6 +92,7 @@ pub struct Consumer<M> {
     notices: Notices,
 
     credit: flow::Account,
+    round: grants::Round,
     /// One more than the bytes that a message may have; 0 when the lane of a message is not that of
     /// its key, or identities are not looked at. Then every message goes the long way.
     plain_bytes_end: u64,
@@ -141,6 +143,7 @@ impl<M> Consumer<M> {
             copies: BitSet::new(slots),
             notices: Notices::new(partitions),
             credit: flow::Account::default(),
+            round: grants::Round::default(),
             plain_bytes_end: if config.order == Order::Key && config.dedupe.ids > 0 {
                 u64::from(config.message_bytes_max) + 1
             } else {

@@ -135,13 +135,29 @@ pub enum Flow {
     Resume(PartitionId),
 }
 
-/// How much more a partition may deliver now, for feeds that pull. What was asked for and has not
-/// been offered yet is the caller's to subtract.
+/// How much more of a partition would be taken in now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Credit {
     /// Messages.
     pub messages: u32,
     /// Bytes.
+    pub bytes: u64,
+}
+
+/// A feed that pulls may deliver this much in this session, in all since it began. Totals only grow,
+/// so a grant can be neither lost nor counted twice.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub struct Grant {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// The session that the totals belong to.
+    pub session: Session,
+    /// Messages, the overlapping first delivery aside.
+    pub messages: u64,
+    /// Bytes, as messages are charged.
     pub bytes: u64,
 }
 

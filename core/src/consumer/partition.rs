@@ -1,5 +1,6 @@
 //! What the core knows of one partition.
 
+use super::grants::Totals;
 use super::window::Window;
 use super::{Anchor, Release};
 use crate::{Epoch, Incarnation, Position, Session, Time};
@@ -102,6 +103,9 @@ pub(super) struct Partition {
     /// The next commit leaves its map out.
     pub(super) mapless: bool,
 
+    /// What the session was granted, and what came of it.
+    pub(super) totals: Totals,
+
     /// Messages and bytes held.
     pub(super) used_messages: u32,
     pub(super) used_bytes: u64,
@@ -154,6 +158,7 @@ impl Partition {
             unwritten: 0,
             touch_at: 0,
             mapless: false,
+            totals: Totals::default(),
             used_messages: 0,
             used_bytes: 0,
             shut: false,

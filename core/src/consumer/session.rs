@@ -1,5 +1,6 @@
 //! Owning a partition and being delivered from it: epochs, leases, sessions, recognised logs.
 
+use super::grants::Totals;
 use super::partition::{Delivery, Partition, Phase, Resumed};
 use super::window::BLOCK;
 use super::{Anchor, Consumer, Continuity, NoticeKind, Resume, Start, WakeReason, map};
@@ -344,6 +345,7 @@ impl<M> Consumer<M> {
             part.session = Session(part.session.0 + 1);
             part.delivery = Delivery::Starting;
             part.next_delivery = 1;
+            part.totals = Totals::default();
             let mut expect: Option<Anchor> = part.last.or(part.anchor).filter(|_| !part.blind);
             if mutants::is(16) {
                 expect = None;

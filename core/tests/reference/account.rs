@@ -53,6 +53,37 @@ impl Model {
         all > messages || bytes > size
     }
 
+    /// What was granted to a partition and has not come yet.
+    pub fn outstanding(&self, p: usize) -> (u64, u64) {
+        let part = &self.parts[p];
+        (
+            part.granted.0.saturating_sub(part.taken.0),
+            part.granted.1.saturating_sub(part.taken.1),
+        )
+    }
+
+    /// Whether a partition may have so much outstanding: as long as all that is held and granted is
+    /// within the limits, or up to its share. For messages, and for bytes.
+    pub fn may_be_granted(&self, p: usize) -> (bool, bool) {
+        let open = self.parts.iter().filter(|p| p.is_ours()).count().max(1) as u64;
+        let (limit, limit_bytes) = (u64::from(self.limits.messages), self.limits.bytes);
+        let share = (limit / (2 * open)).max(1);
+        let largest = u64::from(self.config.message_bytes_max);
+        let share_bytes = (limit_bytes / (2 * open)).max(largest);
+        let mine = self.outstanding(p);
+        let (mut all, mut bytes) = (self.held.len() as u64, 0);
+        bytes += self.held.iter().map(|h| u64::from(h.bytes)).sum::<u64>();
+        for other in 0..self.parts.len() {
+            let outstanding = self.outstanding(other);
+            all += outstanding.0;
+            bytes += outstanding.1;
+        }
+        (
+            mine.0 <= share || all <= limit,
+            mine.1 <= share_bytes || bytes <= limit_bytes,
+        )
+    }
+
     /// What `Consumer::stats` must say.
     pub fn stats(&self) -> procession_core::Stats {
         let runs = |s: State| matches!(s, State::Running | State::Stopping | State::Orphan);

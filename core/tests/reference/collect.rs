@@ -76,6 +76,7 @@ impl Pair {
         sessions.sort_unstable_by_key(|s| s.0);
         self.seen.sessions += sessions.len() as u32;
         same("sessions", &sessions, &self.model.sessions())?;
+        self.grants()?;
         self.releases()?;
         self.notices()?;
         while let Some(flow) = self.core.poll_flow() {
@@ -105,6 +106,42 @@ impl Pair {
                     .session(now, id, epoch, session, Continuity::Continues);
                 self.model
                     .session(id.0, epoch.0, session.0, Continuity::Continues);
+            }
+        }
+        Ok(())
+    }
+
+    /// Grants are within the credit, and counted together (S7); whoever has credit has something
+    /// outstanding after a round (L1).
+    fn grants(&mut self) -> Result<(), String> {
+        while let Some(grant) = self.core.poll_grant() {
+            let p = grant.partition.0 as usize;
+            let part = &mut self.model.parts[p];
+            let said = (grant.epoch.0, grant.session.0);
+            same("grant", &said, &(part.epoch, part.session))?;
+            let (before, after) = (part.granted, (grant.messages, grant.bytes));
+            part.granted = after;
+            if after == before || after.0 < before.0 || after.1 < before.1 {
+                return Err(format!("totals grow: {before:?}, then {grant:?}"));
+            }
+            let credit = self.core.credit(grant.partition);
+            let outstanding = self.model.outstanding(p);
+            let covered = self.model.may_be_granted(p);
+            let messages = covered.0 && outstanding.0 <= u64::from(credit.messages);
+            let bytes = covered.1 && outstanding.1 <= credit.bytes;
+            let fed = self.model.is_fed(p);
+            if !fed || (after.0 > before.0 && !messages) || (after.1 > before.1 && !bytes) {
+                return Err(format!(
+                    "{grant:?} after {before:?} is more than {credit:?}"
+                ));
+            }
+            self.seen.grants += 1;
+        }
+        for p in (0..self.model.parts.len()).filter(|p| self.model.is_fed(*p)) {
+            let credit = self.core.credit(PartitionId(p as u32));
+            let outstanding = self.model.outstanding(p);
+            if credit.messages > 0 && (outstanding.0 == 0 || outstanding.1 == 0) {
+                return Err(format!("{p} starves: {credit:?}, {outstanding:?}"));
             }
         }
         Ok(())

@@ -300,6 +300,22 @@ impl Pair {
             quarantine: o.malformed.then_some(Why::Malformed),
             message: self.messages,
         };
+        match self.offer_both(&arrival)? {
+            Err(Refusal::TooLarge) if o.identity.is_multiple_of(2) => {
+                let quarantine = Some(Why::TooLarge);
+                let marked = Arrival {
+                    quarantine,
+                    ..arrival
+                };
+                self.offer_both(&marked).map(|_| ())
+            }
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    fn offer_both(&mut self, arrival: &Arrival<u32>) -> Result<Result<Admit, Refusal>, String> {
+        let (partition, identity) = (arrival.partition, arrival.identity);
+        let key = (partition.0 as usize, arrival.position.0);
         let before = (
             self.core.stats(),
             self.core.frontier(partition),
@@ -308,11 +324,11 @@ impl Pair {
         let was = self.model.clone();
         let now = self.model.now;
         let core = self.core.offer(now, arrival.clone());
-        let mut reference = self.model.offer(&arrival);
+        let mut reference = self.model.offer(arrival);
         let core = match core {
             Ok(admit) => Ok(admit),
             Err(refused) => {
-                same("what is given back", &refused.arrival, &arrival)?;
+                same("what is given back", &refused.arrival, arrival)?;
                 let after = (
                     self.core.stats(),
                     self.core.frontier(partition),
@@ -340,7 +356,7 @@ impl Pair {
         if core.is_ok_and(|a| a != Admit::Void) {
             self.offered.insert(key, identity);
         }
-        Ok(())
+        Ok(core)
     }
 
     fn commit_result(&mut self, p: u8, stale: Stale, result: u8) {

@@ -206,10 +206,11 @@ impl Model {
         let inherited = part.resumed.iter().any(|r| (r.0..r.1).contains(&position));
         let mut overdraft = false;
         if !inherited {
-            if a.bytes > self.config.message_bytes_max {
+            let most = self.config.message_bytes_max;
+            if a.bytes > most && a.quarantine != Some(Why::TooLarge) {
                 return Err(Refusal::TooLarge);
             }
-            let Some(beyond) = self.price(p, a.bytes) else {
+            let Some(beyond) = self.price(p, a.bytes.min(most)) else {
                 self.parts[p].shut = true;
                 return Err(Refusal::Credit);
             };
@@ -238,6 +239,8 @@ impl Model {
     fn receive(&mut self, p: usize, a: &Arrival<u32>) {
         let part = &mut self.parts[p];
         part.barren = 0;
+        part.taken.0 += 1;
+        part.taken.1 += u64::from(a.bytes);
         if let Some(delivery) = a.delivery {
             part.next_delivery = part.next_delivery.max(delivery + 1);
         }
@@ -298,7 +301,7 @@ impl Model {
             lane,
             identity: a.identity,
             claimed,
-            bytes: a.bytes,
+            bytes: a.bytes.min(self.config.message_bytes_max),
             why,
             state: State::Queued,
             attempts: 0,

@@ -135,6 +135,9 @@ pub struct Part {
     pub left: bool,
     pub release: Option<Expected>,
     pub shut: bool,
+    /// Messages and bytes that the session was granted, and that came of it.
+    pub granted: (u64, u64),
+    pub taken: (u64, u64),
 }
 
 /// A release that must come.
@@ -205,6 +208,8 @@ impl Part {
             left: false,
             release: None,
             shut: false,
+            granted: (0, 0),
+            taken: (0, 0),
         }
     }
 
@@ -259,6 +264,11 @@ impl Model {
         let mine = self.held.iter().filter(|h| h.p == p);
         mine.filter(|h| runs(h.state) || (letter(h.state) && !left))
             .count()
+    }
+
+    /// Whether a session delivers, or is about to.
+    pub fn is_fed(&self, p: usize) -> bool {
+        matches!(self.parts[p].delivery, Delivery::Starting | Delivery::Live)
     }
 
     /// Messages held of a partition.

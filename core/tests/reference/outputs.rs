@@ -81,6 +81,7 @@ impl Model {
             part.session += 1;
             part.delivery = Delivery::Starting;
             part.next_delivery = 1;
+            (part.granted, part.taken) = ((0, 0), (0, 0));
             let expect = part.last.or(part.anchor).filter(|_| !part.blind);
             let at = expect.map_or(part.frontier, |a| a.position.0);
             started.push((p, part.epoch, part.session, at, expect));

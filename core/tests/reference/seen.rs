@@ -15,6 +15,7 @@ pub struct Seen {
     pub commits: u32,
     pub maps: u32,
     pub sessions: u32,
+    pub grants: u32,
     pub releases: u32,
     pub drained: u32,
     pub notices: u32,
@@ -23,7 +24,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    fn counts(&self) -> [u32; 17] {
+    fn counts(&self) -> [u32; 18] {
         [
             self.queued,
             self.duplicates,
@@ -37,6 +38,7 @@ impl Seen {
             self.commits,
             self.maps,
             self.sessions,
+            self.grants,
             self.releases,
             self.drained,
             self.notices,
@@ -63,6 +65,7 @@ impl Seen {
             &mut self.commits,
             &mut self.maps,
             &mut self.sessions,
+            &mut self.grants,
             &mut self.releases,
             &mut self.drained,
             &mut self.notices,

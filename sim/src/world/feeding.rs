@@ -1,7 +1,8 @@
 //! From the log to the core: sessions, batches, losses, heartbeats.
 
 use procession_core::{
-    Admit, Arrival, Continuity, NoticeKind, PartitionId, Position, Refusal, Stamp, Start, Why,
+    Admit, Arrival, Continuity, Grant, NoticeKind, PartitionId, Position, Refusal, Stamp, Start,
+    Why,
 };
 
 use super::World;
@@ -210,16 +211,69 @@ impl World {
 
     fn may_deliver(&self, m: usize, partition: u32) -> bool {
         let feed = &self.members[m].feeds[partition as usize];
-        let stalled = feed.delivery.as_ref().and_then(|d| d.stalled.as_ref());
+        let delivery = feed.delivery.as_ref();
         match (&self.members[m].core, self.plan.flavour) {
             (None, _) => false,
             (Some(core), Flavour::JetStream) => {
                 let credit = core.credit(PartitionId(partition));
-                // What was refused before waits until it fits.
-                credit.messages > 0 && stalled.is_none_or(|s| u64::from(s.bytes) <= credit.bytes)
+                delivery.is_some_and(|d| match &d.stalled {
+                    // What was refused before waits until it fits.
+                    Some(s) => credit.messages > 0 && u64::from(s.bytes) <= credit.bytes,
+                    None => d.room().0 > 0 && d.room().1 > 0,
+                })
             }
             (Some(_), Flavour::Kafka) => !feed.paused,
         }
+    }
+
+    /// A feed may deliver more. All that is held and granted is within the limits; beyond them nobody
+    /// has more than its share outstanding (S7).
+    pub(super) fn granted(&mut self, member: u32, grant: Grant) -> Checked {
+        let m = member as usize;
+        let p = grant.partition.0;
+        let breach = |what: &'static str| {
+            let story = format!("member={member} {grant:?} at={}", self.now);
+            Err(Verdict::new("S7", what, story))
+        };
+        let feeds = &self.members[m].feeds;
+        let delivery = feeds[p as usize].delivery.as_ref();
+        let this = delivery.filter(|d| d.session() == (grant.epoch, grant.session));
+        let Some(before) = this.map(|d| d.granted) else {
+            return breach("grant of an old session");
+        };
+        let after = (grant.messages, grant.bytes);
+        if after == before || after.0 < before.0 || after.1 < before.1 {
+            return breach("totals that do not grow");
+        }
+        if let Some(delivery) = &mut self.members[m].feeds[p as usize].delivery {
+            delivery.granted = after;
+        }
+        let member = &self.members[m];
+        let Some(core) = &member.core else {
+            return Ok(());
+        };
+        let limits = member.limits.unwrap_or(self.plan.config.limits);
+        let stats = core.stats();
+        let (mut all, mut open) = ((u64::from(stats.held), stats.held_bytes), 0);
+        let mut mine = (0, 0);
+        for (q, feed) in member.feeds.iter().enumerate() {
+            open += u64::from(core.epoch(PartitionId(q as u32)).is_some());
+            let outstanding = feed.delivery.as_ref().map_or((0, 0), Delivery::outstanding);
+            all = (all.0 + outstanding.0, all.1 + outstanding.1);
+            if q == p as usize {
+                mine = outstanding;
+            }
+        }
+        let most = u64::from(self.plan.config.message_bytes_max);
+        let share = (u64::from(limits.messages) / (2 * open)).max(1);
+        let share_bytes = (limits.bytes / (2 * open)).max(most);
+        let messages = mine.0 <= share || all.0 <= u64::from(limits.messages);
+        let bytes = mine.1 <= share_bytes || all.1 <= limits.bytes;
+        if (after.0 > before.0 && !messages) || (after.1 > before.1 && !bytes) {
+            let story = format!("{grant:?} at={}: {mine:?} of {all:?}, {limits:?}", self.now);
+            return Err(Verdict::new("S7", "more granted than there is", story));
+        }
+        Ok(())
     }
 
     /// A feed takes messages from the log, within credit mostly.
@@ -235,10 +289,6 @@ impl World {
         let n = pumps << 8 | u64::from(partition);
         let push = self.fate.decide(Site::OverPush, n, u64::from(member));
         let life = self.members[m].life;
-        let Some(core) = &self.members[m].core else {
-            return;
-        };
-        let credit = core.credit(PartitionId(partition));
         let Some(mut delivery) = self.members[m].feeds[p].delivery.take() else {
             return;
         };
@@ -247,13 +297,8 @@ impl World {
             return;
         }
         let unlimited = push || self.plan.flavour == Flavour::Kafka;
-        let on_way = delivery.in_flight.len() as u64 + u64::from(delivery.stalled.is_some());
-        let room = if unlimited {
-            u64::MAX
-        } else {
-            u64::from(credit.messages).saturating_sub(on_way)
-        };
-        let mut bytes = credit.bytes;
+        let (granted, mut bytes) = delivery.room();
+        let room = if unlimited { u64::MAX } else { granted };
         if self.plan.flavour == Flavour::Kafka && self.fate.decide(Site::Rewind, n, 0) {
             let back = self.fate.draw(Site::Rewind, n, 1, 1, 6);
             delivery.cursor = delivery.cursor.saturating_sub(back).max(self.logs[p].start);
@@ -278,6 +323,7 @@ impl World {
             bytes = bytes.saturating_sub(u64::from(entry.bytes));
             delivery.cursor = entry.position + 1;
             delivery.numbered += 1;
+            delivery.sent_bytes += u64::from(entry.bytes);
             let number = (self.plan.flavour == Flavour::JetStream).then_some(delivery.numbered);
             let lost = number.is_some()
                 && self
@@ -320,6 +366,7 @@ impl World {
                 None => return Ok(()),
             };
             let number = arrival.delivery.unwrap_or_default();
+            let bytes = u64::from(arrival.bytes);
             match self.offer(member, arrival)? {
                 Some(refused) => {
                     if let Some(delivery) = self.delivery(member, partition, session) {
@@ -330,6 +377,8 @@ impl World {
                 None => {
                     if let Some(delivery) = self.delivery(member, partition, session) {
                         delivery.arrived = delivery.arrived.max(number);
+                        delivery.taken.0 += 1;
+                        delivery.taken.1 += bytes;
                     }
                 }
             }
@@ -416,7 +465,6 @@ impl World {
                     Refusal::TooLarge => {
                         let mut again = refused.arrival;
                         again.quarantine = Some(Why::TooLarge);
-                        again.bytes = self.plan.config.message_bytes_max;
                         self.offer(member, again)
                     }
                 }

@@ -119,6 +119,11 @@ impl World {
             };
             self.members[m].feeds[partition as usize].paused = paused;
         }
+        while let Some(grant) = core!().poll_grant() {
+            any = true;
+            self.mark(grant.messages, 56, grant.bytes);
+            self.granted(member, grant)?;
+        }
         if let Some(drained) = core!().poll_drained() {
             self.checker.drained(m, drained, self.now)?;
             self.exit(member)?;

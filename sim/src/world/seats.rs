@@ -24,6 +24,7 @@ impl World {
         process.core = Some(Consumer::new(&self.plan.config).expect("invariant: plans are valid"));
         process.wake = u64::MAX;
         process.paused_until = 0;
+        process.limits = None;
     }
 
     /// A free partition is given to a member that is ready.

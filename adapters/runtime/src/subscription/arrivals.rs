@@ -24,9 +24,6 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         if known.session != Some((epoch, session)) {
             return;
         }
-        for record in &records {
-            known.grants.delivered(record.bytes);
-        }
         let waits = !known.kept.is_empty();
         known.kept.push_back(Kept::Records {
             epoch,
@@ -62,7 +59,6 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
             return false;
         };
         let mut kept = core::mem::take(&mut known.kept);
-        let mut grants = known.grants;
         let mut took = false;
         'batches: while let Some(batch) = kept.front_mut() {
             match batch {
@@ -77,16 +73,14 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                     head,
                     rest,
                 } => {
-                    while let Some((bytes, arrival)) = head.take().or_else(|| {
+                    while let Some(arrival) = head.take().or_else(|| {
                         let record = rest.next()?;
-                        let bytes = record.bytes;
-                        Some((bytes, self.decode(id, *epoch, *session, record)))
+                        Some(self.decode(id, *epoch, *session, record))
                     }) {
                         if let Some(refused) = self.offer(arrival) {
-                            *head = Some((bytes, refused));
+                            *head = Some(refused);
                             break 'batches;
                         }
-                        grants.offered(bytes);
                         took = true;
                     }
                 }
@@ -95,7 +89,6 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         }
         if let Some(known) = self.partition(id) {
             known.kept = kept;
-            known.grants = grants;
         }
         took
     }
@@ -155,7 +148,6 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
             Refusal::Credit | Refusal::Window => Some(arrival),
             Refusal::TooLarge => {
                 arrival.quarantine = Some(Why::TooLarge);
-                arrival.bytes = self.options.core.message_bytes_max;
                 match self.core.offer(self.now, arrival) {
                     Ok(admit) => {
                         self.admitted(admit, partition, position, copy);

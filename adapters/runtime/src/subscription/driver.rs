@@ -6,7 +6,7 @@ use core::task::{Context, Poll};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use procession_core::{ConfigError, Consumer, Drained, Limits, Span, Time};
+use procession_core::{ConfigError, Consumer, Drained, Span, Time};
 
 use super::alarms::Alarms;
 use super::attempt_task::Report;
@@ -45,7 +45,6 @@ where
     /// What `observer.wants()` said.
     pub(super) observed: bool,
     pub(super) options: DriverOptions,
-    pub(super) limits: Limits,
     pub(super) timer: S::Timer,
     pub(super) shared: Arc<Shared>,
     pub(super) reports: Arc<Mailbox<Report>>,
@@ -118,7 +117,6 @@ where
         observed: observer.wants(),
         timer: shell.timer(),
         now: shell.now(),
-        limits: options.core.limits,
         map: vec![0; options.core.map_bytes as usize],
         feed,
         work,
@@ -242,10 +240,7 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                     }
                 }
                 Control::Abort => self.abort(SubscriptionError::Aborted),
-                Control::Limits(limits) => {
-                    self.limits = limits;
-                    self.core.set_limits(self.now, &limits);
-                }
+                Control::Limits(limits) => self.core.set_limits(self.now, &limits),
             }
         }
         self.control_batch = batch;

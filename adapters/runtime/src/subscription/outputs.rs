@@ -9,7 +9,6 @@ use procession_core::{Commit, DeadLetter, Flow, NoticeKind, PartitionId, Receipt
 use super::driver::SubscriptionDriver;
 use super::held::{Burial, Committing};
 use super::notice::describe;
-use super::partition::Amount;
 use super::{Incident, Letter, Notice, Observer, Work};
 use crate::Shell;
 use crate::port::{Feed, FeedCommand, ProgressWrite};
@@ -175,55 +174,12 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                 Flow::Resume(partition) => FeedCommand::Resume(partition),
             });
         }
-        let stats = self.core.stats();
-        let (mut open, mut outstanding) = (0_u64, Amount::default());
-        for known in self.partitions.iter().filter(|p| p.session.is_some()) {
-            open += 1;
-            let more = known.grants.outstanding();
-            outstanding.messages += more.messages;
-            outstanding.bytes = outstanding.bytes.saturating_add(more.bytes);
-        }
-        if open == 0 {
-            return;
-        }
-        let (messages, bytes) = (u64::from(self.limits.messages), self.limits.bytes);
-        let mut free = Amount {
-            messages: messages
-                .saturating_sub(u64::from(stats.held))
-                .saturating_sub(outstanding.messages),
-            bytes: bytes
-                .saturating_sub(stats.held_bytes)
-                .saturating_sub(outstanding.bytes),
-        };
-        // The core keeps half of the credit for the partitions, in equal parts; one message of the
-        // largest size gets in even beyond it.
-        let share = Amount {
-            messages: (messages / (2 * open)).max(1),
-            bytes: (bytes / (2 * open)).max(self.options.core.message_bytes_max.into()),
-        };
-        for index in 0..self.partitions.len() {
-            let partition = PartitionId(u32::try_from(index).unwrap_or(u32::MAX));
-            let credit = self.core.credit(partition);
-            let Some(known) = self.partitions.get_mut(index) else {
-                return;
-            };
-            let Some((_, session)) = known.session else {
-                continue;
-            };
-            let before = known.grants.outstanding();
-            let Some(total) = known.grants.grow(credit, free, share, stats.held == 0) else {
-                continue;
-            };
-            let after = known.grants.outstanding();
-            free.messages = free
-                .messages
-                .saturating_sub(after.messages - before.messages);
-            free.bytes = free.bytes.saturating_sub(after.bytes - before.bytes);
+        while let Some(grant) = self.core.poll_grant() {
             self.feed.submit(FeedCommand::Grant {
-                partition,
-                session,
-                messages: total.messages,
-                bytes: total.bytes,
+                partition: grant.partition,
+                session: grant.session,
+                messages: grant.messages,
+                bytes: grant.bytes,
             });
         }
     }
