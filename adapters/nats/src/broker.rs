@@ -34,6 +34,7 @@ const DEAD_LETTER_WINDOW: Span = Span::from_secs(120);
 #[derive(Debug)]
 pub struct NatsBroker {
     options: NatsOptions,
+    servers: Servers,
     server: Arc<ServerInfo>,
     jetstream: JetStream,
     known: Known,
@@ -62,8 +63,10 @@ impl NatsBroker {
     /// runtime: the I/O happens on a thread of its own.
     ///
     /// # Errors
-    /// One error after at most [`NatsOptions::connect_within`], naming the address and what to do.
+    /// One error after at most [`NatsOptions::connect_within`], naming the address and what to do;
+    /// at once when options contradict each other or a file that they name cannot be used.
     pub async fn connect(options: NatsOptions) -> Result<Self, PortError> {
+        let servers = options.servers()?;
         let (requests, mut handler) = Requests::new();
         let (reached_tx, reached) = mpsc::unbounded_channel();
         handler.report_to(reached_tx);
@@ -71,18 +74,18 @@ impl NatsBroker {
         let (close_tx, close) = oneshot::channel();
         let jetstream = JetStream {
             requests: requests.clone(),
-            shown: Arc::clone(&options.servers.shown),
+            shown: Arc::clone(&servers.shown),
         };
-        let servers = options.servers.clone();
         let name = format!("{} control", options.name);
         let within = options.connect_within.min(Duration::from_secs(5));
         let supervised = jetstream.clone();
+        let shared = servers.clone();
         let thread = IoThread::spawn(
             "procession-nats",
             async move {
-                let control = link::run(&mut handler, &servers, &name);
+                let control = link::run(&mut handler, &shared, &name);
                 let supervise = async {
-                    let result = prove(&supervised, reached, &servers, within).await;
+                    let result = prove(&supervised, reached, &shared, within).await;
                     let good = result.is_ok();
                     if first_tx.send(result).is_ok() && good {
                         supervise(close).await;
@@ -101,6 +104,7 @@ impl NatsBroker {
         })?;
         Ok(Self {
             options,
+            servers,
             server,
             jetstream,
             known: Known::default(),
@@ -123,7 +127,7 @@ impl NatsBroker {
     fn closed(&self) -> PortError {
         PortError::new(
             PortErrorKind::Disconnected,
-            format!("the connection to {} is closed", self.options.servers.shown),
+            format!("the connection to {} is closed", self.servers.shown),
         )
     }
 
@@ -147,7 +151,7 @@ impl NatsBroker {
         };
         topics::ensure(&self.jetstream, &dead_letters, replicas).await?;
         let plan = FeedPlan {
-            servers: self.options.servers.clone(),
+            servers: self.servers.clone(),
             name: self.options.name.clone(),
             bucket: bucket.clone(),
             partitions: topic.partitions,
@@ -171,31 +175,34 @@ async fn prove(
 ) -> Result<Arc<ServerInfo>, PortError> {
     let shown = &servers.shown;
     let begin = Instant::now();
+    let mut failed = 0;
     let mut last = None;
     let server = loop {
-        match timeout_at(begin + within, reached.recv()).await {
+        let error = match timeout_at(begin + within, reached.recv()).await {
             Ok(Some(Ok(server))) => break server,
-            Ok(Some(Err(ConnectError::Unreachable(why)))) => {
-                last = Some(why);
-                if begin + REFUSED_FOR.min(within) <= Instant::now() {
-                    return Err(unreachable(shown, last.as_deref()));
-                }
-            }
-            Ok(Some(Err(ConnectError::Denied(why)))) => {
-                return Err(PortError::new(
-                    PortErrorKind::Denied,
-                    format!(
-                        "{shown}: {why}; put the right USER:PASSWORD@ or TOKEN@ before the host"
-                    ),
-                ));
-            }
-            Ok(Some(Err(ConnectError::Unsuitable(why)))) => {
-                return Err(PortError::new(
-                    PortErrorKind::Unsuitable,
-                    format!("{shown}: {why}"),
-                ));
-            }
-            Ok(None) | Err(_) => return Err(unreachable(shown, last.as_deref())),
+            Ok(Some(Err(error))) => error,
+            Ok(None) | Err(_) => return Err(no_connection(shown, last)),
+        };
+        failed += 1;
+        // Another server may do; and one that cannot be reached may just be starting.
+        let again = match error {
+            ConnectError::Unreachable(_) => Instant::now() < begin + REFUSED_FOR.min(within),
+            ConnectError::Unsuitable(_) => false,
+            ConnectError::Denied(_) => return Err(no_connection(shown, Some(error))),
+        };
+        let others = failed < servers.configured.len();
+        // What can be corrected says more than that another one is not there.
+        if !matches!(
+            (&last, &error),
+            (
+                Some(ConnectError::Unsuitable(_)),
+                ConnectError::Unreachable(_)
+            )
+        ) {
+            last = Some(error);
+        }
+        if !again && !others {
+            return Err(no_connection(shown, last));
         }
     };
     if older_than(&server.version, 2, 10) {
@@ -219,15 +226,27 @@ async fn prove(
     }
 }
 
-fn unreachable(shown: &str, why: Option<&str>) -> PortError {
-    PortError::new(
-        PortErrorKind::Unreachable,
-        format!(
-            "no NATS server can be reached at {shown} ({}); start one with `nats-server -js`, or \
-             correct the address",
-            why.unwrap_or("no answer in time")
+fn no_connection(shown: &str, why: Option<ConnectError>) -> PortError {
+    match why {
+        Some(ConnectError::Denied(why)) => PortError::new(
+            PortErrorKind::Denied,
+            format!(
+                "{shown}: {why}; correct the credentials: USER:PASSWORD@ or TOKEN@ before the \
+                 host, or `tls.cert_file` with `tls.key_file`"
+            ),
         ),
-    )
+        Some(ConnectError::Unsuitable(why)) => {
+            PortError::new(PortErrorKind::Unsuitable, format!("{shown}: {why}"))
+        }
+        Some(ConnectError::Unreachable(_)) | None => PortError::new(
+            PortErrorKind::Unreachable,
+            format!(
+                "no NATS server can be reached at {shown} ({}); start one with `nats-server -js`, \
+                 or correct the address",
+                why.map_or_else(|| "no answer in time".to_owned(), |why| why.to_string())
+            ),
+        ),
+    }
 }
 
 /// Whether a version like `2.15.1` is older; what cannot be read counts as new.
@@ -286,11 +305,8 @@ impl Broker for NatsBroker {
             if parts.close.is_none() {
                 return Err(self.closed());
             }
-            let sink = NatsSink::start(
-                self.options.servers.clone(),
-                &self.options.name,
-                self.known.clone(),
-            )?;
+            let sink =
+                NatsSink::start(self.servers.clone(), &self.options.name, self.known.clone())?;
             parts.sinks.push((sink.commands(), sink.ended()));
             Ok(Box::new(sink) as Box<dyn Sink>)
         })
@@ -299,7 +315,7 @@ impl Broker for NatsBroker {
     fn audit(&self, topic: Arc<str>) -> BoxFuture<'_, Result<Vec<(u32, Record)>, PortError>> {
         Box::pin(async move {
             let started = |ended| self.parts().audits.push(ended);
-            let (servers, name) = (&self.options.servers, &self.options.name);
+            let (servers, name) = (&self.servers, &self.options.name);
             audit::read_log(&self.jetstream, servers, name, &topic, started).await
         })
     }
@@ -341,7 +357,7 @@ impl Broker for NatsBroker {
                 PortErrorKind::TimedOut,
                 format!(
                     "closing {}: a feed, sink or audit did not end in time",
-                    self.options.servers.shown
+                    self.servers.shown
                 ),
             ))
         })

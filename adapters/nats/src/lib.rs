@@ -27,4 +27,4 @@ mod topics;
 mod wire;
 
 pub use broker::NatsBroker;
-pub use options::NatsOptions;
+pub use options::{NatsOptions, TlsOptions};

@@ -1,12 +1,13 @@
 //! Where the servers are, and what an owner may choose beyond the defaults.
 
 use core::time::Duration;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use procession_runtime::port::{PortError, PortErrorKind};
 
-use crate::wire::Servers;
-use crate::wire::connect::Credentials;
+use crate::wire::servers::Server;
+use crate::wire::{Credentials, Servers, Tls};
 
 /// How to reach NATS, and how to use it.
 ///
@@ -16,7 +17,9 @@ use crate::wire::connect::Credentials;
 /// ```
 #[derive(Clone, Debug)]
 pub struct NatsOptions {
-    pub(crate) servers: Servers,
+    address: Address,
+    /// How connections are kept from others.
+    pub tls: TlsOptions,
     /// Name of the connections, as the server's monitoring shows it.
     pub name: String,
     /// Replicas of streams and buckets that are created (1, 3 or 5).
@@ -29,7 +32,8 @@ pub struct NatsOptions {
 
 impl NatsOptions {
     /// Reads an address: `nats://[USER:PASSWORD@|TOKEN@]HOST[:PORT][,HOST[:PORT]...]`, port 4222
-    /// unless given.
+    /// unless given. With `tls://` there is no connection without TLS; with `nats://` there is TLS
+    /// when the server asks for it.
     ///
     /// # Errors
     /// [`PortErrorKind::Invalid`], naming what is wrong with it.
@@ -39,15 +43,16 @@ impl NatsOptions {
             PortError::new(
                 PortErrorKind::Invalid,
                 format!(
-                    "the address `{shown}` {why}; write nats://HOST:PORT[,HOST:PORT], \
-                     with USER:PASSWORD@ or TOKEN@ before the first host if the server asks for it"
+                    "the address `{shown}` {why}; write nats://HOST:PORT[,HOST:PORT] \
+                     (tls:// for TLS), with USER:PASSWORD@ or TOKEN@ before the first host if the server asks for it"
                 ),
             )
         };
-        let rest = match url.split_once("://") {
-            Some(("nats", rest)) => rest,
-            Some(("tls" | "wss", _)) => {
-                return Err(invalid("asks for TLS, which this build cannot do"));
+        let (mut tls, rest) = match url.split_once("://") {
+            Some(("nats", rest)) => (false, rest),
+            Some(("tls", rest)) => (true, rest),
+            Some(("ws" | "wss", _)) => {
+                return Err(invalid("asks for WebSocket, which is not there"));
             }
             Some((scheme, _)) => return Err(invalid(&format!("has the scheme `{scheme}`"))),
             None => return Err(invalid("has no scheme")),
@@ -69,49 +74,100 @@ impl NatsOptions {
                 hosts,
             ),
         };
-        let addresses = hosts
-            .split(',')
-            .map(|host| address(host.strip_prefix("nats://").unwrap_or(host)))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|why| invalid(&why))?;
+        let mut servers = Vec::new();
+        for host in hosts.split(',') {
+            let plain = host.strip_prefix("nats://").unwrap_or(host);
+            let secure = plain.strip_prefix("tls://");
+            tls |= secure.is_some();
+            servers.push(Server::parse(secure.unwrap_or(plain)).map_err(|why| invalid(&why))?);
+        }
         Ok(Self {
-            servers: Servers {
+            address: Address {
                 shown: Arc::from(shown),
-                addresses,
+                servers: servers.into(),
                 credentials,
+                tls,
             },
+            tls: TlsOptions::default(),
             name: "procession".into(),
             replicas: 1,
             bucket: "procession-progress".into(),
             connect_within: Duration::from_secs(5),
         })
     }
+
+    /// Puts together where the servers are and who we are, and reads every file that is named.
+    ///
+    /// # Errors
+    /// [`PortErrorKind::Invalid`], naming the field, its value and what to do.
+    pub(crate) fn servers(&self) -> Result<Servers, PortError> {
+        let Address {
+            shown,
+            servers,
+            credentials,
+            tls,
+        } = &self.address;
+        let invalid =
+            |why: String| PortError::new(PortErrorKind::Invalid, format!("{shown}: {why}"));
+        let tls = self.tls.to_tls(*tls).map_err(invalid)?;
+        tls.check().map_err(invalid)?;
+        Ok(Servers::new(
+            Arc::clone(shown),
+            Arc::clone(servers),
+            credentials.clone(),
+            tls,
+        ))
+    }
 }
 
-/// `HOST`, `HOST:PORT`, `[V6]`, `[V6]:PORT`.
-fn address(text: &str) -> Result<(String, u16), String> {
-    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest
-            .split_once(']')
-            .ok_or_else(|| format!("has no `]` in `{text}`"))?;
-        (host, rest.strip_prefix(':'))
-    } else {
-        match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        }
-    };
-    if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c == '/') {
-        return Err(format!("has no host in `{text}`"));
+/// An address, taken apart.
+#[derive(Clone, Debug)]
+struct Address {
+    /// As the user wrote it, without secrets.
+    shown: Arc<str>,
+    servers: Arc<[Server]>,
+    credentials: Credentials,
+    /// No connection without TLS.
+    tls: bool,
+}
+
+/// How connections are kept from others. Any of these settings asks for TLS: there is no connection
+/// without it then. Files are read for every connection, so that they can be replaced at any time.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct TlsOptions {
+    /// A PEM file with the certificates of the CAs that servers' certificates must be signed by;
+    /// `None` trusts whom the platform trusts.
+    pub ca_file: Option<PathBuf>,
+    /// A PEM file with the certificate that we show, and those between it and its CA; for servers
+    /// that verify their clients.
+    pub cert_file: Option<PathBuf>,
+    /// A PEM file with the key of that certificate.
+    pub key_file: Option<PathBuf>,
+    /// Shake hands before the server says anything, as its own `handshake_first` wants it.
+    pub handshake_first: bool,
+}
+
+impl TlsOptions {
+    fn to_tls(&self, required: bool) -> Result<Tls, String> {
+        let alone = |given: &str, path: &PathBuf, missing: &str| {
+            let path = path.display();
+            Err(format!(
+                "`tls.{given}` is {path}, and `tls.{missing}` is not given; give both or none"
+            ))
+        };
+        let identity = match (&self.cert_file, &self.key_file) {
+            (Some(cert), Some(key)) => Some((cert.clone(), key.clone())),
+            (None, None) => None,
+            (Some(cert), None) => return alone("cert_file", cert, "key_file"),
+            (None, Some(key)) => return alone("key_file", key, "cert_file"),
+        };
+        Ok(Tls::new(
+            required || *self != Self::default(),
+            self.handshake_first,
+            self.ca_file.clone(),
+            identity,
+        ))
     }
-    let port = match port {
-        None => 4222,
-        Some(port) => match port.parse::<u16>() {
-            Ok(port) if port != 0 => port,
-            _ => return Err(format!("has the port `{port}`, which is not 1 to 65535")),
-        },
-    };
-    Ok((host.to_owned(), port))
 }
 
 /// The address without user, password or token.
@@ -151,27 +207,27 @@ mod tests {
     #[test]
     fn reads_addresses() {
         let options = NatsOptions::parse("nats://127.0.0.1,b:4223,nats://[::1]:7/").unwrap();
-        assert_eq!(
-            options.servers.addresses,
-            [
-                ("127.0.0.1".to_owned(), 4222),
-                ("b".to_owned(), 4223),
-                ("::1".to_owned(), 7)
-            ]
-        );
-        assert_eq!(options.servers.credentials, Credentials::None);
+        let shown: Vec<_> = options
+            .address
+            .servers
+            .iter()
+            .map(Server::to_string)
+            .collect();
+        assert_eq!(shown, ["127.0.0.1:4222", "b:4223", "::1:7"]);
+        assert_eq!(options.address.credentials, Credentials::None);
+        assert!(!options.servers().unwrap().tls.required);
         let options = NatsOptions::parse("nats://me:p%40ss@h:1").unwrap();
         assert_eq!(
-            options.servers.credentials,
+            options.address.credentials,
             Credentials::Password {
                 user: "me".into(),
                 password: "p@ss".into()
             }
         );
-        assert_eq!(&*options.servers.shown, "nats://***@h:1");
+        assert_eq!(&*options.address.shown, "nats://***@h:1");
         let options = NatsOptions::parse("nats://secret@h").unwrap();
         assert_eq!(
-            options.servers.credentials,
+            options.address.credentials,
             Credentials::Token("secret".into())
         );
     }
@@ -181,7 +237,7 @@ mod tests {
         for (url, why) in [
             ("127.0.0.1:4222", "no scheme"),
             ("kafka://h:1", "scheme `kafka`"),
-            ("tls://h:1", "TLS"),
+            ("wss://h:1", "WebSocket"),
             ("nats://", "no host"),
             ("nats://h:0", "port `0`"),
             ("nats://h:x", "port `x`"),

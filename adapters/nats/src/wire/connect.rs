@@ -1,50 +1,20 @@
-//! From an address to a connection that is ready: servers, credentials, handshake.
+//! From a server to a connection that is ready: TLS, credentials, handshake.
 
-use core::fmt;
 use core::time::Duration;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::credentials::Proof;
 use super::frame::{Frame, parse};
+use super::servers::{Server, Servers};
+use super::socket::Socket;
+use super::tls::no_certificate;
 
-/// How long one server may take to answer the handshake.
+/// How long one server may take for all of the handshake.
 const HANDSHAKE: Duration = Duration::from_secs(2);
-
-/// Where the servers are and who we are.
-#[derive(Clone, Debug)]
-pub(crate) struct Servers {
-    /// The address as the user wrote it, without secrets: for messages.
-    pub(crate) shown: Arc<str>,
-    /// Host and port of each server; at least one.
-    pub(crate) addresses: Vec<(String, u16)>,
-    pub(crate) credentials: Credentials,
-}
-
-/// Who we are.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) enum Credentials {
-    #[default]
-    None,
-    Password {
-        user: String,
-        password: String,
-    },
-    Token(String),
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::None => "none",
-            Self::Password { .. } => "user and password",
-            Self::Token(_) => "token",
-        })
-    }
-}
 
 /// What a server says about itself.
 #[derive(Clone, Default, PartialEq, Eq, Debug, Deserialize)]
@@ -54,7 +24,9 @@ pub(crate) struct ServerInfo {
     pub(crate) max_payload: usize,
     pub(crate) headers: bool,
     pub(crate) tls_required: bool,
-    pub(crate) auth_required: bool,
+    pub(crate) tls_available: bool,
+    /// It asks for certificates of clients.
+    pub(crate) tls_verify: bool,
 }
 
 /// Why there is no connection.
@@ -64,8 +36,25 @@ pub(crate) enum ConnectError {
     Unreachable(String),
     /// Not permitted.
     Denied(String),
-    /// It answers, and cannot be used.
+    /// It answers, and cannot be used; or what we were given for it cannot.
     Unsuitable(String),
+}
+
+impl core::fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Unreachable(why) | Self::Denied(why) | Self::Unsuitable(why) => f.write_str(why),
+        }
+    }
+}
+
+/// A connection that is ready.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    pub(crate) socket: Socket,
+    pub(crate) info: ServerInfo,
+    /// Bytes that came after the handshake.
+    pub(crate) rest: Vec<u8>,
 }
 
 #[derive(Serialize)]
@@ -80,73 +69,110 @@ struct ConnectLine<'a> {
     no_responders: bool,
     echo: bool,
     name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pass: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    auth_token: Option<&'a str>,
+    #[serde(flatten)]
+    proof: Proof,
 }
 
-/// Connects to the server number `turn` (modulo how many there are) and shakes hands.
-///
-/// Returns the socket, what the server said, and bytes that came after the handshake.
+/// Connects to a server and shakes hands.
 pub(crate) async fn connect(
     servers: &Servers,
-    turn: usize,
+    server: Server,
     name: &str,
-) -> Result<(TcpStream, ServerInfo, Vec<u8>), ConnectError> {
-    let at = turn % servers.addresses.len().max(1);
-    let Some((host, port)) = servers.addresses.get(at) else {
-        return Err(ConnectError::Unreachable("no server is given".into()));
-    };
-    match timeout(
-        HANDSHAKE,
-        shake_hands(host, *port, &servers.credentials, name),
-    )
-    .await
-    {
-        Ok(result) => result,
-        Err(_) => Err(ConnectError::Unreachable(format!(
-            "{host}:{port} did not answer within {} s",
-            HANDSHAKE.as_secs()
-        ))),
+) -> Result<Connected, ConnectError> {
+    let mut step = Step::Connecting;
+    let attempt = shake_hands(servers, server.clone(), name, &mut step);
+    let result = timeout(HANDSHAKE, attempt).await.unwrap_or_else(|_| {
+        let missing = match step {
+            Step::Connecting => "accept a connection",
+            Step::Listening => "answer",
+            Step::Securing => "end the TLS handshake",
+            Step::Greeting => "answer the handshake",
+        };
+        let seconds = HANDSHAKE.as_secs();
+        Err(ConnectError::Unreachable(format!(
+            "{server} did not {missing} within {seconds} s"
+        )))
+    });
+    match (result, step) {
+        (Err(ConnectError::Unreachable(why)), Step::Listening) if !servers.tls.handshake_first => {
+            Err(ConnectError::Unreachable(format!(
+                "{why}; if it expects the TLS handshake first, set `tls.handshake_first`"
+            )))
+        }
+        (result, _) => result,
     }
+}
+
+/// How far a handshake is.
+#[derive(Clone, Copy)]
+enum Step {
+    Connecting,
+    Listening,
+    Securing,
+    Greeting,
 }
 
 async fn shake_hands(
-    host: &str,
-    port: u16,
-    credentials: &Credentials,
+    servers: &Servers,
+    server: Server,
     name: &str,
-) -> Result<(TcpStream, ServerInfo, Vec<u8>), ConnectError> {
-    let lost = |error: std::io::Error| ConnectError::Unreachable(format!("{host}:{port}: {error}"));
-    let mut stream = TcpStream::connect((host, port)).await.map_err(lost)?;
+    step: &mut Step,
+) -> Result<Connected, ConnectError> {
+    let (tls, credentials) = (&servers.tls, &servers.credentials);
+    let unsuitable = |why: &str| ConnectError::Unsuitable(format!("{server}: {why}"));
+    let lost = |error| tls.explain(&server, &error);
+    let stream = TcpStream::connect((server.host.as_str(), server.port))
+        .await
+        .map_err(lost)?;
     stream.set_nodelay(true).map_err(lost)?;
+    let mut socket = if tls.handshake_first {
+        *step = Step::Securing;
+        Socket::Secure(Box::new(tls.secure(stream, &server).await?))
+    } else {
+        Socket::Plain(stream)
+    };
+    *step = Step::Listening;
     let mut read = Vec::new();
-    let info = next_info(&mut stream, &mut read, host, port).await?;
-    if info.tls_required {
-        return Err(ConnectError::Unsuitable(format!(
-            "{host}:{port} requires TLS, which this build cannot do; use a listener without TLS"
-        )));
+    let info = loop {
+        match next_frame(&mut socket, &mut read, servers, &server).await? {
+            Answer::Info(info) => break info,
+            Answer::Error(text) => return Err(refused(&server, &text)),
+            Answer::Pong | Answer::Other => {}
+        }
+    };
+    if let Socket::Plain(stream) = socket {
+        socket = if info.tls_required || tls.required {
+            if !info.tls_required && !info.tls_available {
+                return Err(unsuitable(
+                    "it does not offer TLS, which tls:// or a setting of `tls` asks for; switch TLS \
+                     on at the server, or use nats:// without these settings",
+                ));
+            }
+            if info.tls_verify && tls.identity.is_none() {
+                return Err(ConnectError::Denied(no_certificate(&server)));
+            }
+            if !read.is_empty() {
+                return Err(unsuitable(
+                    "it said more than is allowed before the TLS handshake",
+                ));
+            }
+            *step = Step::Securing;
+            Socket::Secure(Box::new(tls.secure(stream, &server).await?))
+        } else {
+            Socket::Plain(stream)
+        };
     }
+    *step = Step::Greeting;
     if !info.headers {
-        return Err(ConnectError::Unsuitable(format!(
-            "{host}:{port} (nats-server {}) has header support switched off; switch it on",
+        return Err(unsuitable(&format!(
+            "this nats-server {} has header support switched off; switch it on",
             info.version
         )));
     }
-    let (user, pass, auth_token) = match credentials {
-        Credentials::None => (None, None, None),
-        Credentials::Password { user, password } => {
-            (Some(user.as_str()), Some(password.as_str()), None)
-        }
-        Credentials::Token(token) => (None, None, Some(token.as_str())),
-    };
     let line = ConnectLine {
         verbose: false,
         pedantic: false,
-        tls_required: false,
+        tls_required: matches!(socket, Socket::Secure(_)),
         lang: "rust-procession",
         version: env!("CARGO_PKG_VERSION"),
         protocol: 1,
@@ -154,28 +180,38 @@ async fn shake_hands(
         no_responders: true,
         echo: true,
         name,
-        user,
-        pass,
-        auth_token,
+        proof: credentials.prove(),
     };
-    let json = serde_json::to_string(&line)
-        .map_err(|error| ConnectError::Unsuitable(format!("credentials: {error}")))?;
+    let json = serde_json::to_string(&line).map_err(|e| unsuitable(&e.to_string()))?;
     let hello = format!("CONNECT {json}\r\nPING\r\n");
-    stream.write_all(hello.as_bytes()).await.map_err(lost)?;
+    // A server that does not want us says why before it hangs up: more than a broken pipe says.
+    if socket.write_all(hello.as_bytes()).await.is_ok() {
+        let _read_below = socket.flush().await;
+    }
     loop {
-        match next_frame(&mut stream, &mut read, host, port).await? {
-            Answer::Pong => return Ok((stream, info, read)),
-            Answer::Error(text) if text.to_ascii_lowercase().contains("authorization") => {
-                return Err(ConnectError::Denied(format!(
-                    "{host}:{port} refused the credentials ({text})"
-                )));
-            }
-            Answer::Error(text) => {
-                return Err(ConnectError::Unsuitable(format!("{host}:{port}: {text}")));
-            }
+        match next_frame(&mut socket, &mut read, servers, &server).await? {
+            Answer::Pong => break,
+            Answer::Error(text) => return Err(refused(&server, &text)),
             Answer::Info(_) | Answer::Other => {}
         }
     }
+    Ok(Connected {
+        socket,
+        info,
+        rest: read,
+    })
+}
+
+/// What an error of the server during the handshake means.
+fn refused(server: &Server, text: &str) -> ConnectError {
+    let lower = text.to_ascii_lowercase();
+    if lower.contains("timeout") {
+        return ConnectError::Unreachable(format!("{server}: {text}"));
+    }
+    if lower.contains("authorization") || lower.contains("authentication") {
+        return ConnectError::Denied(format!("{server} refused the credentials ({text})"));
+    }
+    ConnectError::Unsuitable(format!("{server}: {text}"))
 }
 
 enum Answer {
@@ -185,41 +221,20 @@ enum Answer {
     Other,
 }
 
-async fn next_info(
-    stream: &mut TcpStream,
-    read: &mut Vec<u8>,
-    host: &str,
-    port: u16,
-) -> Result<ServerInfo, ConnectError> {
-    loop {
-        match next_frame(stream, read, host, port).await? {
-            Answer::Info(info) => return Ok(info),
-            Answer::Error(text) => {
-                return Err(ConnectError::Unsuitable(format!("{host}:{port}: {text}")));
-            }
-            Answer::Pong | Answer::Other => {}
-        }
-    }
-}
-
 async fn next_frame(
-    stream: &mut TcpStream,
+    socket: &mut Socket,
     read: &mut Vec<u8>,
-    host: &str,
-    port: u16,
+    servers: &Servers,
+    server: &Server,
 ) -> Result<Answer, ConnectError> {
+    let stranger = |error: &dyn core::fmt::Display| {
+        ConnectError::Unsuitable(format!("{server} is not a NATS server: {error}"))
+    };
     loop {
-        let frame = parse(read, 0).map_err(|error| {
-            ConnectError::Unsuitable(format!("{host}:{port} is not a NATS server: {error}"))
-        })?;
-        if let Some((frame, len)) = frame {
+        if let Some((frame, len)) = parse(read, 0).map_err(|error| stranger(&error))? {
             let answer = match frame {
                 Frame::Info(json) => {
-                    Answer::Info(serde_json::from_slice(json).map_err(|error| {
-                        ConnectError::Unsuitable(format!(
-                            "{host}:{port} is not a NATS server: {error}"
-                        ))
-                    })?)
+                    Answer::Info(serde_json::from_slice(json).map_err(|error| stranger(&error))?)
                 }
                 Frame::Pong => Answer::Pong,
                 Frame::Err(text) => Answer::Error(text.to_owned()),
@@ -228,13 +243,13 @@ async fn next_frame(
             read.drain(..len);
             return Ok(answer);
         }
-        let count = stream
+        let count = socket
             .read_buf(read)
             .await
-            .map_err(|error| ConnectError::Unreachable(format!("{host}:{port}: {error}")))?;
+            .map_err(|error| servers.tls.explain(server, &error))?;
         if count == 0 {
             return Err(ConnectError::Unreachable(format!(
-                "{host}:{port} closed the connection during the handshake"
+                "{server} closed the connection during the handshake"
             )));
         }
     }

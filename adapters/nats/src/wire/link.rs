@@ -6,11 +6,12 @@ use core::task::{Context, Poll, ready};
 use core::time::Duration;
 
 use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::connect::connect;
+use super::connect::{Connected, connect};
 use super::frame::{Frame, parse};
+use super::servers::Rota;
+use super::socket::Socket;
 use super::{ConnectError, Message, Outbox, ServerInfo, Servers};
 
 /// What a connection is for. All methods are called from one task.
@@ -80,14 +81,15 @@ const BACKOFF_MAX: Duration = Duration::from_millis(500);
 
 /// Keeps a connection until the handler closes it.
 pub(crate) async fn run<H: Handler>(handler: &mut H, servers: &Servers, name: &str) {
-    let mut attempt = 0usize;
+    let mut rota = Rota::default();
     let mut backoff = BACKOFF_FIRST;
     let mut out = Outbox::default();
+    let mut refusals = Refusals::default();
     loop {
-        let (stream, info, rest) = match connecting(handler, servers, attempt, name).await {
+        let connected = match connecting(handler, servers, &mut rota, name).await {
             Some(Ok(connected)) => connected,
             Some(Err(error)) => {
-                attempt = attempt.wrapping_add(1);
+                refusals.tell(&error);
                 handler.unreachable(&error);
                 if waiting(handler, Instant::now() + backoff).await == Next::Close {
                     return;
@@ -98,9 +100,10 @@ pub(crate) async fn run<H: Handler>(handler: &mut H, servers: &Servers, name: &s
             None => return,
         };
         backoff = BACKOFF_FIRST;
+        refusals = Refusals::default();
         out.clear();
-        handler.connected(Instant::now(), &info, &mut out);
-        let mut served = Served::new(stream, &info, rest);
+        handler.connected(Instant::now(), &connected.info, &mut out);
+        let mut served = Served::new(connected);
         let next = poll_fn(|cx| served.poll(cx, handler, &mut out)).await;
         drop(served);
         out.clear();
@@ -108,20 +111,43 @@ pub(crate) async fn run<H: Handler>(handler: &mut H, servers: &Servers, name: &s
             return;
         }
         handler.disconnected(Instant::now());
-        attempt = attempt.wrapping_add(1);
     }
 }
 
-type Connected = (TcpStream, ServerInfo, Vec<u8>);
+/// Most different refusals that are told between two connections.
+const REFUSALS_MAX: usize = 8;
+
+/// Tells of what does not pass by itself, and of each such thing once.
+#[derive(Default)]
+struct Refusals {
+    told: Vec<ConnectError>,
+}
+
+impl Refusals {
+    fn tell(&mut self, error: &ConnectError) {
+        if matches!(error, ConnectError::Unreachable(_))
+            || self.told.contains(error)
+            || REFUSALS_MAX <= self.told.len()
+        {
+            return;
+        }
+        tracing::warn!(%error, "there is no connection to NATS");
+        self.told.push(error.clone());
+    }
+}
 
 /// One attempt to connect, while the handler is served; `None` when it closes.
 async fn connecting<H: Handler>(
     handler: &mut H,
     servers: &Servers,
-    attempt: usize,
+    rota: &mut Rota,
     name: &str,
 ) -> Option<Result<Connected, ConnectError>> {
-    let mut connecting = pin!(connect(servers, attempt, name));
+    let Some(server) = rota.next(servers) else {
+        let error = ConnectError::Unreachable("no server is given".into());
+        return Some(Err(error));
+    };
+    let mut connecting = pin!(connect(servers, server, name));
     let mut alarm = Alarm::new();
     poll_fn(|cx| {
         if let Poll::Ready(result) = connecting.as_mut().poll(cx) {
@@ -167,7 +193,7 @@ async fn waiting<H: Handler>(handler: &mut H, until: Instant) -> Next {
 
 /// An established connection.
 struct Served {
-    stream: TcpStream,
+    socket: Socket,
     /// Bytes `start..end` are read and not parsed.
     buffer: Vec<u8>,
     start: usize,
@@ -181,17 +207,17 @@ struct Served {
 }
 
 impl Served {
-    fn new(stream: TcpStream, info: &ServerInfo, rest: Vec<u8>) -> Self {
-        let end = rest.len();
-        let mut buffer = rest;
+    fn new(connected: Connected) -> Self {
+        let end = connected.rest.len();
+        let mut buffer = connected.rest;
         buffer.resize(READ_BYTES.max(end), 0);
         Self {
-            stream,
+            socket: connected.socket,
             buffer,
             start: 0,
             end,
             // The server adds fields of its own to a message at the limit.
-            frame_max: info.max_payload.max(1 << 20) + (64 << 10),
+            frame_max: connected.info.max_payload.max(1 << 20) + (64 << 10),
             heard: Instant::now(),
             asked: None,
             alarm: Alarm::new(),
@@ -273,7 +299,7 @@ impl Served {
             }
         }
         let mut into = ReadBuf::new(&mut self.buffer[self.end..]);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut into))?;
+        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut into))?;
         let count = into.filled().len();
         self.end += count;
         Poll::Ready(Ok(count))
@@ -322,14 +348,18 @@ impl Served {
     /// Writes what the socket takes now.
     fn poll_write(&mut self, cx: &mut Context<'_>, out: &mut Outbox) -> std::io::Result<()> {
         while !out.pending().is_empty() {
-            match Pin::new(&mut self.stream).poll_write(cx, out.pending()) {
+            match Pin::new(&mut self.socket).poll_write(cx, out.pending()) {
                 Poll::Ready(Ok(0)) => return Err(std::io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => out.written(count),
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => break,
             }
         }
-        Ok(())
+        // TLS may have taken bytes that the socket has not.
+        match Pin::new(&mut self.socket).poll_flush(cx) {
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
+        }
     }
 }
 

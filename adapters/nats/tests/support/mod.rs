@@ -17,6 +17,7 @@ use procession_core::Span;
 use procession_nats::{NatsBroker, NatsOptions};
 use procession_runtime::port::{Broker as _, Storage, TopicInfo, TopicMode, TopicSpec};
 
+pub mod certificates;
 pub mod driver;
 pub mod proxy;
 pub mod raw;
@@ -26,6 +27,7 @@ pub struct Server {
     binary: PathBuf,
     pub dir: Arc<tempfile::TempDir>,
     pub port: u16,
+    configured: bool,
     child: Option<Child>,
 }
 
@@ -33,6 +35,31 @@ impl Server {
     /// Starts one, or says in plain sight why the test does not run. With
     /// `PROCESSION_BROKERS=required` not running is a failure.
     pub fn start(test: &str) -> Option<Self> {
+        let mut this = Self::prepare(test)?;
+        this.up();
+        Some(this)
+    }
+
+    /// As [`start`](Self::start), with this configuration besides.
+    pub fn start_with(test: &str, configuration: &str) -> Option<Self> {
+        let mut this = Self::prepare(test)?;
+        this.configure(configuration);
+        this.up();
+        Some(this)
+    }
+
+    /// Replaces the configuration that the next start reads.
+    pub fn configure(&mut self, configuration: &str) {
+        std::fs::write(self.configuration(), configuration).expect("it can be written");
+        self.configured = true;
+    }
+
+    fn configuration(&self) -> PathBuf {
+        self.dir.path().join("server.conf")
+    }
+
+    /// A server that does not run yet.
+    pub fn prepare(test: &str) -> Option<Self> {
         let binary = match ensure_nats(false) {
             Ok(binary) => binary,
             Err(CannotBeHad { what, fix }) => {
@@ -46,14 +73,13 @@ impl Server {
                 return None;
             }
         };
-        let mut this = Self {
+        Some(Self {
             binary,
             dir: Arc::new(tempfile::tempdir().expect("a temporary directory")),
             port: free_port(),
+            configured: false,
             child: None,
-        };
-        this.up();
-        Some(this)
+        })
     }
 
     pub fn url(&self) -> String {
@@ -63,7 +89,11 @@ impl Server {
     /// Starts the server on the same port and directory, and waits until it answers.
     pub fn up(&mut self) {
         assert!(self.child.is_none(), "it runs already");
-        let child = Command::new(&self.binary)
+        let mut command = Command::new(&self.binary);
+        if self.configured {
+            command.arg("-c").arg(self.configuration());
+        }
+        let child = command
             .args([
                 "-js",
                 "-a",
@@ -85,8 +115,11 @@ impl Server {
                 stream
                     .set_read_timeout(Some(Duration::from_secs(2)))
                     .expect("a timeout can be set");
+                // One that waits for a TLS handshake says nothing; it is there all the same.
+                let silent = std::fs::read_to_string(self.configuration())
+                    .is_ok_and(|text| text.contains("handshake_first"));
                 let mut start = [0; 5];
-                if stream.read_exact(&mut start).is_ok() && &start == b"INFO " {
+                if silent || stream.read_exact(&mut start).is_ok() && &start == b"INFO " {
                     return;
                 }
             }
