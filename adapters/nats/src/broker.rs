@@ -232,7 +232,7 @@ fn no_connection(shown: &str, why: Option<ConnectError>) -> PortError {
             PortErrorKind::Denied,
             format!(
                 "{shown}: {why}; correct the credentials: USER:PASSWORD@ or TOKEN@ before the \
-                 host, or `tls.cert_file` with `tls.key_file`"
+                 host, `credentials_file`, `nkey_file`, or `tls.cert_file` with `tls.key_file`"
             ),
         ),
         Some(ConnectError::Unsuitable(why)) => {

@@ -20,6 +20,10 @@ pub struct NatsOptions {
     address: Address,
     /// How connections are kept from others.
     pub tls: TlsOptions,
+    /// A `.creds` file: the JWT of a user and the seed of its NKEY. Read for every connection.
+    pub credentials_file: Option<PathBuf>,
+    /// A file with the seed of a user's NKEY (`SU...`). Read for every connection.
+    pub nkey_file: Option<PathBuf>,
     /// Name of the connections, as the server's monitoring shows it.
     pub name: String,
     /// Replicas of streams and buckets that are created (1, 3 or 5).
@@ -89,6 +93,8 @@ impl NatsOptions {
                 tls,
             },
             tls: TlsOptions::default(),
+            credentials_file: None,
+            nkey_file: None,
             name: "procession".into(),
             replicas: 1,
             bucket: "procession-progress".into(),
@@ -109,12 +115,34 @@ impl NatsOptions {
         } = &self.address;
         let invalid =
             |why: String| PortError::new(PortErrorKind::Invalid, format!("{shown}: {why}"));
+        let credentials = match (credentials, &self.credentials_file, &self.nkey_file) {
+            (known, None, None) => known.clone(),
+            (Credentials::None, Some(path), None) => Credentials::Jwt(path.clone()),
+            (Credentials::None, None, Some(path)) => Credentials::Nkey(path.clone()),
+            (Credentials::None, Some(_), Some(_)) => {
+                return Err(invalid(
+                    "`credentials_file` and `nkey_file` are both given; keep the one that the \
+                     server asks for"
+                        .into(),
+                ));
+            }
+            (_, file, _) => {
+                let field = match file {
+                    Some(_) => "credentials_file",
+                    None => "nkey_file",
+                };
+                return Err(invalid(format!(
+                    "the address holds credentials and `{field}` is given, too; keep one of them"
+                )));
+            }
+        };
         let tls = self.tls.to_tls(*tls).map_err(invalid)?;
+        credentials.check().map_err(invalid)?;
         tls.check().map_err(invalid)?;
         Ok(Servers::new(
             Arc::clone(shown),
             Arc::clone(servers),
-            credentials.clone(),
+            credentials,
             tls,
         ))
     }

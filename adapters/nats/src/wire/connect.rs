@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::credentials::Proof;
+use super::credentials::{CREDENTIALS_FILE, NKEY_FILE, Proof};
 use super::frame::{Frame, parse};
 use super::servers::{Server, Servers};
 use super::socket::Socket;
@@ -27,6 +27,8 @@ pub(crate) struct ServerInfo {
     pub(crate) tls_available: bool,
     /// It asks for certificates of clients.
     pub(crate) tls_verify: bool,
+    /// What is to be signed by those who have an NKEY.
+    pub(crate) nonce: String,
 }
 
 /// Why there is no connection.
@@ -169,6 +171,12 @@ async fn shake_hands(
             info.version
         )));
     }
+    if credentials.need_nonce() && info.nonce.is_empty() {
+        return Err(unsuitable(&format!(
+            "it does not ask for NKEYs or JWTs; give the credentials that it asks for in place of \
+             `{CREDENTIALS_FILE}` or `{NKEY_FILE}`"
+        )));
+    }
     let line = ConnectLine {
         verbose: false,
         pedantic: false,
@@ -180,7 +188,9 @@ async fn shake_hands(
         no_responders: true,
         echo: true,
         name,
-        proof: credentials.prove(),
+        proof: credentials
+            .prove(&info.nonce)
+            .map_err(|why| unsuitable(&why))?,
     };
     let json = serde_json::to_string(&line).map_err(|e| unsuitable(&e.to_string()))?;
     let hello = format!("CONNECT {json}\r\nPING\r\n");

@@ -23,6 +23,12 @@ pub(crate) fn read(field: &str, path: &Path) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
+/// As [`read`], for text.
+pub(crate) fn read_text(field: &str, path: &Path) -> Result<String, String> {
+    String::from_utf8(read(field, path)?)
+        .map_err(|_| unfit(field, path, "it is not text", "give the right file"))
+}
+
 /// What is wrong with a file, with the name of its field and its path.
 pub(crate) fn unfit(field: &str, path: &Path, problem: &str, fix: &str) -> String {
     let shown = path.display().to_string();
@@ -32,7 +38,10 @@ pub(crate) fn unfit(field: &str, path: &Path, problem: &str, fix: &str) -> Strin
     format!("`{field}` is {shown}: {problem}; {fix}")
 }
 
-/// Whether somebody wrote a key where a path belongs.
+/// Whether somebody wrote a seed, a JWT or a key where a path belongs.
 fn is_secret(text: &str) -> bool {
-    text.contains("-----BEGIN")
+    let base32 = |c: char| c.is_ascii_uppercase() || ('2'..='7').contains(&c);
+    text.starts_with("eyJ")
+        || text.contains("-----BEGIN")
+        || (50 <= text.len() && text.chars().all(base32))
 }
