@@ -29,6 +29,10 @@ pub(crate) struct ServerInfo {
     pub(crate) tls_verify: bool,
     /// What is to be signed by those who have an NKEY.
     pub(crate) nonce: String,
+    /// The servers of its cluster.
+    pub(crate) connect_urls: Vec<String>,
+    /// It is about to end ("lame duck mode") and wants its clients to go elsewhere.
+    pub(crate) ldm: bool,
 }
 
 /// Why there is no connection.
@@ -54,6 +58,7 @@ impl core::fmt::Display for ConnectError {
 #[derive(Debug)]
 pub(crate) struct Connected {
     pub(crate) socket: Socket,
+    pub(crate) server: Server,
     pub(crate) info: ServerInfo,
     /// Bytes that came after the handshake.
     pub(crate) rest: Vec<u8>,
@@ -135,13 +140,15 @@ async fn shake_hands(
     };
     *step = Step::Listening;
     let mut read = Vec::new();
-    let info = loop {
+    let mut info = loop {
         match next_frame(&mut socket, &mut read, servers, &server).await? {
             Answer::Info(info) => break info,
             Answer::Error(text) => return Err(refused(&server, &text)),
             Answer::Pong | Answer::Other => {}
         }
     };
+    // Whoever sits between us and the server can have changed what came without TLS.
+    let mut proven = matches!(socket, Socket::Secure(_));
     if let Socket::Plain(stream) = socket {
         socket = if info.tls_required || tls.required {
             if !info.tls_required && !info.tls_available {
@@ -161,6 +168,8 @@ async fn shake_hands(
             *step = Step::Securing;
             Socket::Secure(Box::new(tls.secure(stream, &server).await?))
         } else {
+            // Nobody proves anything: what it says is as good as the connection.
+            proven = true;
             Socket::Plain(stream)
         };
     }
@@ -198,15 +207,23 @@ async fn shake_hands(
     if socket.write_all(hello.as_bytes()).await.is_ok() {
         let _read_below = socket.flush().await;
     }
+    let mut news = None;
     loop {
         match next_frame(&mut socket, &mut read, servers, &server).await? {
             Answer::Pong => break,
             Answer::Error(text) => return Err(refused(&server, &text)),
-            Answer::Info(_) | Answer::Other => {}
+            Answer::Info(info) => news = Some(info),
+            Answer::Other => {}
         }
+    }
+    servers.learn(&info.connect_urls, &server, proven);
+    if let Some(news) = news {
+        servers.learn(&news.connect_urls, &server, true);
+        info = news;
     }
     Ok(Connected {
         socket,
+        server,
         info,
         rest: read,
     })

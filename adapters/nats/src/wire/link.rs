@@ -10,7 +10,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::connect::{Connected, connect};
 use super::frame::{Frame, parse};
-use super::servers::Rota;
+use super::servers::{Rota, Server};
 use super::socket::Socket;
 use super::{ConnectError, Message, Outbox, ServerInfo, Servers};
 
@@ -103,7 +103,7 @@ pub(crate) async fn run<H: Handler>(handler: &mut H, servers: &Servers, name: &s
         refusals = Refusals::default();
         out.clear();
         handler.connected(Instant::now(), &connected.info, &mut out);
-        let mut served = Served::new(connected);
+        let mut served = Served::new(connected, servers);
         let next = poll_fn(|cx| served.poll(cx, handler, &mut out)).await;
         drop(served);
         out.clear();
@@ -111,6 +111,7 @@ pub(crate) async fn run<H: Handler>(handler: &mut H, servers: &Servers, name: &s
             return;
         }
         handler.disconnected(Instant::now());
+        rota.again();
     }
 }
 
@@ -192,7 +193,9 @@ async fn waiting<H: Handler>(handler: &mut H, until: Instant) -> Next {
 }
 
 /// An established connection.
-struct Served {
+struct Served<'a> {
+    servers: &'a Servers,
+    server: Server,
     socket: Socket,
     /// Bytes `start..end` are read and not parsed.
     buffer: Vec<u8>,
@@ -206,12 +209,14 @@ struct Served {
     alarm: Alarm,
 }
 
-impl Served {
-    fn new(connected: Connected) -> Self {
+impl<'a> Served<'a> {
+    fn new(connected: Connected, servers: &'a Servers) -> Self {
         let end = connected.rest.len();
         let mut buffer = connected.rest;
         buffer.resize(READ_BYTES.max(end), 0);
         Self {
+            servers,
+            server: connected.server,
             socket: connected.socket,
             buffer,
             start: 0,
@@ -246,9 +251,13 @@ impl Served {
             if read {
                 self.heard = now;
                 self.asked = None;
-                if let Err(error) = self.frames(now, handler, out) {
-                    tracing::warn!(%error, "the NATS connection is given up");
-                    return Poll::Ready(Next::Reconnect);
+                match self.frames(now, handler, out) {
+                    Ok(Next::Go) => {}
+                    Ok(next) => return Poll::Ready(next),
+                    Err(error) => {
+                        tracing::warn!(%error, "the NATS connection is given up");
+                        return Poll::Ready(Next::Reconnect);
+                    }
                 }
             }
             let turn = handler.turn(
@@ -311,13 +320,19 @@ impl Served {
         now: Instant,
         handler: &mut H,
         out: &mut Outbox,
-    ) -> Result<(), super::frame::ProtocolError> {
+    ) -> Result<Next, super::frame::ProtocolError> {
+        let mut next = Next::Go;
         while let Some((frame, len)) = parse(&self.buffer[self.start..self.end], self.frame_max)? {
             match frame {
                 Frame::Message(message) => handler.message(now, &message, out),
                 Frame::Ping => out.pong(),
                 Frame::Err(text) => handler.complaint(text),
-                Frame::Pong | Frame::Ok | Frame::Info(_) => {}
+                Frame::Info(json) => {
+                    if told(self.servers, &self.server, json) {
+                        next = Next::Reconnect;
+                    }
+                }
+                Frame::Pong | Frame::Ok => {}
             }
             self.start += len;
         }
@@ -327,7 +342,7 @@ impl Served {
             self.start = 0;
             self.end = 0;
         }
-        Ok(())
+        Ok(next)
     }
 
     /// Asks a silent server whether it lives. When to look again; `None` when it is dead.
@@ -361,6 +376,20 @@ impl Served {
             Poll::Ready(Ok(())) | Poll::Pending => Ok(()),
         }
     }
+}
+
+/// Takes over news of a server; whether it wants us to leave, and there is somewhere to go.
+#[cold]
+fn told(servers: &Servers, server: &Server, json: &[u8]) -> bool {
+    let Ok(info) = serde_json::from_slice::<ServerInfo>(json) else {
+        return false;
+    };
+    servers.learn(&info.connect_urls, server, true);
+    let leave = info.ldm && 1 < servers.count();
+    if leave {
+        tracing::info!(%server, "the NATS server is about to end: connecting to another one");
+    }
+    leave
 }
 
 /// A timer that is only touched when its time changes.

@@ -137,6 +137,11 @@ impl Server {
         }
     }
 
+    /// Lame duck mode: takes no more clients and asks those that are there to go elsewhere.
+    pub fn end_slowly(&self) {
+        self.signal(rustix::process::Signal::USR2);
+    }
+
     /// SIGKILL.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -215,7 +220,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         .block_on(future)
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     listener.local_addr().expect("its address").port()
 }
