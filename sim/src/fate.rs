@@ -4,7 +4,8 @@
 //! order of draws. Taking one fault away leaves all other decisions as they were, and the same seed
 //! gives the same run on every machine. The function is frozen by golden vectors.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use crate::site::{SITES, Site};
@@ -29,16 +30,31 @@ pub const fn hash(seed: u64, site: u64, entity: u64, occurrence: u64) -> u64 {
         .wrapping_add(0xBB67_AE85_84CA_A73B))
 }
 
-/// The decisions of one run.
+/// One fault that happened, or is to happen: where, to what, and which time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Decision {
+    /// The fault.
+    pub site: Site,
+    /// What it happens to: a message, a partition, a member, as the site says.
+    pub entity: u64,
+    /// Which time, for what can be hit more than once.
+    pub occurrence: u64,
+}
+
+/// The decisions of one run. Copies share what they note.
 #[derive(Clone, Debug)]
 pub struct Fate {
     seed: u64,
     /// Chance of each fault site, in 65,536ths; 0 is off.
     chances: [u16; SITES],
+    /// If there is a list, exactly these faults happen, whatever the chances.
+    only: Option<Rc<BTreeSet<Decision>>>,
     /// After healing, no fault happens any more.
     healed: bool,
-    /// Faults that happened, one bit a site; shared by all copies.
+    /// Faults that happened, one bit a site.
     fired: Rc<Cell<u128>>,
+    /// The faults themselves, where somebody wants to know.
+    noted: Option<Rc<RefCell<BTreeSet<Decision>>>>,
 }
 
 const _: () = assert!(SITES <= 128);
@@ -50,9 +66,25 @@ impl Fate {
         Self {
             seed,
             chances,
+            only: None,
             healed: false,
             fired: Rc::default(),
+            noted: None,
         }
+    }
+
+    /// Exactly these faults happen, whatever the chances: for replay and shrinking.
+    #[must_use]
+    pub fn only(mut self, faults: impl IntoIterator<Item = Decision>) -> Self {
+        self.only = Some(Rc::new(faults.into_iter().collect()));
+        self
+    }
+
+    /// Notes every fault that happens.
+    #[must_use]
+    pub fn noting(mut self) -> Self {
+        self.noted = Some(Rc::default());
+        self
     }
 
     /// Whether the fault `site` happens to `entity` this time. Never after healing.
@@ -64,10 +96,22 @@ impl Fate {
     /// As [`decide`](Self::decide), for faults that healing does not stop (a poison message).
     #[must_use]
     pub fn always(&self, site: Site, entity: u64, occurrence: u64) -> bool {
-        let chance = self.chances[site as usize];
-        let happens = chance > 0 && (self.bits(site, entity, occurrence) >> 48) < u64::from(chance);
+        let decision = Decision {
+            site,
+            entity,
+            occurrence,
+        };
+        let happens = if let Some(only) = &self.only {
+            only.contains(&decision)
+        } else {
+            let chance = self.chances[site as usize];
+            chance > 0 && (self.bits(site, entity, occurrence) >> 48) < u64::from(chance)
+        };
         if happens {
             self.mark(site);
+            if let Some(noted) = &self.noted {
+                noted.borrow_mut().insert(decision);
+            }
         }
         happens
     }
@@ -108,6 +152,13 @@ impl Fate {
     #[must_use]
     pub fn fired(&self) -> u128 {
         self.fired.get()
+    }
+
+    /// The faults that happened, in order of their sites; empty unless they were noted.
+    #[must_use]
+    pub fn noted(&self) -> Vec<Decision> {
+        let noted = self.noted.as_ref();
+        noted.map_or_else(Vec::new, |n| n.borrow().iter().copied().collect())
     }
 
     /// Whether faults were stopped.
@@ -175,6 +226,27 @@ mod tests {
             }
             assert_eq!(least, low);
             assert!(most > high / 2 || most == high);
+        }
+    }
+
+    #[test]
+    fn a_list_of_faults_is_all_that_happens_and_the_rest_of_the_run_stays() {
+        let mut chances = [0; SITES];
+        chances[Site::Crash as usize] = 20_000;
+        let free = Fate::new(7, chances).noting();
+        let crashes: Vec<u64> = (0..100)
+            .filter(|&i| free.decide(Site::Crash, i, 0))
+            .collect();
+        let noted = free.noted();
+        assert_eq!(noted.iter().map(|d| d.entity).collect::<Vec<_>>(), crashes);
+        let less = Fate::new(7, chances).only(noted.iter().copied().skip(1));
+        for i in 0..100 {
+            let expected = crashes[1..].contains(&i);
+            assert_eq!(less.decide(Site::Crash, i, 0), expected, "{i}");
+            assert_eq!(
+                less.draw(Site::Work, i, 0, 0, 9),
+                free.draw(Site::Work, i, 0, 0, 9)
+            );
         }
     }
 

@@ -17,24 +17,44 @@
 #![forbid(unsafe_code)]
 
 mod checker;
+mod emit;
 mod event;
+mod explain;
 mod fate;
 mod heap;
+mod item;
+mod judge;
 mod log;
 mod member;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod plan;
+mod record;
+mod replay;
+mod report;
 mod run;
+mod shrink;
 mod site;
+mod tape;
+mod text;
+mod timeline;
 mod verdict;
 mod world;
 
 pub use checker::Tally;
-pub use fate::{Fate, hash, log_uniform, mix};
+pub use emit::emit_test;
+pub use explain::explain_failure;
+pub use fate::{Decision, Fate, hash, log_uniform, mix};
+pub use item::Item;
+pub use judge::{Judged, judge, with_its_mutant};
 #[cfg(feature = "mutants")]
-pub use mutants::{Caught, MUTANTS, Mutant, hunt};
+pub use mutants::{Caught, MUTANTS, Mutant, hunt, prove, with_mutant};
 pub use plan::{Flavour, Plan, Profile};
+pub use record::{must_hold, record, verdict_id};
+pub use replay::{Replayed, replay};
+pub use report::{BYTES_MAX, Failure, ParseError, VERSION, parse, print};
 pub use run::{Report, Summary, explain, run, run_plan, run_range};
+pub use shrink::{RUNS_MAX, shrink};
 pub use site::{SITES, Site};
+pub use tape::{Call, Event, Open, Played, Player, Poll, Settled, Step, Tape};
 pub use verdict::Verdict;

@@ -6,6 +6,8 @@ use procession_core::{Anchor, Continuity, Incarnation, Position, Stamp};
 /// carries as its message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
+    /// Which publish it was. Decisions are keyed by it: it stays when others are taken out.
+    pub(crate) number: u32,
     pub(crate) partition: u32,
     pub(crate) position: u64,
     pub(crate) stamp: u64,
@@ -114,6 +116,7 @@ mod tests {
 
     fn entry(position: u64, stamp: u64) -> Entry {
         Entry {
+            number: 0,
             partition: 0,
             position,
             stamp,

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 
-use procession_core::{Arrival, Consumer, Epoch, Limits, Session, Start, Token};
+use procession_core::{Arrival, Epoch, Limits, Session, Start, Token};
 
 use crate::checker::Ending;
+use crate::tape::Core;
 
 /// A delivery on its way.
 #[derive(Clone, Debug)]
@@ -66,6 +67,8 @@ pub(crate) enum Behaviour {
 pub(crate) struct Handler {
     pub(crate) token: Token,
     pub(crate) entry: u32,
+    /// Names the attempt, for decisions: the publish, and its starts before this one.
+    pub(crate) attempt: (u64, u64),
     pub(crate) behaviour: Behaviour,
     /// How it ended, once it has.
     pub(crate) ended: Option<Ending>,
@@ -77,7 +80,7 @@ pub(crate) struct Member {
     /// Counts its lives.
     pub(crate) life: u32,
     /// `None` while it is dead.
-    pub(crate) core: Option<Consumer<u32>>,
+    pub(crate) core: Option<Core>,
     pub(crate) feeds: Vec<Feed>,
     pub(crate) handlers: Vec<Handler>,
     /// Handlers that have not ended.
@@ -88,8 +91,6 @@ pub(crate) struct Member {
     pub(crate) limits: Option<Limits>,
     /// When its timer is set for.
     pub(crate) wake: u64,
-    /// Events that it took in, for decisions.
-    pub(crate) events: u64,
     /// It is draining, and starts again when that is over.
     pub(crate) draining: bool,
 }
@@ -105,7 +106,6 @@ impl Member {
             paused_until: 0,
             limits: None,
             wake: u64::MAX,
-            events: 0,
             draining: false,
         }
     }

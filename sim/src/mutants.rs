@@ -3,8 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
-use crate::plan::Profile;
-use crate::run::run_unaudited;
+use crate::plan::{Plan, Profile};
+use crate::record::{must_hold, record};
+use crate::replay::{Replayed, replay};
+use crate::report::{Failure, parse, print};
+use crate::run::run_plan;
+use crate::shrink::shrink;
 
 /// A deliberate fault, by its number in the core.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,12 +22,14 @@ pub struct Mutant {
 }
 
 /// How a mutant was caught.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Caught {
     /// The seed that did it.
     pub seed: u64,
     /// The promise that was broken.
     pub verdict: String,
+    /// Everything written down.
+    pub failure: Failure,
 }
 
 const fn mutant(number: u8, within: u64, what: &'static str) -> Mutant {
@@ -99,23 +105,69 @@ pub const MUTANTS: [Mutant; 26] = [
 /// One mutant at a time: they are switched on for the whole process.
 static HUNTING: Mutex<()> = Mutex::new(());
 
+/// Calls `f` with a mutant switched on.
+pub fn with_mutant<T>(number: u8, f: impl FnOnce() -> T) -> T {
+    let _alone = HUNTING.lock().unwrap_or_else(PoisonError::into_inner);
+    procession_core::mutants::set(number);
+    // Panics are verdicts here, and end up in reports.
+    let quiet = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let result = f();
+    std::panic::set_hook(quiet);
+    procession_core::mutants::set(0);
+    result
+}
+
 /// Runs seeds with a mutant switched on until the checker finds a promise broken. The core's own
 /// `check_invariants` is not asked.
 #[must_use]
 pub fn hunt(mutant: &Mutant) -> Option<Caught> {
-    let _alone = HUNTING.lock().unwrap_or_else(PoisonError::into_inner);
-    procession_core::mutants::set(mutant.number);
-    let quiet = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let found = (0..mutant.within).find_map(|seed| {
-        // A mutant may break the core's own bookkeeping so badly that it panics: caught as well.
-        let verdict = match catch_unwind(AssertUnwindSafe(|| run_unaudited(seed, Profile::Mixed))) {
-            Ok(report) => report.verdict?.to_string(),
-            Err(_) => "a panic in the core".into(),
-        };
-        Some(Caught { seed, verdict })
+    with_mutant(mutant.number, || {
+        (0..mutant.within).find_map(|seed| {
+            let plan = Plan {
+                audit: false,
+                ..Plan::new(seed, Profile::Mixed)
+            };
+            let verdict = run_plan(plan.clone()).verdict?.to_string();
+            let failure = Failure {
+                mutant: mutant.number,
+                ..record(plan)
+            };
+            Some(Caught {
+                seed,
+                verdict,
+                failure,
+            })
+        })
+    })
+}
+
+/// Shrinks the failure of a mutant and holds it against the core with and without the fault: what
+/// is written down must come again bit for bit, and must not come from a sound core.
+///
+/// # Errors
+/// What did not hold.
+pub fn prove(caught: &Caught) -> Result<Failure, String> {
+    let number = caught.failure.mutant;
+    let small = with_mutant(number, || shrink(&caught.failure, &mut |_| true));
+    let small = small.ok_or("the failure did not come again")?;
+    let text = print(&small);
+    let (read, right) = parse(&text).map_err(|e| e.to_string())?;
+    if !right || print(&read) != text {
+        return Err("the report does not survive writing and reading".into());
+    }
+    let held = || catch_unwind(AssertUnwindSafe(|| must_hold(&text))).is_ok();
+    let (answers, holds) = with_mutant(number, || {
+        (replay(&read, None, false, &mut |_, _, _| {}), held())
     });
-    std::panic::set_hook(quiet);
-    procession_core::mutants::set(0);
-    found
+    if !matches!(answers, Replayed::Same | Replayed::SamePanic) {
+        return Err(format!("the inputs do not lead there again: {answers:?}"));
+    }
+    if holds {
+        return Err("the emitted test passes on the mutant".into());
+    }
+    if !with_mutant(0, held) {
+        return Err("the emitted test fails without the mutant".into());
+    }
+    Ok(small)
 }

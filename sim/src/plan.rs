@@ -4,7 +4,8 @@ use procession_core::{
     Backoff, CommitCadence, Config, Dedupe, Keyless, Limits, Order, Retry, Span,
 };
 
-use crate::fate::{hash, log_uniform};
+use crate::fate::{Decision, Fate, hash, log_uniform};
+use crate::item::Item;
 use crate::site::{SITES, Site};
 
 /// How faults are chosen.
@@ -19,6 +20,8 @@ pub enum Profile {
     AllOn,
     /// No faults at all; every message must then be handled exactly once.
     Clean,
+    /// One fault site on, often.
+    OneFault,
 }
 
 /// Which broker the world resembles.
@@ -31,11 +34,11 @@ pub enum Flavour {
 }
 
 /// One run's configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Plan {
     /// What it was drawn from.
     pub seed: u64,
-    /// `Swarm`, `AllOn` or `Clean`; never `Mixed`.
+    /// Never `Mixed`.
     pub profile: Profile,
     /// The broker.
     pub flavour: Flavour,
@@ -51,6 +54,8 @@ pub struct Plan {
     pub lanes: u32,
     /// When faults stop, in nanoseconds.
     pub heal_at: u64,
+    /// How long after that everything must be finished (L1), in nanoseconds.
+    pub patience: u64,
     /// Ticks of world-level faults.
     pub ticks: u32,
     /// All times are multiples of this, so that events meet.
@@ -67,8 +72,17 @@ pub struct Plan {
     pub crash_at: Option<u64>,
     /// A hand-over, loss or drain hits right before this event of the run.
     pub shake_at: Option<u64>,
+    /// The core is asked about its own invariants after every event. Without, whatever is found the
+    /// checker found by itself.
+    pub audit: bool,
+    /// All latencies are this, where it is given.
+    pub latency: Option<u64>,
     /// Chance of each site.
     pub chances: [u16; SITES],
+    /// Exactly these faults happen, where a list is given; then no chance is looked at.
+    pub faults: Option<Vec<Decision>>,
+    /// Exactly this is published, where it is given; then none is drawn.
+    pub workload: Option<Vec<Item>>,
 }
 
 const MILLI: u64 = 1_000_000;
@@ -77,6 +91,12 @@ impl Plan {
     /// The plan of a seed.
     #[must_use]
     pub fn new(seed: u64, profile: Profile) -> Self {
+        Self::on(seed, profile, None)
+    }
+
+    /// The plan of a seed, on a broker of this kind; `None`: as the seed says.
+    #[must_use]
+    pub fn on(seed: u64, profile: Profile, flavour: Option<Flavour>) -> Self {
         let d = Draw { seed };
         let profile = match profile {
             Profile::Mixed => match d.even(0, 0, 99) {
@@ -84,14 +104,15 @@ impl Plan {
                 85..95 => Profile::AllOn,
                 _ => Profile::Clean,
             },
-            Profile::Swarm | Profile::AllOn | Profile::Clean => profile,
+            Profile::Swarm | Profile::AllOn | Profile::Clean | Profile::OneFault => profile,
         };
         let chances = d.chances(profile);
-        let flavour = if d.even(1, 0, 9) < 6 {
+        let drawn = if d.even(1, 0, 9) < 6 {
             Flavour::JetStream
         } else {
             Flavour::Kafka
         };
+        let flavour = flavour.unwrap_or(drawn);
         let partitions = d.log(2, 1, 3) as u32;
         let on = |site: Site| chances[site as usize] > 0;
         let messages = d.log(3, 4, 48) as u32 + d.even(4, 0, 8) as u32;
@@ -121,6 +142,7 @@ impl Plan {
             keys,
             lanes,
             heal_at,
+            patience: 120_000 * MILLI,
             ticks: d.log(11, 4, 24) as u32,
             quantum: [1, 1_000, 100_000, MILLI][d.even(12, 0, 3) as usize],
             lease: d.log(13, 20, 600) * MILLI,
@@ -133,7 +155,48 @@ impl Plan {
             beat: d.log(17, 10, 100) * MILLI,
             crash_at: at_event(18, Site::CrashAtEvent),
             shake_at: at_event(19, Site::ShakeAtEvent),
+            audit: true,
+            latency: None,
             chances,
+            faults: None,
+            workload: None,
+        }
+    }
+
+    /// Whether a world can be made of it, for plans that come from a file.
+    pub(crate) fn check(&self) -> Result<(), &'static str> {
+        // A run holds all that it publishes, and ends a while after it healed.
+        let hour = 3_600_000_000_000;
+        let fine = (1..=16).contains(&self.members)
+            && self.config.partitions <= 64
+            && self.messages <= 20_000
+            && self.keys > 0
+            && (1..=hour).contains(&self.heal_at)
+            && (1_000 * MILLI..=hour).contains(&self.patience)
+            && self.ticks <= 10_000
+            && (1..=1_000_000_000).contains(&self.quantum)
+            && (1..=hour).contains(&self.lease)
+            && self.concurrency > 0
+            && self.batch > 0
+            && (1_000_000..=hour).contains(&self.beat)
+            && self.latency.is_none_or(|l| l <= hour);
+        let workload = self.workload.as_deref().unwrap_or_default();
+        let numbers = workload.is_sorted_by_key(|i| i.number)
+            && workload.len() == self.messages as usize
+            && workload.iter().all(|i| i.at <= hour);
+        if fine && numbers {
+            Ok(())
+        } else {
+            Err("a figure is out of range")
+        }
+    }
+
+    /// The decisions of the run.
+    pub(crate) fn fate(&self) -> Fate {
+        let fate = Fate::new(self.seed, self.chances);
+        match &self.faults {
+            Some(faults) => fate.only(faults.iter().copied()),
+            None => fate,
         }
     }
 }
@@ -159,6 +222,11 @@ impl Draw {
     fn chances(&self, profile: Profile) -> [u16; SITES] {
         let mut chances = [0; SITES];
         if profile == Profile::Clean {
+            return chances;
+        }
+        if profile == Profile::OneFault {
+            let site = self.even(200, 0, Site::FIRST_DRAW as u64 - 1);
+            chances[site as usize] = self.log(201, 1_024, 32_768) as u16;
             return chances;
         }
         for site in Site::ALL.into_iter().filter(|s| s.is_fault()) {
@@ -274,7 +342,7 @@ mod tests {
             match Plan::new(seed, Profile::Mixed).profile {
                 Profile::Clean => clean += 1,
                 Profile::AllOn => all_on += 1,
-                Profile::Swarm | Profile::Mixed => {}
+                Profile::Swarm | Profile::Mixed | Profile::OneFault => {}
             }
         }
         assert!((50..160).contains(&clean), "{clean}");

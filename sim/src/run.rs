@@ -7,7 +7,7 @@ use crate::checker::Tally;
 use crate::plan::{Plan, Profile};
 use crate::site::Site;
 use crate::verdict::Verdict;
-use crate::world::{Ended, World};
+use crate::world::{Ended, Watch, World};
 
 /// How one seed went.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ pub fn run(seed: u64, profile: Profile) -> Report {
 /// Runs a plan, for sweeps over one of its figures.
 #[must_use]
 pub fn run_plan(plan: Plan) -> Report {
-    report(plan.seed, World::new(plan, false, true).run())
+    report(plan.seed, World::new(plan, Watch::default()).run())
 }
 
 /// Runs one seed, and tells its story line by line.
@@ -62,19 +62,13 @@ pub fn run_plan(plan: Plan) -> Report {
 pub fn explain(seed: u64, profile: Profile) -> (Report, String) {
     let plan = Plan::new(seed, profile);
     let mut story = format!("{plan:#?}\n");
-    let mut ended = World::new(plan, true, true).run();
+    let watch = Watch {
+        trace: true,
+        ..Watch::default()
+    };
+    let mut ended = World::new(plan, watch).run();
     story.push_str(&ended.trace.take().unwrap_or_default());
     (report(seed, ended), story)
-}
-
-/// As [`run`], without asking the core about its own invariants: whatever is found, the checker
-/// found by itself.
-#[cfg(feature = "mutants")]
-pub(crate) fn run_unaudited(seed: u64, profile: Profile) -> Report {
-    report(
-        seed,
-        World::new(Plan::new(seed, profile), false, false).run(),
-    )
 }
 
 fn report(seed: u64, ended: Ended) -> Report {

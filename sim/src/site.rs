@@ -11,6 +11,8 @@ macro_rules! sites {
         impl Site {
             /// All sites, in the order of their numbers.
             pub const ALL: [Self; SITES] = [$(Self::$name),+];
+
+            const WORDS: [&'static str; SITES] = [$(stringify!($name)),+];
         }
 
         /// How many sites there are.
@@ -152,9 +154,59 @@ impl Site {
     /// Fault sites come first; from here on, draws.
     pub const FIRST_DRAW: Self = Self::Plan;
 
+    /// Its name in failure reports: words with dashes. It outlives numbers and versions.
+    #[must_use]
+    pub fn name(self) -> String {
+        let mut name = String::new();
+        for c in Self::WORDS[self as usize].chars() {
+            if c.is_ascii_uppercase() && !name.is_empty() {
+                name.push('-');
+            }
+            name.push(c.to_ascii_lowercase());
+        }
+        name
+    }
+
+    /// The site of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|site| site.name() == name)
+    }
+
+    /// Whether it decides what is published: then the workload tells, and nobody asks again.
+    #[must_use]
+    pub const fn is_workload(self) -> bool {
+        matches!(
+            self,
+            Self::Copy
+                | Self::Hole
+                | Self::TrailingHole
+                | Self::Poison
+                | Self::Malformed
+                | Self::Oversize
+                | Self::Keyless
+                | Self::LaneCollision
+                | Self::SharedKeys
+        )
+    }
+
     /// Whether this is a fault that can be switched off.
     #[must_use]
     pub const fn is_fault(self) -> bool {
         (self as u8) < (Self::FIRST_DRAW as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_words_with_dashes_and_lead_back() {
+        assert_eq!(Site::DeliveryLost.name(), "delivery-lost");
+        for site in Site::ALL {
+            assert_eq!(Site::named(&site.name()), Some(site));
+        }
+        assert_eq!(Site::named("DeliveryLost"), None);
     }
 }

@@ -3,16 +3,20 @@
 //! ```text
 //! procession-sim run [--seeds A..B] [--profile mixed|swarm|allon|clean] [--threads N] [--all]
 //! procession-sim explain SEED [--profile ...]
+//! procession-sim replay FILE
 //! procession-sim mutants [--seeds N] [--only M]        (feature `mutants`)
 //! ```
-//! Ends with 0 when every promise held, 1 when one was broken, 2 when the call was wrong.
+//! Ends with 0 when every promise held, 1 when one was broken, 2 when the call was wrong; `replay`
+//! with 3 when the answers are others, 4 when the file is of another version.
 
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use procession_sim::{Profile, Report, explain, run_range};
+use procession_sim::{
+    ParseError, Profile, Report, explain, judge, parse, run_range, with_its_mutant,
+};
 
 /// What was asked for.
 struct Options {
@@ -40,8 +44,12 @@ fn main() -> ExitCode {
             None => wrong("explain needs a seed: `procession-sim explain 17`"),
         },
         "mutants" => mutants(&options),
+        "replay" => match options.rest.first() {
+            Some(path) => replay(path),
+            None => wrong("replay needs a file: `procession-sim replay x.procfail`"),
+        },
         other => wrong(&format!(
-            "`{other}` is not a command: run, explain, mutants"
+            "`{other}` is not a command: run, explain, replay, mutants"
         )),
     }
 }
@@ -206,9 +214,62 @@ fn tell(seed: u64, profile: Profile) -> ExitCode {
     ExitCode::from(u8::from(report.verdict.is_some()))
 }
 
+/// What `procession replay` does, without its words: for processes that are asked by others.
+fn replay(path: &str) -> ExitCode {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => return wrong(&format!("{path}: {error}")),
+    };
+    let (failure, right) = match parse(&text) {
+        Ok(read) => read,
+        Err(error @ ParseError::Version(_)) => {
+            say(&format!("{path}: {error}"));
+            return ExitCode::from(4);
+        }
+        Err(error) => return wrong(&format!("{path}: {error}")),
+    };
+    let judged = with_its_mutant(&failure, || {
+        judge(&failure, right, false, &mut |_, _, _| {})
+    });
+    match judged {
+        Ok(judged) => {
+            say(&format!("{}: {judged}", failure.verdict_id()));
+            ExitCode::from(judged.status())
+        }
+        Err(why) => wrong(&why),
+    }
+}
+
+/// Whether a report comes again in a process of its own.
+#[cfg(feature = "mutants")]
+fn comes_again(small: &procession_sim::Failure) -> Result<(), String> {
+    let name = format!(
+        "procession-mutant-{}-{}.procfail",
+        small.mutant,
+        std::process::id()
+    );
+    let path = std::env::temp_dir().join(name);
+    let told = |e: std::io::Error| format!("{}: {e}", path.display());
+    std::fs::write(&path, procession_sim::print(small)).map_err(told)?;
+    let binary = std::env::current_exe().map_err(told)?;
+    let output = std::process::Command::new(binary)
+        .arg("replay")
+        .arg(&path)
+        .output()
+        .map_err(told)?;
+    std::fs::remove_file(&path).map_err(told)?;
+    match output.status.code() {
+        Some(0) => Ok(()),
+        _ => Err(format!(
+            "another process says: {}",
+            String::from_utf8_lossy(&output.stdout)
+        )),
+    }
+}
+
 #[cfg(feature = "mutants")]
 fn mutants(options: &Options) -> ExitCode {
-    use procession_sim::{MUTANTS, hunt};
+    use procession_sim::{MUTANTS, hunt, prove};
 
     let chosen = MUTANTS
         .iter()
@@ -218,10 +279,22 @@ fn mutants(options: &Options) -> ExitCode {
         all += 1;
         match hunt(mutant) {
             Some(found) => {
-                caught += 1;
+                let began = Instant::now();
+                let proof = match prove(&found).and_then(|s| comes_again(&s).map(|()| s)) {
+                    Ok(small) => {
+                        caught += 1;
+                        small.shrunk
+                    }
+                    Err(why) => format!("BUT {why}"),
+                };
                 say(&format!(
-                    "mutant {:>2} {}: caught at seed {} of {} by {}",
-                    mutant.number, mutant.what, found.seed, mutant.within, found.verdict
+                    "mutant {:>2} {}: caught at seed {} of {} by {}; {proof}, {:.1} s",
+                    mutant.number,
+                    mutant.what,
+                    found.seed,
+                    mutant.within,
+                    found.failure.verdict_id(),
+                    began.elapsed().as_secs_f64()
                 ));
             }
             None => say(&format!(

@@ -3,36 +3,43 @@
 use super::World;
 use crate::checker::Fact;
 use crate::event::Event;
+use crate::item::Item;
 use crate::log::{Entry, Log};
 use crate::site::Site;
 
 impl World {
     /// The producer appends its next message, and perhaps an earlier one again.
     pub(super) fn publish(&mut self, number: u32) {
-        if number >= self.plan.messages {
+        if let Some(workload) = &self.plan.workload {
+            // As it was written down.
+            let Some(&item) = workload.get(number as usize) else {
+                return;
+            };
+            let next = workload.get(number as usize + 1).map(|i| i.at);
+            self.append(item);
+            if let Some(next) = next {
+                self.push_at(next, Event::Publish { number: number + 1 });
+            }
             return;
         }
         let n = u64::from(number);
-        let original = self
-            .entries
-            .len()
-            .checked_sub(1)
-            .filter(|_| self.plan.messages > 1);
-        let copy = original
-            .filter(|_| self.fate.decide(Site::Copy, n, 0))
-            .map(|last| last - (self.fate.draw_log(Site::Copy, n, 1, 0, last as u64) as usize));
-        match copy {
+        let copied = number > 0 && self.fate.decide(Site::Copy, n, 0);
+        let original =
+            copied.then(|| number - 1 - self.fate.draw_log(Site::Copy, n, 1, 0, n - 1) as u32);
+        let item = match original.and_then(|o| self.made.get(o as usize)) {
             // A copy goes where its original went: same partition, same key.
-            Some(of) => self.append(Entry {
-                stored: true,
-                ..self.entries[of]
-            }),
-            None => {
-                let entry = self.compose(n);
-                self.append(entry);
-            }
+            Some(&original) => Item {
+                at: self.now,
+                number,
+                ..original
+            },
+            None => self.compose(number),
+        };
+        let item = self.with_holes(item);
+        self.append(item);
+        if number + 1 >= self.plan.messages {
+            return;
         }
-        self.published += 1;
         let span = self.plan.heal_at * 9 / 10 / u64::from(self.plan.messages);
         // Bursts and gaps: half of the messages follow at once.
         let gap = if self.fate.draw(Site::Work, 2, n, 0, 1) == 0 {
@@ -43,10 +50,9 @@ impl World {
         self.push_in(gap, Event::Publish { number: number + 1 });
     }
 
-    fn compose(&mut self, n: u64) -> Entry {
+    fn compose(&mut self, number: u32) -> Item {
+        let n = u64::from(number);
         let draw = |what, low, high| self.fate.draw(Site::Work, what, n, low, high);
-        let identity = self.next_identity;
-        self.next_identity += 1;
         let config = &self.plan.config;
         // The first message is sound, so that no run is vacuous.
         let fault = |site| n > 0 && self.fate.decide(site, n, 0);
@@ -73,25 +79,26 @@ impl World {
             }
             (None, _) => 0,
         };
-        Entry {
+        Item {
+            at: self.now,
+            number,
+            identity: number,
             partition,
-            position: 0,
-            stamp: 0,
             key,
             lane,
-            identity,
             bytes: bytes as u32,
             malformed: fault(Site::Malformed),
             poison: fault(Site::Poison),
-            stored: true,
+            hole: 0,
+            trail: 0,
         }
     }
 
-    fn append(&mut self, mut entry: Entry) {
-        let partition = entry.partition as usize;
-        let number = self.entries.len() as u64;
-        let hole = if self.fate.decide(Site::Hole, number, 0) {
-            match self.fate.draw(Site::Hole, number, 1, 0, 15) {
+    /// Decides what lies before and behind it in the log.
+    fn with_holes(&self, item: Item) -> Item {
+        let n = u64::from(item.number);
+        let hole = if self.fate.decide(Site::Hole, n, 0) {
+            match self.fate.draw(Site::Hole, n, 1, 0, 15) {
                 0 => 5_000_000_000,
                 1 => 5_000,
                 small => small,
@@ -99,18 +106,40 @@ impl World {
         } else {
             0
         };
-        let log = &mut self.logs[partition];
-        entry.position = log.end + hole;
-        self.stamps += 1 + hole % 7;
-        entry.stamp = self.stamps;
         // What other partitions of the stream store: holes, seen by nobody until the next heartbeat.
-        let trail = if self.fate.decide(Site::TrailingHole, number, 0) {
-            self.fate.draw_log(Site::TrailingHole, number, 1, 1, 40)
+        let trail = if self.fate.decide(Site::TrailingHole, n, 0) {
+            self.fate.draw_log(Site::TrailingHole, n, 1, 1, 40)
         } else {
             0
         };
-        log.end = entry.position + 1 + trail;
-        log.entries.push(number as u32);
+        Item {
+            hole,
+            trail,
+            ..item
+        }
+    }
+
+    fn append(&mut self, item: Item) {
+        self.made.push(item);
+        let partition = item.partition as usize;
+        let number = self.entries.len() as u32;
+        let log = &mut self.logs[partition];
+        self.stamps += 1 + item.hole % 7;
+        let entry = Entry {
+            number: item.number,
+            partition: item.partition,
+            position: log.end + item.hole,
+            stamp: self.stamps,
+            key: item.key,
+            lane: item.lane,
+            identity: item.identity,
+            bytes: item.bytes,
+            malformed: item.malformed,
+            poison: item.poison,
+            stored: true,
+        };
+        log.end = entry.position + 1 + item.trail;
+        log.entries.push(number);
         self.entries.push(entry);
         // Below the frontier of a session that had nothing to recognise the log by, nobody can tell
         // that this is new.

@@ -2,7 +2,7 @@
 
 use procession_core::{Continuity, Epoch, Limits, PartitionId, Position, Session, Time};
 
-use super::{PATIENCE, Stage, World};
+use super::{Stage, World};
 use crate::checker::Checked;
 use crate::event::Event;
 use crate::plan::Flavour;
@@ -211,7 +211,7 @@ impl World {
         self.note(|_, out| out.push_str("             faults stop\n"));
         self.fate.heal();
         self.stage = Stage::Calm;
-        self.push_in(PATIENCE, Event::Watchdog);
+        self.push_in(self.plan.patience, Event::Watchdog);
         self.end_hanging();
         for member in 0..self.plan.members {
             self.push_in(1_000_000, Event::Restart { member });

@@ -16,14 +16,14 @@ impl World {
     pub(super) fn commit_sent(&mut self, member: u32, commit: Commit, map: Vec<u8>) {
         let number = self.writes.len() as u32;
         let life = self.members[member as usize].life;
-        let n = u64::from(number);
-        let fault = |site| self.fate.decide(site, n, 0);
-        let to = self.latency(Site::CommitLost, n, 0);
-        let back = self.latency(Site::CommitAnswerLost, n, 1);
+        let (p, n) = write_name(&commit);
+        let fault = |site| self.fate.decide(site, p, n);
+        let to = self.latency(Site::CommitLost, p, n);
+        let back = self.latency(Site::CommitAnswerLost, p, n);
         // What the broker would have to say, before it knows whether the writer is the owner.
         let (lands, result) = if fault(Site::CommitLost) {
             let late =
-                fault(Site::CommitLate).then(|| to + back + self.latency(Site::CommitLate, n, 0));
+                fault(Site::CommitLate).then(|| to + back + self.latency(Site::CommitLate, p, n));
             (late, CommitResult::Unknown)
         } else if fault(Site::CommitAnswerLost) {
             (Some(to), CommitResult::Unknown)
@@ -110,9 +110,10 @@ impl World {
             ..
         } = self.writes[number as usize];
         self.answer_commit(member, &commit, result)?;
-        if self.fate.decide(Site::StaleAnswer, u64::from(number), 0) {
+        let (p, n) = write_name(&commit);
+        if self.fate.decide(Site::StaleAnswer, p, n) {
             // The same answer again, much later: it must change nothing.
-            let late = self.latency(Site::StaleAnswer, u64::from(number), 0);
+            let late = self.latency(Site::StaleAnswer, p, n);
             self.answer_commit(member, &commit, CommitResult::Stored)?;
             self.push_in(late, Event::Poke { member, life });
         }
@@ -194,8 +195,10 @@ impl World {
             self.now,
         )?;
         let number = self.burials.len() as u32;
-        let n = u64::from(number);
-        let fault = |site| self.fate.decide(site, n, 0);
+        // Named by the message and how often it was asked for before.
+        let n = u64::from(self.entries[entry as usize].number);
+        let before = self.burials.iter().filter(|b| b.entry == entry).count() as u64;
+        let fault = |site| self.fate.decide(site, n, before);
         let receipt = if fault(Site::BurialFails) {
             Receipt::NotStored
         } else if shorten < 2 && fault(Site::BurialTooLarge) {
@@ -211,11 +214,12 @@ impl World {
             partition,
             epoch,
             entry,
+            name: (n, before),
             receipt,
             answered: false,
         });
         let life = self.members[m].life;
-        let wait = self.latency(Site::BurialFails, n, 1);
+        let wait = self.latency(Site::BurialFails, n, before);
         self.push_in(
             wait,
             Event::BurialAnswer {
@@ -255,10 +259,12 @@ impl World {
             self.checker.expect_notice(m, burial.partition, kinds);
         }
         self.burials[number as usize].answered = true;
-        if counted && self.fate.decide(Site::StaleAnswer, u64::from(number), 1) {
+        let (n, before) = burial.name;
+        let stale = n | 1 << 63;
+        if counted && self.fate.decide(Site::StaleAnswer, stale, before) {
             self.burials[number as usize].receipt = Receipt::Stored;
             let life = self.members[m].life;
-            let late = self.latency(Site::StaleAnswer, u64::from(number), 2);
+            let late = self.latency(Site::StaleAnswer, stale, before);
             self.push_in(
                 late,
                 Event::BurialAnswer {
@@ -270,6 +276,12 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// Names a write, for decisions: its partition, its epoch and number.
+fn write_name(commit: &Commit) -> (u64, u64) {
+    let number = commit.epoch.0 << 32 | commit.write;
+    (u64::from(commit.partition.0), number)
 }
 
 /// What a dead letter says, with the message by its number.

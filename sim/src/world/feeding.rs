@@ -23,8 +23,8 @@ impl World {
         self.checker
             .session_asked(member as usize, &start, entries, log, self.now)?;
         self.strand(member, start.partition.0);
-        self.sessions += 1;
-        let session = self.sessions;
+        self.sessions[p] += 1;
+        let session = self.sessions[p] << 16 | p as u64;
         let process = &mut self.members[member as usize];
         let life = process.life;
         process.feeds[p].delivery = Some(Delivery::new(session, start));
@@ -58,11 +58,9 @@ impl World {
             .chain(delivery.stalled);
         for arrival in left {
             let n = self.stragglers.len() as u32;
-            if self
-                .fate
-                .decide(Site::DeliveryLate, u64::from(n), arrival.position.0)
-            {
-                let wait = self.latency(Site::DeliveryLate, u64::from(n), 0) * 4;
+            let number = u64::from(self.entries[arrival.message as usize].number);
+            if self.fate.decide(Site::DeliveryLate, number, delivery.id) {
+                let wait = self.latency(Site::DeliveryLate, number, delivery.id) * 4;
                 self.stragglers.push(arrival);
                 self.push_in(
                     wait,
@@ -325,10 +323,8 @@ impl World {
             delivery.numbered += 1;
             delivery.sent_bytes += u64::from(entry.bytes);
             let number = (self.plan.flavour == Flavour::JetStream).then_some(delivery.numbered);
-            let lost = number.is_some()
-                && self
-                    .fate
-                    .decide(Site::DeliveryLost, u64::from(e), delivery.id);
+            let named = u64::from(entry.number);
+            let lost = number.is_some() && self.fate.decide(Site::DeliveryLost, named, delivery.id);
             if !lost {
                 let arrival = arrival(e, &entry, delivery.start, number);
                 delivery.in_flight.push_back(InFlight { at, arrival });

@@ -20,12 +20,14 @@ impl World {
             .dispatched(m, &dispatch, &self.entries, &self.logs, self.now)?;
         let e = dispatch.message;
         let starts = u64::from(self.checker.facts[e as usize].starts);
+        let attempt = (u64::from(self.entries[e as usize].number), starts);
         let (behaviour, takes) = self.behaviour(e, starts);
         let process = &mut self.members[m];
         let (life, handler) = (process.life, process.handlers.len() as u32);
         process.handlers.push(Handler {
             token: dispatch.token,
             entry: e,
+            attempt,
             behaviour,
             ended: None,
             settled: false,
@@ -88,16 +90,13 @@ impl World {
             return Ok(());
         }
         handler.ended = Some(ending);
-        let e = handler.entry;
+        let (e, (n, start)) = (handler.entry, handler.attempt);
         process.running -= 1;
         if ending == Ending::Done {
             self.checker.effect(e);
         }
-        if self
-            .fate
-            .decide(Site::LateSettle, u64::from(e), u64::from(number))
-        {
-            let late = self.latency(Site::LateSettle, u64::from(e), u64::from(number));
+        if self.fate.decide(Site::LateSettle, n, start) {
+            let late = self.latency(Site::LateSettle, n, start);
             self.push_in(
                 late,
                 Event::Settle {
@@ -119,10 +118,10 @@ impl World {
         };
         self.members[member as usize].handlers[number as usize].settled = true;
         self.tell_result(member, handler.token, handler.entry, ending)?;
-        let n = u64::from(handler.entry);
-        if self.fate.decide(Site::LateResult, n, u64::from(number)) {
+        let (n, start) = handler.attempt;
+        if self.fate.decide(Site::LateResult, n, start) {
             let life = self.members[member as usize].life;
-            let late = self.latency(Site::LateResult, n, u64::from(number)) * 8;
+            let late = self.latency(Site::LateResult, n, start) * 8;
             self.push_in(
                 late,
                 Event::Resettle {
@@ -132,16 +131,14 @@ impl World {
                 },
             );
         }
-        if self.fate.decide(Site::DoubleSettle, n, u64::from(number)) {
+        if self.fate.decide(Site::DoubleSettle, n, start) {
             // A second result for the same attempt must change nothing (S6).
             let other = [
                 Ending::Done,
                 Ending::Retry,
                 Ending::Reject,
                 Ending::Cancelled,
-            ][self
-                .fate
-                .draw(Site::DoubleSettle, n, u64::from(number), 0, 3) as usize];
+            ][self.fate.draw(Site::DoubleSettle, n, start, 0, 3) as usize];
             self.tell_result(member, handler.token, handler.entry, other)?;
             if let Some(core) = &mut self.members[member as usize].core {
                 let time = procession_core::Time::from_nanos(self.now);
@@ -154,13 +151,13 @@ impl World {
     /// A detached task tells the result of an attempt that was settled long ago (S6).
     pub(super) fn resettle(&mut self, member: u32, number: u32) -> Checked {
         let handler = self.members[member as usize].handlers[number as usize];
-        let n = u64::from(handler.entry);
+        let (n, start) = handler.attempt;
         let ending = [
             Ending::Done,
             Ending::Retry,
             Ending::Reject,
             Ending::Cancelled,
-        ][self.fate.draw(Site::LateResult, n, u64::from(number), 0, 3) as usize];
+        ][self.fate.draw(Site::LateResult, n, start, 0, 3) as usize];
         self.tell_result(member, handler.token, handler.entry, ending)
     }
 
@@ -182,7 +179,7 @@ impl World {
             Ending::Cancelled => Outcome::Cancelled(e),
         };
         let before = core.stats();
-        let accepted = core.settle(time, token, outcome).is_ok();
+        let accepted = core.settle(time, token, outcome, e).is_ok();
         let after = core.stats();
         let counters = (&before, &after);
         self.mark(token.to_bits(), 52, u64::from(accepted));
@@ -206,7 +203,7 @@ impl World {
         };
         let handler = process.handlers[number];
         let life = process.life;
-        let n = u64::from(handler.entry);
+        let (n, start) = handler.attempt;
         // Half of the futures are dropped at once, the others a little later.
         let ends = match handler.behaviour {
             Behaviour::Hangs | Behaviour::Ends(_) => handler.ended.is_none(),
@@ -216,7 +213,7 @@ impl World {
             self.members[member as usize].handlers[number].behaviour = Behaviour::Hangs;
             let late = self
                 .fate
-                .draw_log(Site::Handler, n, number as u64 + 1_000, 0, 4 * MILLI);
+                .draw_log(Site::Handler, n, start + 1_000, 0, 4 * MILLI);
             let handler = number as u32;
             self.push_in(
                 late,

@@ -9,21 +9,22 @@ mod outputs;
 mod seats;
 
 use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use procession_core::{Arrival, Commit, CommitResult, PartitionId, Receipt, Time, Token};
 
 use crate::checker::{Checked, Checker, Tally};
 use crate::event::Event;
-use crate::fate::{Fate, mix};
+use crate::fate::{Decision, Fate, mix};
 use crate::heap::Heap;
+use crate::item::Item;
 use crate::log::{Entry, Log, Record, Seat};
 use crate::member::Member;
 use crate::plan::{Plan, Profile};
 use crate::site::Site;
+use crate::tape::Recorder;
 use crate::verdict::Verdict;
 
-/// After faults have stopped, everything must be finished within this time (L1).
-const PATIENCE: u64 = 120_000_000_000;
 /// A run of more events than this goes round in circles (L6).
 const EVENTS_MAX: u64 = 60_000;
 /// How long a member may take to drain, at the end.
@@ -46,6 +47,8 @@ struct Burial {
     partition: u32,
     epoch: u64,
     entry: u32,
+    /// Names it, for decisions.
+    name: (u64, u64),
     receipt: Receipt,
     answered: bool,
 }
@@ -83,16 +86,26 @@ pub(crate) struct World {
     burials: Vec<Burial>,
     checker: Checker,
     /// Publishes so far, copies included.
-    published: u32,
-    next_identity: u32,
+    made: Vec<Item>,
     stamps: u64,
-    assignments: u64,
-    sessions: u64,
+    /// Per partition, so that decisions about one do not hang on another.
+    assignments: Vec<u64>,
+    sessions: Vec<u64>,
     hash: u64,
     trace: Option<String>,
-    /// Whether the core may speak about its own invariants.
-    audit: bool,
+    recorder: Option<Recorder>,
     map_buffer: Vec<u8>,
+}
+
+/// What is to be seen of a run.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Watch {
+    /// Tells its story, line by line.
+    pub(crate) trace: bool,
+    /// Notes the faults that happen.
+    pub(crate) noting: bool,
+    /// Writes down what the cores are told.
+    pub(crate) recorder: Option<Recorder>,
 }
 
 /// How a run went.
@@ -104,12 +117,19 @@ pub(crate) struct Ended {
     pub(crate) hash: u64,
     pub(crate) fired: u128,
     pub(crate) trace: Option<String>,
+    /// The faults that happened, where they were noted, those of the workload aside.
+    pub(crate) faults: Vec<Decision>,
+    /// What was published.
+    pub(crate) workload: Vec<Item>,
 }
 
 impl World {
-    pub(crate) fn new(plan: Plan, trace: bool, audit: bool) -> Self {
+    pub(crate) fn new(plan: Plan, watch: Watch) -> Self {
         let partitions = plan.config.partitions;
-        let fate = Fate::new(plan.seed, plan.chances);
+        let mut fate = plan.fate();
+        if watch.noting {
+            fate = fate.noting();
+        }
         let start = |p: u32| fate.draw(Site::Work, 1, u64::from(p), 0, 3);
         Self {
             heap: Heap::default(),
@@ -126,14 +146,14 @@ impl World {
             writes: Vec::new(),
             burials: Vec::new(),
             checker: Checker::new(&plan.config, plan.members),
-            published: 0,
-            next_identity: 0,
+            made: Vec::new(),
             stamps: 0,
-            assignments: 0,
-            sessions: 0,
+            assignments: vec![0; partitions as usize],
+            sessions: vec![0; partitions as usize],
             hash: plan.seed,
-            trace: trace.then(String::new),
-            audit,
+            trace: watch.trace.then(String::new),
+            recorder: watch.recorder,
+
             map_buffer: vec![0; plan.config.map_bytes as usize],
             fate,
             plan,
@@ -141,10 +161,11 @@ impl World {
     }
 
     pub(crate) fn run(mut self) -> Ended {
-        let verdict = self.storm().and_then(|()| {
-            let clean = self.plan.profile == Profile::Clean;
-            self.checker
-                .at_the_end(&self.entries, &self.logs, clean, self.now)
+        let ended = catch_unwind(AssertUnwindSafe(|| self.live()));
+        let verdict = ended.unwrap_or_else(|panic| {
+            let words = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+            let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(Verdict::new("core", "panic", words.unwrap_or_default()))
         });
         Ended {
             verdict: verdict.err(),
@@ -153,7 +174,20 @@ impl World {
             hash: self.hash,
             fired: self.fate.fired(),
             trace: self.trace,
+            faults: {
+                let mut noted = self.fate.noted();
+                noted.retain(|d| !d.site.is_workload());
+                noted
+            },
+            workload: self.made,
         }
+    }
+
+    fn live(&mut self) -> Checked {
+        self.storm()?;
+        let clean = self.plan.profile == Profile::Clean;
+        let (entries, logs) = (&self.entries, &self.logs);
+        self.checker.at_the_end(entries, logs, clean, self.now)
     }
 
     fn storm(&mut self) -> Checked {
@@ -203,7 +237,8 @@ impl World {
         for partition in 0..partitions {
             self.push_in(1_000_000, Event::Assign { partition });
         }
-        self.push_in(0, Event::Publish { number: 0 });
+        let first = self.plan.workload.as_ref().and_then(|w| w.first());
+        self.push_at(first.map_or(0, |i| i.at), Event::Publish { number: 0 });
         let step = self.plan.heal_at / u64::from(self.plan.ticks + 1);
         for tick in 0..self.plan.ticks {
             self.push_at(step * u64::from(tick + 1), Event::Chaos { tick });
@@ -349,7 +384,7 @@ impl World {
                     .is_some_and(|t| (t.seen == rewrites || t.blind) && t.next_delivery.is_some())
         });
         noticed
-            && self.published >= self.plan.messages
+            && self.made.len() >= self.plan.messages as usize
             && self.members.iter().all(|m| m.core.is_some() && !m.draining)
             && self.logs.iter().zip(&self.records).all(|(log, record)| {
                 log.entries.last().is_none_or(|&e| {
@@ -417,6 +452,9 @@ impl World {
 
     /// A latency between 20 microseconds and 5 milliseconds.
     fn latency(&self, site: Site, entity: u64, occurrence: u64) -> u64 {
+        if let Some(latency) = self.plan.latency {
+            return latency;
+        }
         self.fate.draw_log(
             Site::Latency,
             entity ^ (site as u64) << 40,

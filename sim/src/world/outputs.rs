@@ -24,8 +24,7 @@ impl World {
         if self.members[m].core.is_none() {
             return Ok(());
         }
-        self.members[m].events += 1;
-        let n = self.members[m].events;
+        let n = self.now;
         // A poke is itself never lazy, so that what was left lying is asked for in the end.
         let lazy = !poked && self.fate.decide(Site::LazyPoll, n, u64::from(member));
         if lazy {
@@ -224,7 +223,7 @@ impl World {
         let Some(core) = &self.members[m].core else {
             return Ok(());
         };
-        if self.audit {
+        if self.plan.audit {
             core.check_invariants().map_err(|what| {
                 Verdict::new("core", what, format!("member={member} at={}", self.now))
             })?;

@@ -1,7 +1,7 @@
 //! Who owns which partition: assignment, leases, loss, hand-over, death.
 
 use procession_core::{
-    Consumer, Epoch, Incarnation, NoticeKind, PartitionId, Position, Resume, Time, decode_map,
+    Epoch, Incarnation, NoticeKind, PartitionId, Position, Resume, Time, decode_map,
 };
 
 use super::{Stage, World};
@@ -10,6 +10,7 @@ use crate::event::Event;
 use crate::log::Seat;
 use crate::plan::Flavour;
 use crate::site::Site;
+use crate::tape::Core;
 use crate::verdict::Verdict;
 
 /// How long a dead owner's partition stays with it where the broker fences by itself.
@@ -21,7 +22,9 @@ impl World {
         if process.core.is_some() || self.stage == Stage::Draining {
             return;
         }
-        process.core = Some(Consumer::new(&self.plan.config).expect("invariant: plans are valid"));
+        let tape = self.recorder.clone().map(|recorder| (recorder, member));
+        let now = Time::from_nanos(self.now);
+        process.core = Some(Core::new(&self.plan.config, now, tape));
         process.wake = u64::MAX;
         process.paused_until = 0;
         process.limits = None;
@@ -32,13 +35,13 @@ impl World {
         if self.seats[partition as usize].is_some() || self.stage == Stage::Draining {
             return Ok(());
         }
-        self.assignments += 1;
+        self.assignments[partition as usize] += 1;
+        let n = self.assignments[partition as usize];
         let ready: Vec<u32> = (0..self.plan.members)
             .filter(|&m| {
                 let process = &self.members[m as usize];
-                let n = self.assignments;
-                let drains =
-                    process.draining && !self.fate.decide(Site::AssignDraining, u64::from(m), n);
+                let entity = u64::from(m) << 32 | u64::from(partition);
+                let drains = process.draining && !self.fate.decide(Site::AssignDraining, entity, n);
                 process.is_ready(self.now) && !drains
             })
             .collect();
@@ -46,7 +49,6 @@ impl World {
             self.push_in(5_000_000, Event::Assign { partition });
             return Ok(());
         }
-        let n = self.assignments;
         let choice = self.fate.draw(
             Site::Assign,
             u64::from(partition),
@@ -63,10 +65,8 @@ impl World {
         let p = partition as usize;
         if let Some(old) = self.members[member as usize].feeds[p].epoch {
             // It did not notice that it had lost it. It is told now, or not at all.
-            if !self
-                .fate
-                .decide(Site::Reopen, u64::from(partition), self.assignments)
-            {
+            let n = self.assignments[p];
+            if !self.fate.decide(Site::Reopen, u64::from(partition), n) {
                 self.lose(member, partition, old)?;
             }
         }

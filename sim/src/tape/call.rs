@@ -1,0 +1,389 @@
+//! The calls of a core, as data.
+
+use procession_core::{
+    Anchor, Arrival, CommitResult, Continuity, Epoch, Incarnation, Limits, PartitionId, Position,
+    Receipt, Session, Stamp, Why,
+};
+
+use crate::checker::Ending;
+use crate::text::{Fault, Fields, choice, maybe, small};
+
+/// One call of a core. Partitions, epochs and sessions are those of the call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Call {
+    /// The process starts: a new core.
+    Start,
+    /// `open`.
+    Open(Box<Open>),
+    /// `extend`.
+    Extend(PartitionId, Epoch, u64),
+    /// `session`.
+    Session(PartitionId, Epoch, Session, Continuity),
+    /// `broken`.
+    Broken(PartitionId, Epoch, Session),
+    /// `offer`.
+    Offer(Box<Arrival<u32>>),
+    /// `advance`.
+    Advance(PartitionId, Epoch, Session, Position),
+    /// `revoke`.
+    Revoke(PartitionId, Epoch, u64),
+    /// `lose`.
+    Lose(PartitionId, Epoch),
+    /// `commit_result`.
+    CommitResult(PartitionId, Epoch, u64, CommitResult),
+    /// `dead_letter_result`, by the token's bits.
+    DeadLetterResult(u64, Receipt),
+    /// `settle`: the token's bits, how it ended, the message.
+    Settle(u64, Settled, u32),
+    /// `set_limits`.
+    SetLimits(Limits),
+    /// `drain`.
+    Drain(u64),
+    /// `handle_timeout`.
+    Timeout,
+    /// A row of polls.
+    Polls(Vec<Poll>),
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Settled {
+    /// It succeeded.
+    Done,
+    /// It failed.
+    Retry,
+    /// It failed for good.
+    Reject,
+    /// It was dropped.
+    Cancelled,
+}
+
+impl From<Ending> for Settled {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::Done => Self::Done,
+            Ending::Retry => Self::Retry,
+            Ending::Reject => Self::Reject,
+            Ending::Cancelled => Self::Cancelled,
+        }
+    }
+}
+
+/// What a partition is opened with; `Resume`, with a map of its own.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Open {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// The committed frontier.
+    pub frontier: Option<u64>,
+    /// The committed anchor.
+    pub anchor: Option<(u64, u64)>,
+    /// The committed map.
+    pub map: Vec<u8>,
+    /// The incarnation that the record is of.
+    pub recorded: Option<u64>,
+    /// The incarnation of the log.
+    pub incarnation: Incarnation,
+    /// The first position of the log.
+    pub log_start: Position,
+    /// One past its last.
+    pub log_end: Position,
+    /// When the lease ends.
+    pub until: Option<u64>,
+}
+
+/// A question.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Poll {
+    /// `poll_cancel`.
+    Cancel,
+    /// `poll_session`.
+    Session,
+    /// `poll_dispatch`.
+    Dispatch,
+    /// `poll_dead_letter`.
+    Letter,
+    /// `poll_duplicate`.
+    Copy,
+    /// `poll_commit`.
+    Commit,
+    /// `poll_notice`.
+    Notice,
+    /// `poll_release`.
+    Release,
+    /// `poll_flow`.
+    Flow,
+    /// `poll_drained`.
+    Drained,
+    /// `poll_timeout`.
+    Timeout,
+}
+
+impl Poll {
+    /// All of them, with the letter that stands for each in a row of polls.
+    pub const LETTERS: [(char, Self); 11] = [
+        ('c', Self::Cancel),
+        ('s', Self::Session),
+        ('d', Self::Dispatch),
+        ('l', Self::Letter),
+        ('k', Self::Copy),
+        ('w', Self::Commit),
+        ('n', Self::Notice),
+        ('r', Self::Release),
+        ('f', Self::Flow),
+        ('x', Self::Drained),
+        ('t', Self::Timeout),
+    ];
+}
+
+const SETTLED: [(&str, Settled); 4] = [
+    ("done", Settled::Done),
+    ("retry", Settled::Retry),
+    ("reject", Settled::Reject),
+    ("cancelled", Settled::Cancelled),
+];
+
+const RESULTS: [(&str, CommitResult); 7] = [
+    ("stored", CommitResult::Stored),
+    ("refused", CommitResult::Refused),
+    ("retry", CommitResult::Retry),
+    ("lost", CommitResult::Lost),
+    ("too-large", CommitResult::TooLarge),
+    ("denied", CommitResult::Denied),
+    ("unknown", CommitResult::Unknown),
+];
+
+const RECEIPTS: [(&str, Receipt); 4] = [
+    ("stored", Receipt::Stored),
+    ("not-stored", Receipt::NotStored),
+    ("too-large", Receipt::TooLarge),
+    ("unknown", Receipt::Unknown),
+];
+
+const WHYS: [(&str, Option<Why>); 6] = [
+    ("-", None),
+    ("exhausted", Some(Why::Exhausted)),
+    ("rejected", Some(Why::Rejected)),
+    ("malformed", Some(Why::Malformed)),
+    ("too-large", Some(Why::TooLarge)),
+    ("keyless", Some(Why::Keyless)),
+];
+
+impl Call {
+    /// Its word in a report.
+    pub(crate) const fn word(&self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Open(_) => "open",
+            Self::Extend(..) => "extend",
+            Self::Session(..) => "session",
+            Self::Broken(..) => "broken",
+            Self::Offer(_) => "offer",
+            Self::Advance(..) => "advance",
+            Self::Revoke(..) => "revoke",
+            Self::Lose(..) => "lose",
+            Self::CommitResult(..) => "commit-result",
+            Self::DeadLetterResult(..) => "dead-letter-result",
+            Self::Settle(..) => "settle",
+            Self::SetLimits(_) => "set-limits",
+            Self::Drain(_) => "drain",
+            Self::Timeout => "timeout",
+            Self::Polls(_) => "poll",
+        }
+    }
+
+    /// A call of this word, with nothing in it yet.
+    pub(crate) fn blank(word: &str) -> Option<Self> {
+        let (p, e, s) = (PartitionId(0), Epoch(0), Session(0));
+        Some(match word {
+            "start" => Self::Start,
+            "open" => Self::Open(Box::default()),
+            "extend" => Self::Extend(p, e, 0),
+            "session" => Self::Session(p, e, s, Continuity::Continues),
+            "broken" => Self::Broken(p, e, s),
+            "offer" => Self::Offer(Box::new(Arrival {
+                partition: p,
+                epoch: e,
+                session: s,
+                delivery: None,
+                position: Position(0),
+                stamp: Stamp(0),
+                lane: 0,
+                key: None,
+                identity: 0,
+                bytes: 0,
+                quarantine: None,
+                message: 0,
+            })),
+            "advance" => Self::Advance(p, e, s, Position(0)),
+            "revoke" => Self::Revoke(p, e, 0),
+            "lose" => Self::Lose(p, e),
+            "commit-result" => Self::CommitResult(p, e, 0, CommitResult::Stored),
+            "dead-letter-result" => Self::DeadLetterResult(0, Receipt::Stored),
+            "settle" => Self::Settle(0, Settled::Done, 0),
+            "set-limits" => Self::SetLimits(Limits {
+                messages: 0,
+                bytes: 0,
+                partition_messages: 0,
+                partition_bytes: 0,
+                low_water_percent: 0,
+            }),
+            "drain" => Self::Drain(0),
+            "timeout" => Self::Timeout,
+            _ => return None,
+        })
+    }
+
+    /// What it consists of. A row of polls is written by its letters, elsewhere.
+    pub(crate) fn fields(&mut self, to: &mut impl Fields) -> Result<(), Fault> {
+        match self {
+            Self::Start | Self::Timeout | Self::Polls(_) => Ok(()),
+            Self::Open(open) => open.fields(to),
+            Self::Offer(arrival) => arrival_fields(arrival, to),
+            Self::Extend(p, e, until) => {
+                tenure(p, e, to)?;
+                to.number("until", until)
+            }
+            Self::Session(p, e, s, continuity) => {
+                tenure(p, e, to)?;
+                to.number("session", &mut s.0)?;
+                found(continuity, to)
+            }
+            Self::Broken(p, e, s) => {
+                tenure(p, e, to)?;
+                to.number("session", &mut s.0)
+            }
+            Self::Advance(p, e, s, position) => {
+                tenure(p, e, to)?;
+                to.number("session", &mut s.0)?;
+                to.number("position", &mut position.0)
+            }
+            Self::Revoke(p, e, deadline) => {
+                tenure(p, e, to)?;
+                to.number("deadline", deadline)
+            }
+            Self::Lose(p, e) => tenure(p, e, to),
+            Self::CommitResult(p, e, write, result) => {
+                tenure(p, e, to)?;
+                to.number("write", write)?;
+                choice(to, "result", result, &RESULTS)
+            }
+            Self::DeadLetterResult(token, receipt) => {
+                to.number("token", token)?;
+                choice(to, "result", receipt, &RECEIPTS)
+            }
+            Self::Settle(token, settled, message) => {
+                to.number("token", token)?;
+                choice(to, "outcome", settled, &SETTLED)?;
+                small(to, "message", message)
+            }
+            Self::SetLimits(limits) => crate::report::limits(limits, to),
+            Self::Drain(deadline) => to.number("deadline", deadline),
+        }
+    }
+}
+
+impl Open {
+    fn fields(&mut self, to: &mut impl Fields) -> Result<(), Fault> {
+        let Self {
+            partition,
+            epoch,
+            frontier,
+            anchor,
+            map,
+            recorded,
+            incarnation,
+            log_start,
+            log_end,
+            until,
+        } = self;
+        tenure(partition, epoch, to)?;
+        maybe(to, "frontier", frontier)?;
+        let (mut at, mut stamp) = anchor.map_or((None, None), |(p, s)| (Some(p), Some(s)));
+        maybe(to, "anchor", &mut at)?;
+        maybe(to, "stamp", &mut stamp)?;
+        *anchor = at.zip(stamp);
+        to.bytes("map", map)?;
+        maybe(to, "recorded", recorded)?;
+        to.number("incarnation", &mut incarnation.0)?;
+        to.number("log-start", &mut log_start.0)?;
+        to.number("log-end", &mut log_end.0)?;
+        maybe(to, "until", until)
+    }
+
+    /// The anchor, as the core takes it.
+    pub(crate) fn anchor(&self) -> Option<Anchor> {
+        self.anchor.map(|(position, stamp)| Anchor {
+            position: Position(position),
+            stamp: Stamp(stamp),
+        })
+    }
+}
+
+fn tenure(
+    partition: &mut PartitionId,
+    epoch: &mut Epoch,
+    to: &mut impl Fields,
+) -> Result<(), Fault> {
+    small(to, "partition", &mut partition.0)?;
+    to.number("epoch", &mut epoch.0)
+}
+
+fn found(continuity: &mut Continuity, to: &mut impl Fields) -> Result<(), Fault> {
+    let (mut index, mut from) = match continuity {
+        Continuity::Continues => (0, None),
+        Continuity::Rewritten { from } => (1, Some(from.0)),
+        Continuity::CannotTell => (2, None),
+    };
+    to.word(
+        "found",
+        &mut index,
+        &["continues", "rewritten", "cannot-tell"],
+    )?;
+    maybe(to, "from", &mut from)?;
+    *continuity = match (index, from) {
+        (0, None) => Continuity::Continues,
+        (1, Some(from)) => Continuity::Rewritten {
+            from: Position(from),
+        },
+        (2, None) => Continuity::CannotTell,
+        _ => return Err("`from` belongs to rewritten, and only there".into()),
+    };
+    Ok(())
+}
+
+fn arrival_fields(arrival: &mut Arrival<u32>, to: &mut impl Fields) -> Result<(), Fault> {
+    let Arrival {
+        partition,
+        epoch,
+        session,
+        delivery,
+        position,
+        stamp,
+        lane,
+        key,
+        identity,
+        bytes,
+        quarantine,
+        message,
+    } = arrival;
+    tenure(partition, epoch, to)?;
+    to.number("session", &mut session.0)?;
+    maybe(to, "delivery", delivery)?;
+    to.number("position", &mut position.0)?;
+    to.number("stamp", &mut stamp.0)?;
+    to.number("lane", lane)?;
+    *key = if to.some("key", key.is_some())? {
+        let mut wide = key.unwrap_or(0);
+        to.wide("key", &mut wide)?;
+        Some(wide)
+    } else {
+        None
+    };
+    to.wide("identity", identity)?;
+    small(to, "bytes", bytes)?;
+    choice(to, "quarantine", quarantine, &WHYS)?;
+    small(to, "message", message)
+}
