@@ -1,7 +1,5 @@
 //! From an envelope to header fields.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use procession_runtime::port::{Headers, HeadersBuilder};
 
@@ -46,7 +44,8 @@ impl Encoder {
         }
         validate::text(attribute, value)?;
         let escaped = escape(value);
-        if let Cow::Owned(_) = escaped {
+        // Not by `Cow`: an escape alone is borrowed, too.
+        if escaped != value {
             self.parts.text.push((attribute, value.into()));
         }
         self.parts.index.set(attribute, self.fields);
@@ -200,5 +199,13 @@ mod tests {
             "x: y z",
         ];
         assert_eq!(names(&headers), expected);
+    }
+
+    #[test]
+    fn a_value_that_is_one_escape_comes_back_as_it_was() {
+        for value in ["\"", "%", "ü", " "] {
+            let envelope = Envelope::builder("T").correlation(value).json(&1).unwrap();
+            assert_eq!(envelope.correlation(), Some(value));
+        }
     }
 }
