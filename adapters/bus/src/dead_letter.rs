@@ -34,10 +34,11 @@ impl DeadLetters {
     /// The dead letter: key, header fields in their order with duplicates, and bytes of the
     /// original, with header fields behind them that tell where it comes from and why.
     pub(crate) fn write(&self, envelope: &Envelope, letter: &Letter) -> Outgoing {
-        let original = envelope.headers();
+        let (original, body) = envelope.record();
         let reference_only = 2 <= letter.shorten;
         let fields = original.len() + 10;
         let mut headers = HeadersBuilder::with_capacity(fields, original.byte_len() + 512);
+        let mut has_key = false;
         for (name, value) in original.iter() {
             // What a broker added for itself would confuse it; of a reference only the key is kept.
             let key = name.eq_ignore_ascii_case("ce-partitionkey")
@@ -45,7 +46,15 @@ impl DeadLetters {
             if starts(name, "nats-") || (reference_only && !key) {
                 continue;
             }
+            has_key |= key;
             headers.push(name, value);
+        }
+        // The key of a JSON form stands in the body, which a reference does not have.
+        if reference_only
+            && !has_key
+            && let Some(key) = envelope.key()
+        {
+            headers.push("ce-partitionkey", escape(key).as_bytes());
         }
         let topic = envelope.topic().unwrap_or_default();
         let mut push = |name: &str, value: &str| {
@@ -63,15 +72,12 @@ impl DeadLetters {
             push("procession-dlq-error", cut(&error));
         }
         let payload = if reference_only {
-            let digest = format!("{:032x}", xxh3_128(envelope.payload()));
+            let digest = format!("{:032x}", xxh3_128(body));
             push("procession-dlq-payload-xxh3", &digest);
-            push(
-                "procession-dlq-payload-bytes",
-                &envelope.payload().len().to_string(),
-            );
+            push("procession-dlq-payload-bytes", &body.len().to_string());
             Bytes::new()
         } else {
-            envelope.payload().clone()
+            body.clone()
         };
         Outgoing {
             topic: Arc::clone(&self.topic),

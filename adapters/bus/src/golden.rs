@@ -10,12 +10,12 @@ use procession_runtime::port::{Headers, Record};
 use procession_runtime::subscription::Letter;
 
 use crate::dead_letter::{DeadLetters, dead_letter_topic};
-use crate::wire::{Binding, decode, escape, for_wire};
+use crate::wire::{Binding, Form, decode, escape, for_wire, write};
 use crate::{Envelope, identity};
 
 const PAGE: &str = include_str!("../../../docs/wire.md");
 
-const GOLDEN: [(&str, &str); 5] = [
+const GOLDEN: [(&str, &str); 9] = [
     (
         "envelope-nats",
         include_str!("../tests/golden/envelope-nats.golden"),
@@ -23,6 +23,22 @@ const GOLDEN: [(&str, &str); 5] = [
     (
         "envelope-kafka",
         include_str!("../tests/golden/envelope-kafka.golden"),
+    ),
+    (
+        "structured",
+        include_str!("../tests/golden/structured.golden"),
+    ),
+    (
+        "structured-base64",
+        include_str!("../tests/golden/structured-base64.golden"),
+    ),
+    (
+        "predecessor-nats",
+        include_str!("../tests/golden/predecessor-nats.golden"),
+    ),
+    (
+        "predecessor-kafka",
+        include_str!("../tests/golden/predecessor-kafka.golden"),
     ),
     ("raw-nats", include_str!("../tests/golden/raw-nats.golden")),
     (
@@ -86,6 +102,76 @@ fn order() -> Envelope {
         .header("X-Tag", "b")
         .json(&serde_json::json!({ "total": 3 }))
         .unwrap()
+}
+
+/// What the predecessor can say, too.
+fn plain_order() -> Envelope {
+    Envelope::builder("OrderPlaced")
+        .key("order-42")
+        .id("order-42-1")
+        .sequence(1)
+        .time(SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_177_505_123))
+        .traceparent("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+        .correlation("c-7")
+        .tenant("7")
+        .header("x-shop", "Köln")
+        .json(&serde_json::json!({ "total": 3 }))
+        .unwrap()
+}
+
+#[test]
+fn json_forms_are_written_and_read_back_as_the_golden_files_say() {
+    let bytes = Envelope::builder("Photo")
+        .id("1")
+        .time(SystemTime::UNIX_EPOCH)
+        .payload(&b"\x00\xff"[..], "image/png");
+    let table = [
+        (order(), Form::Structured, Binding::Dashed, "structured"),
+        (
+            order(),
+            Form::Structured,
+            Binding::Underscored,
+            "structured",
+        ),
+        (
+            bytes.unwrap(),
+            Form::Structured,
+            Binding::Dashed,
+            "structured-base64",
+        ),
+        (
+            plain_order(),
+            Form::Predecessor,
+            Binding::Dashed,
+            "predecessor-nats",
+        ),
+        (
+            plain_order(),
+            Form::Predecessor,
+            Binding::Underscored,
+            "predecessor-kafka",
+        ),
+    ];
+    for (sent, form, binding, name) in table {
+        let (headers, body) = write(&sent, form, binding, "shop").unwrap();
+        assert_eq!(render(&headers, &body), golden(name), "{name}");
+        let received = decode(&"orders".into(), 2, parse(golden(name), None));
+        assert!(received.parts.malformed.is_none(), "{name}");
+        assert_eq!(received.form(), Some(form));
+        assert_eq!(
+            (received.id(), received.key(), received.sequence()),
+            (sent.id(), sent.key(), sent.sequence()),
+            "{name}"
+        );
+        assert_eq!(received.source(), form.source("shop"));
+        assert_eq!(received.payload(), sent.payload());
+        assert_eq!(received.content_type(), sent.content_type());
+        assert_eq!(received.traceparent(), sent.traceparent());
+        assert_eq!(received.tenant(), sent.tenant());
+        assert!(received.free_headers().eq(sent.free_headers()));
+        let (headers, body) = write(&received, form, binding, "").unwrap();
+        assert_eq!(render(&headers, &body), golden(name), "{name} again");
+    }
 }
 
 #[test]
@@ -196,6 +282,15 @@ fn vectors_of_the_page() {
     for row in rows("vectors partition", 1) {
         let of = |n| partition_of(row[0].as_bytes(), n).to_string();
         assert_eq!((of(3), of(12)), (row[1].into(), row[2].into()), "{row:?}");
+    }
+    for row in rows("vectors identity of forms", 1) {
+        let form = match row[0] {
+            "structured" => Form::Structured,
+            "predecessor" => Form::Predecessor,
+            _ => Form::Binary,
+        };
+        let hash = identity::identity(row[1], form.source(row[2]), row[3], 0);
+        assert_eq!(format!("{hash:032x}"), row[4], "{row:?}");
     }
     assert!(4 <= rows("vectors identity", 1).count());
 }

@@ -47,6 +47,7 @@ pub use publish::{PublishError, Stored};
 pub use settings::{Settings, SettingsError};
 pub use subscribe::Subscribe;
 pub use subscription::{Drained, Ended, Notices, Subscription};
+pub use wire::Form;
 
 pub use procession_core::{Epoch, Keyless, NoticeKind, Order, PartitionId, Position, Stats, Why};
 pub use procession_runtime::NameError;

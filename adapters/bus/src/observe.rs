@@ -10,6 +10,7 @@ pub use procession_runtime::subscription::{Ending, Fence, Incident, NoObserver, 
 use crate::Envelope;
 use crate::envelope::Attribute;
 use crate::envelope::draft_header;
+use crate::wire;
 
 /// Makes observers for the parts of a bus.
 pub trait Observe: Send + Sync + 'static {
@@ -29,8 +30,11 @@ pub trait Observe: Send + Sync + 'static {
 #[must_use]
 pub fn sequence_of(message: &Outgoing) -> Option<u64> {
     let dashed = message.headers.get(draft_header(Attribute::Sequence));
-    let value = dashed.or_else(|| message.headers.get("ce_sequence"))?;
-    core::str::from_utf8(value).ok()?.parse().ok()
+    match dashed.or_else(|| message.headers.get("ce_sequence")) {
+        Some(value) => core::str::from_utf8(value).ok()?.parse().ok(),
+        // It may be in the body, where the form is one of JSON.
+        None => wire::read_back(message).sequence(),
+    }
 }
 
 /// The key of a message on its way out, where it has one that is UTF-8.

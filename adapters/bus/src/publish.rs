@@ -17,6 +17,7 @@ pub use procession_runtime::publisher::Stored;
 
 use crate::bus::Inner;
 use crate::settings::WhenFull;
+use crate::topics::Topic;
 use crate::{Envelope, EnvelopeError, Error, identity, wire};
 
 /// Why a publish has no acknowledgement.
@@ -114,7 +115,7 @@ pub(crate) fn publish(
         } else if bus.closed.load(Ordering::Acquire) {
             return Err(PublishError::Closed);
         }
-        let message = outgoing(&bus, &topic.name, &envelope, copy)?;
+        let message = outgoing(&bus, &topic, &envelope, copy)?;
         let lane = message
             .key
             .as_ref()
@@ -144,7 +145,7 @@ pub(crate) fn publish(
 /// The message as it goes to the broker.
 fn outgoing(
     bus: &Inner,
-    topic: &Arc<str>,
+    topic: &Topic,
     envelope: &Envelope,
     copy: u8,
 ) -> Result<Outgoing, PublishError> {
@@ -155,14 +156,18 @@ fn outgoing(
         "" => &*bus.source,
         source => source,
     };
+    let form = topic.form();
+    let source = form.source(source);
+    let (headers, payload) =
+        wire::write(envelope, form, bus.binding, &bus.source).map_err(PublishError::Invalid)?;
     let message = Outgoing {
-        topic: Arc::clone(topic),
+        topic: Arc::clone(&topic.name),
         key: envelope.key_bytes().map(Bytes::copy_from_slice),
         id: envelope.id().into(),
-        identity: identity::identity(topic, source, envelope.id(), 0),
+        identity: identity::identity(&topic.name, source, envelope.id(), 0),
         copy,
-        headers: wire::for_wire(envelope, bus.binding, &bus.source),
-        payload: envelope.payload().clone(),
+        headers,
+        payload,
         partition: None,
     };
     let bytes = message.bytes() as u64;

@@ -9,8 +9,8 @@ use procession_runtime::check_topic_name;
 use procession_runtime::port::{Broker, PortError, PortErrorKind, TopicInfo, TopicMode, TopicSpec};
 use tokio::sync::{Mutex, OnceCell, OwnedMutexGuard};
 
-use crate::Error;
 use crate::settings::Settings;
+use crate::{Error, Form};
 
 /// Most topics that one bus uses.
 const TOPICS_MAX: usize = 10_000;
@@ -24,7 +24,7 @@ pub(crate) struct Topics {
 /// A topic, looked at or about to be.
 pub(crate) struct Topic {
     pub(crate) name: Arc<str>,
-    info: OnceCell<TopicInfo>,
+    info: OnceCell<(TopicInfo, Form)>,
     /// Publishes that came before the topic was looked at stand in line, and those behind them as
     /// long as there is a line: else one that comes when the topic is ready would overtake them (S8).
     line: Arc<Mutex<()>>,
@@ -100,7 +100,7 @@ impl Topic {
         settings: &Settings,
         mode: TopicMode,
     ) -> Result<&TopicInfo, Error> {
-        if let Some(info) = self.info.get() {
+        if let Some((info, _)) = self.info.get() {
             return Ok(info);
         }
         let own = settings.topic(&self.name)?;
@@ -116,8 +116,16 @@ impl Topic {
             for warning in &info.warnings {
                 tracing::warn!(topic = &*info.name, "{warning}");
             }
-            Ok::<_, Error>(info)
+            Ok::<_, Error>((info, own.form))
         };
-        self.info.get_or_try_init(look).await
+        let (info, _) = self.info.get_or_try_init(look).await?;
+        Ok(info)
+    }
+
+    /// The form in which messages are published to it; known once it was looked at.
+    pub(crate) fn form(&self) -> Form {
+        self.info
+            .get()
+            .map_or_else(Form::default, |(_, form)| *form)
     }
 }

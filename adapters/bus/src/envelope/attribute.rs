@@ -55,6 +55,12 @@ impl Attribute {
         }
     }
 
+    /// Its name in CloudEvents, without any prefix.
+    pub(crate) fn name(self) -> &'static str {
+        let header = self.header(Binding::Dashed);
+        header.strip_prefix("ce-").unwrap_or(header)
+    }
+
     /// Its name in errors: what the builder calls it.
     pub(crate) const fn label(self) -> &'static str {
         match self {
@@ -100,11 +106,10 @@ impl Attribute {
             15 => &[Self::ContentType],
             _ => &[],
         };
-        let after_prefix = |a: Self| a.header(Binding::Dashed).get(3..).unwrap_or_default();
         candidates
             .iter()
             .copied()
-            .find(|&a| after_prefix(a).eq_ignore_ascii_case(name))
+            .find(|a| a.name().eq_ignore_ascii_case(name))
     }
 }
 

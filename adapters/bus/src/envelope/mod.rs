@@ -5,6 +5,7 @@ mod builder;
 mod error;
 pub(crate) mod validate;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,7 +18,7 @@ pub(crate) use attribute::Attribute;
 pub use builder::EnvelopeBuilder;
 pub use error::EnvelopeError;
 
-use crate::wire::{Binding, rfc3339};
+use crate::wire::{Binding, Form, rfc3339, unescape};
 
 /// A message with its context: id, source, type, key and so on, and a payload that the bus neither
 /// copies nor parses.
@@ -54,11 +55,21 @@ pub(crate) struct Parts {
     /// source of a raw message. Nearly always none.
     pub(crate) text: Vec<(Attribute, Box<str>)>,
     pub(crate) raw: bool,
+    /// The record as it came, where it is not what `headers` and `payload` hold: the JSON forms.
+    pub(crate) original: Option<Box<Original>>,
     /// What is wrong with a record that could not be read. Such an envelope never reaches a
     /// handler.
     pub(crate) malformed: Option<Box<EnvelopeError>>,
     /// Set by a typed handler that could not read the payload: the dead letter tells of it.
     pub(crate) undecodable: AtomicBool,
+}
+
+/// A record of a JSON form as it came.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Original {
+    pub(crate) form: Form,
+    pub(crate) headers: Headers,
+    pub(crate) body: Bytes,
 }
 
 /// For each attribute the number of its header field, or [`ABSENT`].
@@ -195,6 +206,22 @@ impl Envelope {
         self.attribute(Attribute::Tenant)
     }
 
+    /// The value of a CloudEvents extension attribute (`subject` and `dataschema` too), whatever the
+    /// binding that it came in.
+    #[must_use]
+    pub fn extension(&self, name: &str) -> Option<Cow<'_, str>> {
+        let own = |(field, _): &(&str, &[u8])| {
+            let attribute = field.get(3..).unwrap_or_default();
+            validate::is_attribute(field) && attribute.eq_ignore_ascii_case(name)
+        };
+        let (field, value) = self.parts.headers.iter().find(own)?;
+        let value = core::str::from_utf8(value).ok()?;
+        match field.contains('-') {
+            true => unescape(value),
+            false => Some(Cow::Borrowed(value)),
+        }
+    }
+
     /// The first value of a header field, as it is on the wire, whatever the name's case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
@@ -209,10 +236,28 @@ impl Envelope {
             .filter(|(name, _)| !validate::is_reserved(name))
     }
 
-    /// All header fields as they are on the wire.
+    /// All header fields as they are on the wire. A message that came as one JSON object shows those
+    /// that it would have in binary mode.
     #[must_use]
     pub fn headers(&self) -> &Headers {
         &self.parts.headers
+    }
+
+    /// The form in which the message came; `None` for a raw message.
+    #[must_use]
+    pub fn form(&self) -> Option<Form> {
+        match &self.parts.original {
+            Some(original) => Some(original.form),
+            None => (!self.is_raw()).then_some(Form::Binary),
+        }
+    }
+
+    /// Header fields and body of the record as it came.
+    pub(crate) fn record(&self) -> (&Headers, &Bytes) {
+        match &self.parts.original {
+            Some(original) => (&original.headers, &original.body),
+            None => (&self.parts.headers, &self.parts.payload),
+        }
     }
 
     /// The payload.
@@ -263,6 +308,7 @@ impl PartialEq for Envelope {
             && a.payload == b.payload
             && a.text == b.text
             && a.raw == b.raw
+            && a.original == b.original
     }
 }
 

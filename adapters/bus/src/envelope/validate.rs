@@ -157,11 +157,15 @@ pub(crate) fn is_reserved(name: &str) -> bool {
         name.get(..prefix.len())
             .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
-    starts("ce-")
-        || starts("ce_")
+    is_attribute(name)
         || starts("nats-")
         || starts("procession-")
         || name.eq_ignore_ascii_case("content-type")
+}
+
+/// Whether a header field holds an attribute of CloudEvents.
+pub(crate) fn is_attribute(name: &str) -> bool {
+    matches!(name.as_bytes(), [b'c' | b'C', b'e' | b'E', b'-' | b'_', ..])
 }
 
 fn has_controls(value: &str) -> bool {

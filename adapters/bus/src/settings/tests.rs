@@ -211,6 +211,16 @@ fn each_bad_setting_has_its_own_clear_error() {
             "1 to 4096",
         ),
         ("[topics]\norders = 3", "topics.orders", "[topics.NAME]"),
+        (
+            "[topics.orders]\nform = 'predecesor'",
+            "topics.orders.form",
+            "did you mean `predecessor`?",
+        ),
+        (
+            "[topics.orders]\nfrom = 'binary'",
+            "topics.orders.from",
+            "did you mean `form`?",
+        ),
         ("[publish", "file", "must be TOML"),
     ];
     for (text, field, expected) in table {

@@ -4,6 +4,7 @@ use procession_runtime::port::{Storage, TopicMode};
 
 use super::reader::Reader;
 use super::{SettingsError, value};
+use crate::Form;
 
 /// Settings of one topic: table `[topics.NAME]`.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -16,6 +17,9 @@ pub struct TopicSettings {
     pub partitions: Option<u32>,
     /// Where it is kept when it is created: `file` (default) or `memory`.
     pub storage: Storage,
+    /// The form in which this bus publishes to it: `binary` (default), `structured` or `predecessor`.
+    /// Messages of every form are received, whatever it is.
+    pub form: Form,
 }
 
 pub(super) const MODES: &[(&str, TopicMode)] = &[
@@ -29,6 +33,11 @@ impl TopicSettings {
     pub(super) fn apply(&mut self, mut r: Reader<'_>) -> Result<(), SettingsError> {
         const STORAGES: &[(&str, Storage)] =
             &[("file", Storage::File), ("memory", Storage::Memory)];
+        const FORMS: &[(&str, Form)] = &[
+            ("binary", Form::Binary),
+            ("structured", Form::Structured),
+            ("predecessor", Form::Predecessor),
+        ];
         r.word("mode", MODES, |mode| self.mode = Some(mode))?;
         r.some(
             "partitions",
@@ -39,6 +48,7 @@ impl TopicSettings {
             },
         )?;
         r.word("storage", STORAGES, |storage| self.storage = storage)?;
+        r.word("form", FORMS, |form| self.form = form)?;
         r.finish()
     }
 }

@@ -6,17 +6,33 @@ use std::sync::Arc;
 use procession_runtime::port::Record;
 
 use super::escape::unescape;
+use super::forms;
 use super::rfc3339;
 use crate::envelope::{Attribute, Envelope, EnvelopeError, Index, Parts, validate};
 
-/// Reads a record. A record without any of the four fields that CloudEvents asks for (specversion,
-/// id, source, type) is a raw message; one with some of them only is malformed, and says so in its
-/// parts.
+/// Reads a record, whatever its form. A record without any of the four fields that CloudEvents asks
+/// for (specversion, id, source, type), and whose body is no object of a form that we know, is a raw
+/// message; one with some of them only is malformed, and says so in its parts.
 ///
 /// Nothing is copied but values that are escaped: payload and header fields are shared.
 pub(crate) fn decode(topic: &Arc<str>, partition: u32, record: Record) -> Envelope {
     let mut parts = Parts::default();
-    if let Err(error) = attributes(&record, &mut parts) {
+    let mut read = attributes(&record, &mut parts);
+    if (parts.raw && read.is_ok()) || forms::is_declared(&parts, &record.headers) {
+        match forms::read(&record, &parts) {
+            None => {}
+            Some(Ok(translated)) => {
+                parts = translated;
+                parts.topic = Some(Arc::clone(topic));
+                return parts.into();
+            }
+            Some(Err(unread)) => {
+                parts = unread.parts;
+                read = Err(unread.error);
+            }
+        }
+    }
+    if let Err(error) = read {
         // The key is kept where it can be read: the dead letter waits its turn behind it.
         let key = parts.index.get(Attribute::Key);
         parts.index = Index::default();
@@ -79,26 +95,30 @@ fn attributes(record: &Record, parts: &mut Parts) -> Result<(), EnvelopeError> {
         let (_, value) = headers.at(parts.index.get(attribute)?)?;
         core::str::from_utf8(value).ok()
     };
-    let version = value(Attribute::SpecVersion).unwrap_or_default();
-    if !version.starts_with("1.") {
-        return Err(EnvelopeError::new(
-            "specversion",
-            version,
-            "this version of CloudEvents is not known",
-            "let the publisher send 1.0",
-        ));
-    }
-    if let Some(time) = value(Attribute::Time)
-        && rfc3339::parse(time).is_none()
-    {
-        return Err(EnvelopeError::new(
-            "time",
-            time,
-            "not a timestamp of RFC 3339 since 1970",
-            "let the publisher send something like 2026-01-31T12:00:00Z",
-        ));
+    for attribute in [Attribute::SpecVersion, Attribute::Time] {
+        if let Some(value) = value(attribute) {
+            check(attribute, value)?;
+        }
     }
     Ok(())
+}
+
+/// Checks what the value of an attribute must be, beyond its length and its characters.
+pub(super) fn check(attribute: Attribute, value: &str) -> Result<(), EnvelopeError> {
+    let (problem, fix) = if attribute == Attribute::SpecVersion && !value.starts_with("1.") {
+        (
+            "this version of CloudEvents is not known",
+            "let the publisher send 1.0",
+        )
+    } else if attribute == Attribute::Time && rfc3339::parse(value).is_none() {
+        (
+            "not a timestamp of RFC 3339 since 1970",
+            "let the publisher send something like 2026-01-31T12:00:00Z",
+        )
+    } else {
+        return Ok(());
+    };
+    Err(EnvelopeError::new(attribute.label(), value, problem, fix))
 }
 
 /// Takes in one header field of a known attribute.
@@ -141,6 +161,10 @@ fn odd_field(
     if parts.index.get(attribute).is_some() {
         // A `content-type` beside `ce-datacontenttype` is common and harmless.
         if attribute == Attribute::ContentType {
+            // It is told apart from that of a structured message, though.
+            if forms::is_cloud_events(&plain) {
+                parts.index.set(attribute, number);
+            }
             return Ok(());
         }
         return Err(EnvelopeError::new(
@@ -158,7 +182,8 @@ fn odd_field(
     Ok(())
 }
 
-const REQUIRED: [Attribute; 4] = [
+/// What CloudEvents asks for.
+pub(super) const REQUIRED: [Attribute; 4] = [
     Attribute::SpecVersion,
     Attribute::Id,
     Attribute::Source,

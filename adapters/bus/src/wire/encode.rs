@@ -3,10 +3,8 @@
 use bytes::Bytes;
 use procession_runtime::port::{Headers, HeadersBuilder};
 
-use super::{
-    Binding,
-    escape::{escape, unescape},
-};
+use super::escape::{escape, unescape};
+use super::{Binding, starts};
 use crate::envelope::{Attribute, Envelope, EnvelopeError, Parts, draft_header, validate};
 
 /// Writes header fields and remembers where each attribute went.
@@ -63,6 +61,11 @@ impl Encoder {
         self.push(name, value.as_bytes());
     }
 
+    /// Takes over a header field as it was received.
+    pub(crate) fn field(&mut self, name: &str, value: &[u8]) {
+        self.push(name, value);
+    }
+
     /// Marks a message without the fields of an envelope; its id is not sent.
     pub(crate) fn raw(&mut self, id: String) {
         self.parts.raw = true;
@@ -70,10 +73,15 @@ impl Encoder {
     }
 
     /// The envelope.
-    pub(crate) fn finish(mut self) -> Result<Envelope, EnvelopeError> {
+    pub(crate) fn finish(self) -> Result<Envelope, EnvelopeError> {
+        self.finish_parts().map(Envelope::from)
+    }
+
+    /// The parts of the envelope.
+    pub(crate) fn finish_parts(mut self) -> Result<Parts, EnvelopeError> {
         self.parts.headers = self.headers.build();
         validate::header_block(self.fields, self.parts.headers.byte_len())?;
-        Ok(self.parts.into())
+        Ok(self.parts)
     }
 
     fn push(&mut self, name: &str, value: &[u8]) {
@@ -90,7 +98,19 @@ pub(crate) fn for_wire(envelope: &Envelope, binding: Binding, source: &str) -> H
         Binding::Dashed => starts(name, "ce_") || starts(name, "nats-"),
         Binding::Underscored => starts(name, "ce-") || starts(name, "nats-"),
     };
-    if !needs_source && !envelope.headers().iter().any(|(name, _)| foreign(name)) {
+    // A broker without a key field of its own needs the header field.
+    let record_key = match envelope.parts.index.get(Attribute::Key) {
+        None => envelope
+            .parts
+            .record_key
+            .as_ref()
+            .and_then(|_| envelope.key()),
+        Some(_) => None,
+    };
+    if !needs_source
+        && record_key.is_none()
+        && !envelope.headers().iter().any(|(name, _)| foreign(name))
+    {
         return envelope.headers().clone();
     }
     let fields = envelope.headers().len() + 1;
@@ -122,6 +142,13 @@ pub(crate) fn for_wire(envelope: &Envelope, binding: Binding, source: &str) -> H
             builder.push(Attribute::Source.header(binding), value.as_bytes());
         }
     }
+    if let Some(key) = record_key {
+        let value = match binding {
+            Binding::Dashed => escape(key),
+            Binding::Underscored => key.into(),
+        };
+        builder.push(Attribute::Key.header(binding), value.as_bytes());
+    }
     builder.build()
 }
 
@@ -138,11 +165,6 @@ fn translate(builder: &mut HeadersBuilder, old: &str, new: &str, value: &[u8], b
         Binding::Underscored => plain.into_owned(),
     };
     builder.push(new, value.as_bytes());
-}
-
-fn starts(name: &str, prefix: &str) -> bool {
-    name.get(..prefix.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 #[cfg(test)]

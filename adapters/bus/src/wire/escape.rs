@@ -15,7 +15,7 @@ pub(crate) fn escape(value: &str) -> Cow<'_, str> {
 /// The value that a header field stands for; `None` when it is not UTF-8 after decoding.
 ///
 /// Double-quoted values are accepted although nobody should write them any more.
-pub(super) fn unescape(field: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn unescape(field: &str) -> Option<Cow<'_, str>> {
     let unquoted = match field.strip_prefix('"').and_then(|f| f.strip_suffix('"')) {
         Some(inside) => Cow::Owned(unquote(inside)),
         None => Cow::Borrowed(field),
