@@ -16,7 +16,8 @@ use crate::consume::Consume;
 use crate::credit::Credit;
 use crate::handler::Handler;
 use crate::observe::Observe;
-use crate::publish::{PublishError, Stored, publish};
+use crate::publish::{PublishError, Receipt, Stored, Terms, enqueue, publish, publish_all};
+use crate::settings::WhenFull;
 use crate::subscribe::Subscribe;
 use crate::subscription::Drained;
 use crate::topics::{Topic, Topics};
@@ -81,7 +82,63 @@ impl Bus {
         topic: &str,
         envelope: Envelope,
     ) -> impl Future<Output = Result<Stored, PublishError>> + Send + 'static {
-        publish(Arc::clone(&self.inner), topic, envelope, 0)
+        publish(Arc::clone(&self.inner), topic, envelope, Terms::default())
+    }
+
+    /// Publishes as [`publish`](Self::publish) does, but never waits for room: it fails at once when
+    /// there is none, whatever `publish.when_full` says.
+    ///
+    /// # Errors
+    /// [`PublishError::Full`] without room; else as [`publish`](Self::publish).
+    pub fn try_publish(
+        &self,
+        topic: &str,
+        envelope: Envelope,
+    ) -> impl Future<Output = Result<Stored, PublishError>> + Send + 'static {
+        let terms = Terms {
+            when_full: Some(WhenFull::Fail),
+            ..Terms::default()
+        };
+        publish(Arc::clone(&self.inner), topic, envelope, terms)
+    }
+
+    /// Publishes without waiting for the broker: resolves as soon as the envelope is accepted, to a
+    /// receipt that can be awaited later. While there is no room it waits for some, which is the
+    /// back-pressure of a fast publisher.
+    ///
+    /// ```
+    /// # use procession::{Bus, Envelope};
+    /// # async fn example(bus: Bus) -> Result<(), Box<dyn std::error::Error>> {
+    /// let order = Envelope::builder("OrderPlaced").key("order-42").json(&3)?;
+    /// let receipt = bus.enqueue("orders", order).await?;
+    /// // The message is on its way; something else can be done here.
+    /// println!("{:?}", receipt.await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    /// Dropping the future before acceptance sends nothing; dropping the receipt changes nothing.
+    ///
+    /// # Errors
+    /// What keeps it from being accepted; nothing was sent then.
+    pub fn enqueue(
+        &self,
+        topic: &str,
+        envelope: Envelope,
+    ) -> impl Future<Output = Result<Receipt, PublishError>> + Send + 'static {
+        enqueue(Arc::clone(&self.inner), topic, envelope, Terms::default())
+    }
+
+    /// Publishes several envelopes at once, and resolves to one result for each, in their order.
+    /// They are accepted in that order, too, and each one succeeds or fails by itself.
+    ///
+    /// Dropping the future sends nothing more of what was not accepted yet.
+    pub fn publish_all(
+        &self,
+        topic: &str,
+        envelopes: impl IntoIterator<Item = Envelope>,
+    ) -> impl Future<Output = Vec<Result<Stored, PublishError>>> + Send + 'static {
+        let envelopes = envelopes.into_iter().collect();
+        publish_all(Arc::clone(&self.inner), topic, envelopes)
     }
 
     /// Publishes a copy past the broker's own dedupe, under the same identity: what a publisher
@@ -95,7 +152,11 @@ impl Bus {
         envelope: Envelope,
         copy: u8,
     ) -> impl Future<Output = Result<Stored, PublishError>> + Send + 'static {
-        publish(Arc::clone(&self.inner), topic, envelope, copy)
+        let terms = Terms {
+            copy,
+            ..Terms::default()
+        };
+        publish(Arc::clone(&self.inner), topic, envelope, terms)
     }
 
     /// Subscribes a handler to a topic, as a member of a group: of all members, one handles each
@@ -231,5 +292,11 @@ impl fmt::Debug for Bus {
             .field("broker", &self.inner.info)
             .field("member", &self.inner.member)
             .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").finish_non_exhaustive()
     }
 }

@@ -43,7 +43,7 @@ pub use dead_letter::dead_letter_topic;
 pub use envelope::{Envelope, EnvelopeBuilder, EnvelopeError};
 pub use error::Error;
 pub use handler::{Context, Handler, HandlerError, Json, json, raw};
-pub use publish::{PublishError, Stored};
+pub use publish::{PublishError, Receipt, Stored};
 pub use settings::{Settings, SettingsError};
 pub use subscribe::Subscribe;
 pub use subscription::{Drained, Ended, Notices, Subscription};

@@ -4,11 +4,11 @@ use core::fmt;
 use core::future::poll_fn;
 use core::pin::Pin;
 use core::sync::atomic::Ordering;
-use core::task::Poll;
+use core::task::{self, Poll};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use procession_core::Span;
+use procession_core::{Span, Time};
 use procession_runtime::port::Outgoing;
 use procession_runtime::{Clock as _, publisher};
 use tracing::Instrument as _;
@@ -17,7 +17,7 @@ pub use procession_runtime::publisher::Stored;
 
 use crate::bus::Inner;
 use crate::settings::WhenFull;
-use crate::topics::Topic;
+use crate::topics::{Topic, Turn};
 use crate::{Envelope, EnvelopeError, Error, identity, wire};
 
 /// Why a publish has no acknowledgement.
@@ -90,49 +90,46 @@ impl From<Error> for PublishError {
     }
 }
 
+/// How one publish differs from another.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Terms {
+    /// The number of a copy past the broker's dedupe.
+    pub(crate) copy: u8,
+    /// What to do when there is no room; the setting unless given.
+    pub(crate) when_full: Option<WhenFull>,
+}
+
+/// What the publisher is handed.
+struct Ready {
+    message: Outgoing,
+    lane: Option<u64>,
+    deadline: Time,
+    wait: bool,
+}
+
 /// Publishes; see [`Bus::publish`](crate::Bus::publish).
 pub(crate) fn publish(
     bus: Arc<Inner>,
     topic: &str,
     envelope: Envelope,
-    copy: u8,
+    terms: Terms,
 ) -> impl Future<Output = Result<Stored, PublishError>> + Send + 'static {
     let topic = bus.topics.entry(topic);
-    let span = tracing::debug_span!(
-        "publish",
-        topic = topic.as_ref().ok().map(|t| &*t.name),
-        key = envelope.key(),
-        id = envelope.id(),
-        traceparent = envelope.traceparent(),
-    );
+    let span = span(&topic, &envelope);
     let publish = async move {
         let topic = topic?;
-        let mut turn = None;
-        if !topic.is_open() {
-            // Boxed: thousands of publishes may wait at once, and only the first looks at a topic.
-            turn = Some(Box::pin(Arc::clone(&topic).turn()).await);
-            Box::pin(bus.ready(&topic)).await?;
-        } else if bus.closed.load(Ordering::Acquire) {
-            return Err(PublishError::Closed);
-        }
-        let message = outgoing(&bus, &topic, &envelope, copy)?;
-        let lane = message
-            .key
-            .as_ref()
-            .map(|key| identity::lane_hash(&topic.name, key, bus.lane_seed));
-        let settings = &bus.settings.publish;
-        let deadline = bus.shell.now() + Span::from(settings.deadline);
-        let wait = settings.when_full == WhenFull::Wait;
+        let turn = turn(&bus, &topic).await?;
+        let Ready {
+            message,
+            lane,
+            deadline,
+            wait,
+        } = ready(&bus, &topic, &envelope, terms)?;
         let mut publish = bus.publisher.publish(message, lane, deadline, wait);
         // Nothing else of the message is kept while its answer is awaited.
         drop((topic, envelope));
-        if turn.is_some() {
-            // Its first poll hands it over: only then may the next in line go on.
-            let handed_over = poll_fn(|cx| Poll::Ready(Pin::new(&mut publish).poll(cx))).await;
-            drop(turn);
-            if let Poll::Ready(result) = handed_over {
-                return Ok(result?);
-            }
+        if let Some(result) = hand_over(turn, &mut publish).await {
+            return Ok(result?);
         }
         let stored = publish.await?;
         // Kept until here: the publisher ends with the last of its buses.
@@ -140,6 +137,179 @@ pub(crate) fn publish(
         Ok(stored)
     };
     publish.instrument(span)
+}
+
+/// Publishes without waiting for the result; see [`Bus::enqueue`](crate::Bus::enqueue).
+pub(crate) fn enqueue(
+    bus: Arc<Inner>,
+    topic: &str,
+    envelope: Envelope,
+    terms: Terms,
+) -> impl Future<Output = Result<Receipt, PublishError>> + Send + 'static {
+    let topic = bus.topics.entry(topic);
+    let span = span(&topic, &envelope);
+    let enqueue = async move {
+        let topic = topic?;
+        let turn = turn(&bus, &topic).await?;
+        let Ready {
+            message,
+            lane,
+            deadline,
+            wait,
+        } = ready(&bus, &topic, &envelope, terms)?;
+        let mut enqueue = bus.publisher.enqueue(message, lane, deadline, wait);
+        drop((topic, envelope));
+        let publish = match hand_over(turn, &mut enqueue).await {
+            Some(accepted) => accepted?,
+            None => enqueue.await?,
+        };
+        Ok(Receipt { publish, _bus: bus })
+    };
+    enqueue.instrument(span)
+}
+
+/// Publishes several; see [`Bus::publish_all`](crate::Bus::publish_all).
+pub(crate) fn publish_all(
+    bus: Arc<Inner>,
+    topic: &str,
+    envelopes: Vec<Envelope>,
+) -> impl Future<Output = Vec<Result<Stored, PublishError>>> + Send + 'static {
+    let topic = bus.topics.entry(topic);
+    let span = tracing::debug_span!(
+        "publish_all",
+        topic = topic.as_ref().ok().map(|t| &*t.name),
+        count = envelopes.len(),
+    );
+    let publish = async move {
+        let topic = async {
+            let topic = topic?;
+            let turn = turn(&bus, &topic).await?;
+            Ok::<_, PublishError>((topic, turn))
+        };
+        let (topic, turn) = match topic.await {
+            Ok(ready) => ready,
+            Err(error) => return envelopes.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let mut all: Vec<Slot> = Vec::with_capacity(envelopes.len());
+        for envelope in envelopes {
+            all.push(match ready(&bus, &topic, &envelope, Terms::default()) {
+                Ok(r) => Slot::Open(bus.publisher.publish(r.message, r.lane, r.deadline, r.wait)),
+                Err(error) => Slot::Done(Err(error)),
+            });
+        }
+        // The first poll of each hands it over: in their order, and before anybody who comes later.
+        poll_fn(|cx| {
+            for slot in &mut all {
+                slot.poll(cx);
+            }
+            Poll::Ready(())
+        })
+        .await;
+        drop((topic, turn));
+        let mut results = Vec::with_capacity(all.len());
+        for slot in all {
+            results.push(match slot {
+                Slot::Open(publish) => publish.await.map_err(PublishError::from),
+                Slot::Done(result) => result,
+            });
+        }
+        drop(bus);
+        results
+    };
+    publish.instrument(span)
+}
+
+/// One publish of several.
+enum Slot {
+    Open(publisher::Publish),
+    Done(Result<Stored, PublishError>),
+}
+
+impl Slot {
+    fn poll(&mut self, cx: &mut task::Context<'_>) {
+        if let Self::Open(publish) = self
+            && let Poll::Ready(result) = Pin::new(publish).poll(cx)
+        {
+            *self = Self::Done(result.map_err(PublishError::from));
+        }
+    }
+}
+
+/// The result of a publish that was accepted: await it, now or later, anywhere.
+///
+/// Dropping it changes nothing: the message is published all the same, and nobody hears how it went.
+#[must_use = "nobody hears how the publish went"]
+#[derive(Debug)]
+pub struct Receipt {
+    publish: publisher::Publish,
+    /// The publisher ends with the last of its buses.
+    _bus: Arc<Inner>,
+}
+
+impl Future for Receipt {
+    type Output = Result<Stored, PublishError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let polled = Pin::new(&mut self.publish).poll(cx);
+        polled.map_err(PublishError::from)
+    }
+}
+
+fn span(topic: &Result<Arc<Topic>, Error>, envelope: &Envelope) -> tracing::Span {
+    tracing::debug_span!(
+        "publish",
+        topic = topic.as_ref().ok().map(|t| &*t.name),
+        key = envelope.key(),
+        id = envelope.id(),
+        traceparent = envelope.traceparent(),
+    )
+}
+
+/// Looks at a topic, the first time. Whoever does so stands at the head of its line then.
+async fn turn(bus: &Inner, topic: &Arc<Topic>) -> Result<Option<Turn>, PublishError> {
+    if topic.is_open() {
+        if bus.closed.load(Ordering::Acquire) {
+            return Err(PublishError::Closed);
+        }
+        return Ok(None);
+    }
+    // Boxed: thousands of publishes may wait at once, and only the first looks at a topic.
+    let turn = Box::pin(Arc::clone(topic).turn()).await;
+    Box::pin(bus.ready(topic)).await?;
+    Ok(Some(turn))
+}
+
+/// At the head of a line: the first poll hands a publish over, and only then may the next in line go
+/// on. Its result, when that is there already.
+async fn hand_over<F: Future + Unpin>(turn: Option<Turn>, publish: &mut F) -> Option<F::Output> {
+    let turn = turn?;
+    let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut *publish).poll(cx))).await;
+    drop(turn);
+    match polled {
+        Poll::Ready(result) => Some(result),
+        Poll::Pending => None,
+    }
+}
+
+/// Everything that the publisher needs, checked.
+fn ready(
+    bus: &Inner,
+    topic: &Topic,
+    envelope: &Envelope,
+    terms: Terms,
+) -> Result<Ready, PublishError> {
+    let message = outgoing(bus, topic, envelope, terms.copy)?;
+    let lane = message
+        .key
+        .as_ref()
+        .map(|key| identity::lane_hash(&topic.name, key, bus.lane_seed));
+    let settings = &bus.settings.publish;
+    Ok(Ready {
+        message,
+        lane,
+        deadline: bus.shell.now() + Span::from(settings.deadline),
+        wait: terms.when_full.unwrap_or(settings.when_full) == WhenFull::Wait,
+    })
 }
 
 /// The message as it goes to the broker.

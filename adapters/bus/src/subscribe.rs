@@ -125,6 +125,7 @@ impl<H: Handler> Subscribe<H> {
             None => Box::new(NoObserver),
         };
         let scope = Arc::new(Scope {
+            bus: Arc::downgrade(&bus),
             topic: Arc::clone(&topic.name),
             group: Arc::clone(&group),
         });

@@ -1,13 +1,15 @@
 //! What a handler may know about its attempt.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use procession_core::Time;
 use procession_runtime::subscription::{Attempt, Fence};
 use procession_runtime::{BootClock, Clock};
 
-use crate::Envelope;
+use crate::bus::Inner;
+use crate::publish::{PublishError, Stored, Terms, publish};
+use crate::{Envelope, EnvelopeBuilder};
 
 /// One attempt at a message.
 #[derive(Clone, Debug)]
@@ -20,6 +22,8 @@ pub struct Context {
 /// What all attempts of a subscription share.
 #[derive(Debug)]
 pub(crate) struct Scope {
+    /// A context that outlives its attempt must not keep the bus from ending.
+    pub(crate) bus: Weak<Inner>,
     pub(crate) topic: Arc<str>,
     pub(crate) group: Arc<str>,
 }
@@ -76,6 +80,44 @@ impl Context {
     #[must_use]
     pub const fn envelope(&self) -> &Envelope {
         &self.envelope
+    }
+
+    /// Begins an envelope that this message leads to: trace context, correlation id and tenant are
+    /// carried over ([`EnvelopeBuilder::caused_by`]).
+    ///
+    /// An attempt that failed after it published is made again, and publishes again. Give such an
+    /// envelope an id that is made of this message's id ([`EnvelopeBuilder::id`]): copies are handled
+    /// once.
+    pub fn follow_up(&self, event_type: impl Into<String>) -> EnvelopeBuilder {
+        Envelope::builder(event_type).caused_by(&self.envelope)
+    }
+
+    /// Publishes on the bus of this subscription; see [`Bus::publish`](crate::Bus::publish).
+    ///
+    /// ```
+    /// # use procession::{Bus, Envelope, raw};
+    /// # async fn example(bus: Bus) -> Result<(), procession::Error> {
+    /// let subscription = bus.subscribe("orders", "billing", raw(|order, cx| async move {
+    ///     let id = format!("{}-billed", order.id());
+    ///     let billed = cx.follow_up("OrderBilled").id(id).key("order-42").json(&3)?;
+    ///     cx.publish("bills", billed).await?;
+    ///     Ok(())
+    /// })).await?;
+    /// # drop(subscription);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Bus::publish`](crate::Bus::publish); `Closed` once the bus is gone, too.
+    pub fn publish(
+        &self,
+        topic: &str,
+        envelope: Envelope,
+    ) -> impl Future<Output = Result<Stored, PublishError>> + Send + 'static {
+        let bus = self.scope.bus.upgrade();
+        let publish = bus.map(|bus| publish(bus, topic, envelope, Terms::default()));
+        async move { publish.ok_or(PublishError::Closed)?.await }
     }
 
     /// The topic.

@@ -47,7 +47,9 @@ impl<K: Sink, S: Shell, O: PublishObserver> PublisherDriver<K, S, O> {
             lane,
             deadline,
             wait_for_room,
+            tell,
         } = cell.take()?;
+        let told = tell.then(|| Arc::clone(&cell));
         let bytes = u32::try_from(message.bytes()).unwrap_or(u32::MAX);
         // The core keeps the message once it has accepted it; an observer needs a look at it.
         let copy = self.observed.then(|| message.clone());
@@ -63,6 +65,9 @@ impl<K: Sink, S: Shell, O: PublishObserver> PublisherDriver<K, S, O> {
                 if let Some(copy) = copy {
                     self.observer.accepted(&copy);
                 }
+                if let Some(told) = told {
+                    told.accept();
+                }
                 return None;
             }
             Err(full) => full,
@@ -75,6 +80,7 @@ impl<K: Sink, S: Shell, O: PublishObserver> PublisherDriver<K, S, O> {
                     lane,
                     deadline,
                     wait_for_room,
+                    tell,
                 });
                 Some(cell)
             }

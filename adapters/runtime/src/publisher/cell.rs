@@ -15,6 +15,8 @@ pub(super) struct Request {
     pub(super) lane: u64,
     pub(super) deadline: Time,
     pub(super) wait_for_room: bool,
+    /// Whether the caller wants to hear of the acceptance, apart from the result.
+    pub(super) tell: bool,
 }
 
 /// One publish. The message is in it until the driver takes it out to have it accepted; whoever takes
@@ -26,6 +28,8 @@ pub(super) struct Cell(Mutex<State>);
 struct State {
     request: Option<Request>,
     abandoned: bool,
+    /// Said only to callers that asked for it.
+    accepted: bool,
     result: Option<Result<Stored, PublishError>>,
     caller: Option<Waker>,
 }
@@ -35,6 +39,7 @@ impl Cell {
         Self(Mutex::new(State {
             request: Some(request),
             abandoned: false,
+            accepted: false,
             result: None,
             caller: None,
         }))
@@ -76,6 +81,18 @@ impl Cell {
         self.lock().request.as_ref().map(|r| r.deadline)
     }
 
+    /// Tells a caller that asked for it that its publish was accepted.
+    pub(super) fn accept(&self) {
+        let caller = {
+            let mut state = self.lock();
+            state.accepted = true;
+            state.caller.take()
+        };
+        if let Some(caller) = caller {
+            caller.wake();
+        }
+    }
+
     /// The one result (S10).
     pub(super) fn resolve(&self, result: Result<Stored, PublishError>) {
         let caller = {
@@ -89,12 +106,26 @@ impl Cell {
         }
     }
 
-    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Stored, PublishError>> {
+    /// Ready when it was accepted, or has failed before that.
+    pub(super) fn poll_accepted(&self, cx: &mut Context<'_>) -> Poll<Result<(), PublishError>> {
         let mut state = self.lock();
-        if let Some(result) = &state.result {
+        if state.accepted {
+            return Poll::Ready(Ok(()));
+        }
+        state.poll(cx).map_ok(|_| ())
+    }
+
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<Stored, PublishError>> {
+        self.lock().poll(cx)
+    }
+}
+
+impl State {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Stored, PublishError>> {
+        if let Some(result) = &self.result {
             return Poll::Ready(result.clone());
         }
-        match &mut state.caller {
+        match &mut self.caller {
             Some(caller) => caller.clone_from(cx.waker()),
             empty => *empty = Some(cx.waker().clone()),
         }

@@ -42,6 +42,36 @@ impl PublisherHandle {
         deadline: Time,
         wait_for_room: bool,
     ) -> Publish {
+        self.make(message, lane, deadline, wait_for_room, false)
+    }
+
+    /// As [`publish`](Self::publish), but resolves once the driver has accepted the message, to the
+    /// future of its result. Dropping that changes nothing.
+    #[must_use = "a publish does nothing until it is polled"]
+    pub fn enqueue(
+        &self,
+        message: Outgoing,
+        lane: Option<u64>,
+        deadline: Time,
+        wait_for_room: bool,
+    ) -> Enqueue {
+        Enqueue(Some(self.make(
+            message,
+            lane,
+            deadline,
+            wait_for_room,
+            true,
+        )))
+    }
+
+    fn make(
+        &self,
+        message: Outgoing,
+        lane: Option<u64>,
+        deadline: Time,
+        wait_for_room: bool,
+        tell: bool,
+    ) -> Publish {
         // Without a key it waits for nothing: its identity is a lane of its own.
         let lane = lane.unwrap_or_else(|| {
             let bytes = message.identity.to_le_bytes();
@@ -54,6 +84,7 @@ impl PublisherHandle {
             lane,
             deadline,
             wait_for_room,
+            tell,
         };
         Publish {
             shared: Arc::clone(&self.shared),
@@ -122,23 +153,60 @@ impl Future for Publish {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // The waker is in place before the driver can see the cell.
         let polled = self.cell.poll(cx);
-        match polled {
-            Poll::Ready(result) => {
-                self.step = Step::Resolved;
-                Poll::Ready(result)
+        if polled.is_ready() {
+            self.step = Step::Resolved;
+            return polled;
+        }
+        match self.hand_over() {
+            Ok(()) => Poll::Pending,
+            Err(closed) => Poll::Ready(Err(closed)),
+        }
+    }
+}
+
+impl Publish {
+    /// Hands the message to the driver, the first time.
+    fn hand_over(&mut self) -> Result<(), PublishError> {
+        if self.step != Step::New {
+            return Ok(());
+        }
+        self.step = Step::Sent;
+        // Bounded by its senders: each entry belongs to a future that somebody holds, and what
+        // dropped futures leave behind is swept out.
+        if self.shared.intake.push(Arc::clone(&self.cell)).is_err() {
+            self.step = Step::Resolved;
+            return Err(PublishError::Closed);
+        }
+        Ok(())
+    }
+}
+
+/// A publish that waits for its acceptance.
+#[derive(Debug)]
+pub struct Enqueue(Option<Publish>);
+
+impl Future for Enqueue {
+    type Output = Result<Publish, PublishError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(publish) = &mut self.0 else {
+            // Polled again after its end.
+            return Poll::Pending;
+        };
+        match publish.cell.poll_accepted(cx) {
+            Poll::Ready(Ok(())) => Poll::Ready(self.0.take().ok_or(PublishError::Closed)),
+            Poll::Ready(Err(error)) => {
+                publish.step = Step::Resolved;
+                self.0 = None;
+                Poll::Ready(Err(error))
             }
-            Poll::Pending => {
-                if self.step == Step::New {
-                    self.step = Step::Sent;
-                    // Bounded by its senders: each entry belongs to a future that somebody holds,
-                    // and what dropped futures leave behind is swept out.
-                    if self.shared.intake.push(Arc::clone(&self.cell)).is_err() {
-                        self.step = Step::Resolved;
-                        return Poll::Ready(Err(PublishError::Closed));
-                    }
+            Poll::Pending => match publish.hand_over() {
+                Ok(()) => Poll::Pending,
+                Err(closed) => {
+                    self.0 = None;
+                    Poll::Ready(Err(closed))
                 }
-                Poll::Pending
-            }
+            },
         }
     }
 }

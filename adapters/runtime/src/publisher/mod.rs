@@ -13,7 +13,7 @@ mod stored;
 mod tests;
 
 pub use driver::{PublisherDriver, publisher};
-pub use handle::{Publish, PublisherHandle};
+pub use handle::{Enqueue, Publish, PublisherHandle};
 pub use observer::{NoPublishObserver, PublishObserver};
 pub use options::PublisherOptions;
 pub use stored::{PublishError, Stored};

@@ -164,6 +164,58 @@ fn dropping_before_acceptance_sends_nothing_and_after_it_changes_nothing() {
 }
 
 #[test]
+fn acceptance_is_told_apart_from_the_result() {
+    let world = World::new(ScriptSink::default(), 1);
+    let enqueue = |id: &str, lane, wait| {
+        let deadline = world.in_millis(1_000);
+        world
+            .handle
+            .enqueue(outgoing(id), Some(lane), deadline, wait)
+    };
+    let poll_enqueue = |enqueue: &mut super::Enqueue| {
+        Pin::new(enqueue).poll(&mut Context::from_waker(Waker::noop()))
+    };
+    let mut a = enqueue("a", 1, true);
+    let mut b = enqueue("b", 2, true);
+    let mut never = enqueue("never", 3, true);
+    let mut no = enqueue("no", 4, false);
+    for enqueue in [&mut a, &mut b, &mut never, &mut no] {
+        assert!(poll_enqueue(enqueue).is_pending());
+    }
+    world.shell.run();
+    let Poll::Ready(Ok(mut receipt)) = poll_enqueue(&mut a) else {
+        panic!("there was room for one");
+    };
+    assert!(matches!(
+        poll_enqueue(&mut no),
+        Poll::Ready(Err(PublishError::Full))
+    ));
+    // Back-pressure: the next is accepted when the first has its result.
+    assert!(poll_enqueue(&mut b).is_pending() && poll(&mut receipt).is_none());
+    drop(never);
+    assert_eq!(world.sent(), ["a"]);
+    world.shell.run();
+    assert!(matches!(poll(&mut receipt), Some(Ok(_))));
+    let Poll::Ready(Ok(receipt)) = poll_enqueue(&mut b) else {
+        panic!("there is room for the second");
+    };
+    // A dropped receipt changes nothing.
+    drop(receipt);
+    assert_eq!(world.sent(), ["b"]);
+    world.shell.run();
+    assert_eq!(world.sent(), Vec::<String>::new());
+    let told = ["accepted a", "stored a", "accepted b", "stored b"];
+    assert_eq!(world.hooks(), told);
+    world.handle.close(world.in_millis(10));
+    world.shell.run();
+    let mut late = enqueue("late", 5, true);
+    assert!(matches!(
+        poll_enqueue(&mut late),
+        Poll::Ready(Err(PublishError::Closed))
+    ));
+}
+
+#[test]
 fn without_room_a_publish_waits_in_order_or_fails() {
     let world = World::new(ScriptSink::default(), 1);
     let mut a = world.publish("a", 1, true);
