@@ -85,6 +85,19 @@ impl<T: Copy> Ledger<T> {
     }
 
     pub(super) fn send(&mut self, producer: &Producer, tag: T, message: Outgoing) {
+        if let Some((tag, message, _)) = self.try_send(producer, tag, message) {
+            // What is behind it in its key waits for the same answer, so the order stays.
+            self.find(producer, tag, message);
+        }
+    }
+
+    /// Gives the message back, with what happened, when the topic is not there any more.
+    fn try_send(
+        &mut self,
+        producer: &Producer,
+        tag: T,
+        message: Outgoing,
+    ) -> Option<(T, Outgoing, SinkReceipt)> {
         match self.topics.get_mut(&message.topic) {
             Some(Place::Ready { topic, partitions }) => {
                 let sent = hand_over(
@@ -96,13 +109,19 @@ impl<T: Copy> Ledger<T> {
                     tag,
                     &message,
                 );
-                if let Err(receipt) = sent {
-                    self.answer(tag, receipt);
+                let Err((receipt, is_gone)) = sent else {
+                    return None;
+                };
+                if is_gone {
+                    self.forget(&message.topic);
+                    return Some((tag, message, receipt));
                 }
+                self.answer(tag, receipt);
             }
             Some(Place::Asked { waiting, .. }) => waiting.push((tag, message)),
             None => self.find(producer, tag, message),
         }
+        None
     }
 
     fn find(&mut self, producer: &Producer, tag: T, message: Outgoing) {
@@ -123,7 +142,9 @@ impl<T: Copy> Ledger<T> {
             Ok(topic) => {
                 let place = Place::Ready { topic, partitions };
                 self.topics.insert(Arc::clone(&message.topic), place);
-                self.send(producer, tag, message);
+                if let Some((tag, _, receipt)) = self.try_send(producer, tag, message) {
+                    self.answer(tag, receipt);
+                }
             }
             Err(failure) => self.answer(tag, receipt::of_lookup(&message.topic, &failure)),
         }
@@ -181,18 +202,28 @@ impl<T: Copy> Ledger<T> {
         let Some(Place::Asked { waiting, .. }) = self.topics.remove(&name) else {
             return;
         };
-        match partitions {
-            Ok(partitions) => {
-                self.known.insert(name, partitions);
-                for (tag, message) in waiting {
-                    self.send(producer, tag, message);
-                }
-            }
+        let made = partitions.and_then(|partitions| Ok((producer.topic(&name)?, partitions)));
+        let (topic, partitions) = match made {
+            Ok(made) => made,
             Err(failure) => {
                 let receipt = receipt::of_lookup(&name, &failure);
                 for (tag, _) in waiting {
                     self.answer(tag, receipt.clone());
                 }
+                return;
+            }
+        };
+        self.known.insert(Arc::clone(&name), partitions);
+        self.topics.insert(name, Place::Ready { topic, partitions });
+        let mut waiting = waiting.into_iter();
+        for (tag, message) in waiting.by_ref() {
+            if let Some((tag, _, receipt)) = self.try_send(producer, tag, message) {
+                // There for the brokers, not for the client yet: none of the rest is sent.
+                self.answer(tag, receipt.clone());
+                for (tag, _) in waiting {
+                    self.answer(tag, receipt.clone());
+                }
+                break;
             }
         }
     }
@@ -237,7 +268,7 @@ impl<T: Copy> Ledger<T> {
     }
 }
 
-/// Hands a message to the producer, or says why not.
+/// Hands a message to the producer, or says why not, and whether the topic is to be looked up again.
 fn hand_over<T: Copy>(
     producer: &Producer,
     topic: &Topic,
@@ -246,22 +277,24 @@ fn hand_over<T: Copy>(
     outstanding: &mut Outstanding<T>,
     tag: T,
     message: &Outgoing,
-) -> Result<(), SinkReceipt> {
+) -> Result<(), (SinkReceipt, bool)> {
     let partition = partitioner.of(message, partitions);
     if partitions <= partition {
-        return Err(SinkReceipt::NotStored(PortError::new(
+        let error = PortError::new(
             PortErrorKind::Invalid,
             format!(
                 "partition {partition} of topic `{}`: it has {partitions}, counted from 0",
                 message.topic
             ),
-        )));
+        );
+        return Err((SinkReceipt::NotStored(error), false));
     }
     let Ok(place) = outstanding.insert(tag) else {
-        return Err(SinkReceipt::Retry(PortError::new(
+        let error = PortError::new(
             PortErrorKind::Refused,
             "too many messages without an answer",
-        )));
+        );
+        return Err((SinkReceipt::Retry(error), false));
     };
     let sending = Sending {
         partition,
@@ -272,6 +305,7 @@ fn hand_over<T: Copy>(
     };
     producer.send(topic, &sending).map_err(|failure| {
         outstanding.remove(place);
-        receipt::of_send(&message.topic, &failure)
+        let receipt = receipt::of_send(&message.topic, &failure);
+        (receipt, receipt::topic_is_gone(&failure))
     })
 }
