@@ -19,6 +19,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 pub mod feeding;
+pub mod sinking;
 
 /// The Kafka that all tests of one binary share.
 pub fn shared(test: &str) -> Option<Arc<RunningKafka>> {
