@@ -102,6 +102,13 @@ impl Venue {
         format!("{name}-{}", self.name)
     }
 
+    /// A group's name that no other case uses: on Kafka the members of all topics of a group take part
+    /// in its rebalances.
+    #[must_use]
+    pub fn group(&self, name: &str) -> String {
+        format!("{name}-{}", self.name)
+    }
+
     /// A bus of its own connection.
     pub async fn bus(&self) -> Bus {
         self.bus_with(|_| {}).await

@@ -39,8 +39,14 @@ fn closes(kind: Kind) -> Result<(), Skip> {
             tokio::time::sleep(Duration::from_millis(1)).await;
             Ok(())
         });
-        let first = bus.subscribe(&topic, "g", handler).await.unwrap();
-        let second = bus.subscribe(&topic, "h", seen.handler()).await.unwrap();
+        let first = bus
+            .subscribe(&topic, &venue.group("g"), handler)
+            .await
+            .unwrap();
+        let second = bus
+            .subscribe(&topic, &venue.group("h"), seen.handler())
+            .await
+            .unwrap();
         owning(&first).await;
         owning(&second).await;
         publish(&bus, &topic, 0..2_000, 50).await;
@@ -58,7 +64,10 @@ fn drops(kind: Kind) -> Result<(), Skip> {
     counted(kind, async |venue: &Venue| {
         let (bus, topic) = (venue.bus().await, venue.topic("t"));
         let seen = Seen::new();
-        let subscription = bus.subscribe(&topic, "g", seen.handler()).await.unwrap();
+        let subscription = bus
+            .subscribe(&topic, &venue.group("g"), seen.handler())
+            .await
+            .unwrap();
         publish(&bus, &topic, 0..500, 50).await;
         seen.wait_for(500).await;
         drop((subscription, bus));

@@ -201,11 +201,29 @@ async fn nats(_url: &str, _settings: &Settings, shown: String) -> Result<Arc<dyn
 
 #[cfg(feature = "kafka")]
 async fn kafka(url: &str, settings: &Settings, _shown: String) -> Result<Arc<dyn Broker>, Error> {
+    use crate::{KafkaGroupProtocol, KafkaPartitioner};
+    use procession_kafka::{GroupProtocol, Partitioner};
+
     let mut options = match url {
         "mock-kafka://" => procession_kafka::KafkaOptions::mock(),
         url => procession_kafka::KafkaOptions::parse(url)?,
     };
+    let own = &settings.bus.kafka;
     options.connect_within = settings.bus.connect_timeout;
+    options.protocol = match own.group_protocol {
+        KafkaGroupProtocol::Cooperative => GroupProtocol::Cooperative,
+        KafkaGroupProtocol::Eager => GroupProtocol::Eager,
+        KafkaGroupProtocol::Consumer => GroupProtocol::Consumer,
+    };
+    options.partitioner = match own.partitioner {
+        KafkaPartitioner::Murmur2Random => Partitioner::Murmur2Random,
+        KafkaPartitioner::Fnv1aRandom => Partitioner::Fnv1aRandom,
+    };
+    options.session_timeout = own.session_timeout;
+    options.hand_over = own.hand_over;
+    options.prefetch_bytes = usize::try_from(own.prefetch_bytes).unwrap_or(usize::MAX);
+    options.replicas = own.replicas;
+    options.properties.clone_from(&own.properties);
     let broker = procession_kafka::KafkaBroker::connect(options).await?;
     Ok(Arc::new(broker))
 }

@@ -27,7 +27,10 @@ async fn sessions_break_fifty_times(venue: Arc<Venue>) {
         tokio::task::yield_now().await;
         Ok(())
     });
-    let subscription = bus.subscribe(&topic, "g", handler).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), handler)
+        .await
+        .unwrap();
     let publishing = {
         let (bus, topic) = (bus.clone(), topic.clone());
         tokio::spawn(async move { publish(&bus, &topic, 0..20_000, 100).await })
@@ -50,7 +53,10 @@ async fn deliveries_are_lost(venue: Arc<Venue>) {
     let watch = Watch::new();
     let (bus, topic) = (venue.bus_watched(watch.observer()).await, venue.topic("t"));
     let seen = Seen::new();
-    let subscription = bus.subscribe(&topic, "g", seen.handler()).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), seen.handler())
+        .await
+        .unwrap();
     owning(&subscription).await;
     for round in 0..10 {
         for partition in 0..2 {
@@ -83,7 +89,10 @@ async fn a_rewritten_log_is_reported_and_run(venue: Arc<Venue>) {
     let watch = Watch::new();
     let (bus, topic) = (venue.bus_watched(watch.observer()).await, venue.topic("t"));
     let seen = Seen::new();
-    let subscription = bus.subscribe(&topic, "g", seen.handler()).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), seen.handler())
+        .await
+        .unwrap();
     // One key: one partition.
     publish(&bus, &topic, 0..30, 1).await;
     seen.wait_for(30).await;
@@ -141,7 +150,10 @@ async fn sinks_are_cut(venue: Arc<Venue>) {
     let log = bus.audit(&topic).await.unwrap();
     assert_eq!(log.len(), 10_000, "every message is in the log once");
     let seen = Seen::new();
-    let subscription = bus.subscribe(&topic, "g", seen.handler()).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), seen.handler())
+        .await
+        .unwrap();
     seen.wait_for(10_000).await;
     seen.assert_once(0..10_000);
     seen.assert_in_order();
@@ -178,7 +190,10 @@ async fn a_full_log_makes_publishers_wait(venue: Arc<Venue>) {
         .await
         .unwrap();
     let seen = Seen::new();
-    let subscription = bus.subscribe(&topic, "g", seen.handler()).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), seen.handler())
+        .await
+        .unwrap();
     let mut most = 0;
     while !publishing.is_finished() {
         most = most.max(broker.log_bytes());

@@ -34,7 +34,10 @@ async fn s3_health_names_who_blocks_the_frontier(venue: Arc<Venue>) {
         }
         Ok(())
     });
-    let subscription = bus.subscribe(&topic, "g", handler).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), handler)
+        .await
+        .unwrap();
     let stored = publish(&bus, &topic, 0..100, 10).await;
     seen.wait_for(90).await;
     let blocked = async {
@@ -73,7 +76,7 @@ async fn p15_a_full_window_stops_intake_and_resumes(venue: Arc<Venue>) {
         }
     });
     let subscription = bus
-        .subscribe(&topic, "g", handler)
+        .subscribe(&topic, &venue.group("g"), handler)
         .with(|settings| {
             settings.window = 64;
             settings.window_pool = 1_024;
@@ -129,7 +132,7 @@ async fn large_messages_come_through_a_small_credit(venue: Arc<Venue>) {
         Ok(())
     });
     let subscription = bus
-        .subscribe(&topic, "g", handler)
+        .subscribe(&topic, &venue.group("g"), handler)
         .with(|settings: &mut SubscribeSettings| {
             settings.credit_bytes = 2 << 20;
             settings.partition_credit_bytes = 1 << 20;
@@ -162,7 +165,7 @@ async fn unordered_subscriptions_get_everything_once(venue: Arc<Venue>) {
         Ok(())
     });
     let subscription = bus
-        .subscribe(&topic, "g", handler)
+        .subscribe(&topic, &venue.group("g"), handler)
         .with(|settings| settings.order = Order::Unordered)
         .await
         .unwrap();
@@ -183,7 +186,10 @@ async fn a_topic_may_have_many_partitions(venue: Arc<Venue>) {
         })
         .await;
     let seen = Seen::new();
-    let subscription = bus.subscribe(&topic, "g", seen.handler()).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), seen.handler())
+        .await
+        .unwrap();
     publish(&bus, &topic, 0..2_000, 200).await;
     seen.wait_for(2_000).await;
     subscription.drain(Duration::from_secs(10)).await.unwrap();
@@ -227,7 +233,9 @@ async fn a_missing_topic_is_named(venue: Arc<Venue>) {
         .unwrap_err()
         .to_string();
     assert!(error.contains(&topic), "{error}");
-    let subscribed = bus.subscribe(&topic, "g", Seen::new().handler()).await;
+    let subscribed = bus
+        .subscribe(&topic, &venue.group("g"), Seen::new().handler())
+        .await;
     let error = subscribed.err().unwrap().to_string();
     assert!(error.contains(&topic), "{error}");
     for bad in ["", "a b", "a..b", "a/b"] {

@@ -28,9 +28,15 @@ async fn h2_a_planned_hand_over_repeats_nothing(venue: Arc<Venue>) {
             Ok(())
         })
     };
-    let first = one.subscribe(&topic, "g", slow()).await.unwrap();
+    let first = one
+        .subscribe(&topic, &venue.group("g"), slow())
+        .await
+        .unwrap();
     owning(&first).await;
-    let second = two.subscribe(&topic, "g", slow()).await.unwrap();
+    let second = two
+        .subscribe(&topic, &venue.group("g"), slow())
+        .await
+        .unwrap();
     let publisher = venue.bus().await;
     let publishing = {
         let topic = topic.clone();
@@ -76,7 +82,7 @@ async fn h2_a_member_that_dies_is_replaced_when_its_lease_runs_out(venue: Arc<Ve
         Ok(())
     });
     let subscription = dying
-        .subscribe(&topic, "g", handler)
+        .subscribe(&topic, &venue.group("g"), handler)
         .with(|settings| settings.concurrency = 10)
         .await
         .unwrap();
@@ -88,7 +94,10 @@ async fn h2_a_member_that_dies_is_replaced_when_its_lease_runs_out(venue: Arc<Ve
         .bus_with(move |settings| settings.subscribe.lease = lease)
         .await;
     let second = Seen::new();
-    let subscription = bus.subscribe(&topic, "g", second.handler()).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), second.handler())
+        .await
+        .unwrap();
     second.wait_for(1).await;
     let waited = died.elapsed();
     let settled = first.count();
@@ -124,9 +133,15 @@ async fn the_standby_says_for_whom_it_waits(venue: Arc<Venue>) {
     let one = venue.bus_with(name("the-owner")).await;
     let two = venue.bus_with(name("the-standby")).await;
     let seen = Seen::new();
-    let first = one.subscribe(&topic, "g", seen.handler()).await.unwrap();
+    let first = one
+        .subscribe(&topic, &venue.group("g"), seen.handler())
+        .await
+        .unwrap();
     owning(&first).await;
-    let second = two.subscribe(&topic, "g", seen.handler()).await.unwrap();
+    let second = two
+        .subscribe(&topic, &venue.group("g"), seen.handler())
+        .await
+        .unwrap();
     let named = async {
         loop {
             let partitions = second.health().partitions;
@@ -167,7 +182,10 @@ async fn p12_members_come_and_go_at_random(venue: Arc<Venue>) {
             .wrapping_add(99);
         if members.len() < 2 || (members.len() < 5 && state >> 63 == 0) {
             let bus = venue.bus().await;
-            let subscription = bus.subscribe(&topic, "g", seen.handler()).await.unwrap();
+            let subscription = bus
+                .subscribe(&topic, &venue.group("g"), seen.handler())
+                .await
+                .unwrap();
             members.push((bus, subscription));
         } else {
             let index = usize::try_from(state >> 33).unwrap() % members.len();

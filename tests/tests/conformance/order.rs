@@ -44,7 +44,10 @@ async fn w4_each_key_is_handled_in_order(venue: Arc<Venue>) {
         }
         Ok(())
     });
-    let subscription = bus.subscribe(&topic, "g", handler).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), handler)
+        .await
+        .unwrap();
     publish(&bus, &topic, 0..1_000, 16).await;
     seen.wait_for(1_000).await;
     subscription.drain(Duration::from_secs(10)).await.unwrap();
@@ -64,7 +67,10 @@ async fn w5_failed_messages_come_again(venue: Arc<Venue>) {
         }
         Ok(())
     });
-    let subscription = bus.subscribe(&topic, "g", handler).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), handler)
+        .await
+        .unwrap();
     publish(&bus, &topic, 0..100, 10).await;
     seen.wait_for(100).await;
     seen.assert_once(0..100);
@@ -86,7 +92,10 @@ async fn w6_the_next_message_of_a_key_waits_for_the_one_before(venue: Arc<Venue>
             Ok(())
         }
     });
-    let subscription = bus.subscribe(&topic, "g", handler).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), handler)
+        .await
+        .unwrap();
     publish(&bus, &topic, 0..2, 1).await;
     started.wait_for(1).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -117,7 +126,10 @@ async fn p3_a_slow_key_holds_up_nobody_else(venue: Arc<Venue>) {
             Ok(())
         }
     });
-    let subscription = bus.subscribe(&topic, "g", handler).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), handler)
+        .await
+        .unwrap();
     publish(&bus, &topic, 0..1_000, 10).await;
     seen.wait_for(900).await;
     seen.assert_once((0..1_000).filter(|number| number % 10 != 0));
@@ -136,7 +148,10 @@ async fn p4_fewer_keys_than_workers_do_not_block(venue: Arc<Venue>) {
         tokio::task::yield_now().await;
         Ok(())
     });
-    let subscription = bus.subscribe(&topic, "g", handler).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), handler)
+        .await
+        .unwrap();
     publish(&bus, &topic, 0..600, 3).await;
     seen.wait_for(600).await;
     seen.assert_in_order();
@@ -155,7 +170,7 @@ async fn p17_messages_that_fail_for_ever_hold_up_nobody_else(venue: Arc<Venue>) 
         }
     });
     let subscription = bus
-        .subscribe(&topic, "g", handler)
+        .subscribe(&topic, &venue.group("g"), handler)
         .with(|settings| {
             settings.attempts = u32::MAX;
             settings.backoff_first = Duration::from_millis(50);
@@ -198,8 +213,11 @@ async fn p18_the_same_key_in_two_topics_is_independent(venue: Arc<Venue>) {
             Ok(())
         }
     });
-    let first = bus.subscribe(&a, "g", blocked).await.unwrap();
-    let second = bus.subscribe(&b, "g", in_b.handler()).await.unwrap();
+    let first = bus.subscribe(&a, &venue.group("g"), blocked).await.unwrap();
+    let second = bus
+        .subscribe(&b, &venue.group("g"), in_b.handler())
+        .await
+        .unwrap();
     publish(&bus, &a, 0..20, 1).await;
     publish(&bus, &b, 0..20, 1).await;
     in_b.wait_for(20).await;
@@ -219,7 +237,7 @@ async fn p19_every_partition_is_served_while_one_is_busy(venue: Arc<Venue>) {
         Ok(())
     });
     let subscription = bus
-        .subscribe(&topic, "g", handler)
+        .subscribe(&topic, &venue.group("g"), handler)
         .with(|settings| {
             settings.credit_messages = 64;
             settings.concurrency = 16;
@@ -251,7 +269,10 @@ async fn s1_messages_without_a_key_run_beside_ordered_ones(venue: Arc<Venue>) {
     let watch = Watch::new();
     let (bus, topic) = (venue.bus_watched(watch.observer()).await, venue.topic("t"));
     let seen = Seen::new();
-    let subscription = bus.subscribe(&topic, "g", seen.handler()).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), seen.handler())
+        .await
+        .unwrap();
     let envelopes = (0..400).map(|number| match number % 3 {
         0 => envelope("", number),
         _ => envelope(&format!("k{}", number % 8), number),
@@ -277,7 +298,7 @@ async fn a1_rejected_messages_are_dead_letters_before_they_are_passed(venue: Arc
         }
     });
     let subscription = bus
-        .subscribe(&topic, "g", handler)
+        .subscribe(&topic, &venue.group("g"), handler)
         .with(|settings| settings.attempts = 3)
         .await
         .unwrap();
@@ -294,7 +315,10 @@ async fn a1_rejected_messages_are_dead_letters_before_they_are_passed(venue: Arc
     let mut buried: Vec<_> = buried.collect();
     buried.sort_by_key(|why| format!("{why:?}"));
     assert_eq!(buried, [Why::Exhausted, Why::Rejected]);
-    let letters = bus.audit(&dead_letter_topic(&topic, "g")).await.unwrap();
+    let letters = bus
+        .audit(&dead_letter_topic(&topic, &venue.group("g")))
+        .await
+        .unwrap();
     let mut payloads: Vec<_> = letters
         .iter()
         .map(|(_, _, letter)| letter.payload().to_vec())
@@ -319,7 +343,10 @@ async fn a1_what_cannot_be_read_is_quarantined(venue: Arc<Venue>) {
             Ok(())
         }
     });
-    let subscription = bus.subscribe(&topic, "g", handler).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), handler)
+        .await
+        .unwrap();
     publish(&bus, &topic, 0..5, 1).await;
     let broken = Envelope::builder("Counted")
         .key("k0")
@@ -331,7 +358,10 @@ async fn a1_what_cannot_be_read_is_quarantined(venue: Arc<Venue>) {
     subscription.drain(Duration::from_secs(10)).await.unwrap();
     seen.assert_once((0..10).filter(|number| *number != 5));
     seen.assert_in_order();
-    let letters = bus.audit(&dead_letter_topic(&topic, "g")).await.unwrap();
+    let letters = bus
+        .audit(&dead_letter_topic(&topic, &venue.group("g")))
+        .await
+        .unwrap();
     assert_eq!(letters.len(), 1);
     assert_eq!(&letters[0].2.payload()[..], b"{");
 }
@@ -346,7 +376,10 @@ async fn panics_are_failed_attempts(venue: Arc<Venue>) {
         }
         Ok(())
     });
-    let subscription = bus.subscribe(&topic, "g", handler).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), handler)
+        .await
+        .unwrap();
     publish(&bus, &topic, 0..30, 3).await;
     seen.wait_for(30).await;
     seen.assert_once(0..30);

@@ -30,7 +30,7 @@ async fn p1_commits_never_cover_what_is_in_flight(venue: Arc<Venue>) {
         Ok(())
     });
     let subscription = bus
-        .subscribe(&topic, "g", handler)
+        .subscribe(&topic, &venue.group("g"), handler)
         .with(|settings| {
             settings.commit_every = Duration::from_millis(5);
             settings.commit_messages = 3;
@@ -73,7 +73,7 @@ async fn p2_nothing_is_committed_while_the_only_message_fails(venue: Arc<Venue>)
         std::future::ready(Err(HandlerError::new("always")))
     });
     let subscription = bus
-        .subscribe(&topic, "g", handler)
+        .subscribe(&topic, &venue.group("g"), handler)
         .with(|settings| {
             settings.attempts = u32::MAX;
             settings.backoff_max = Duration::from_millis(50);
@@ -111,13 +111,19 @@ async fn p5_only_what_was_not_finished_comes_again(venue: Arc<Venue>) {
             Ok(())
         }
     });
-    let subscription = bus.subscribe(&topic, "g", handler).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), handler)
+        .await
+        .unwrap();
     // A key each, so that nothing waits for the stuck ones.
     publish(&bus, &topic, 0..4_000, 4_000).await;
     first.wait_for(4_000 - 11).await;
     subscription.retire(Duration::from_secs(10)).await.unwrap();
     let second = Seen::new();
-    let subscription = bus.subscribe(&topic, "g", second.handler()).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), second.handler())
+        .await
+        .unwrap();
     second.wait_for(11).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     second.assert_once((0..4_000).filter(|number| stuck(*number)));
@@ -132,7 +138,10 @@ async fn p6_restarts_skip_nothing_and_repeat_nothing(venue: Arc<Venue>) {
         let bus = venue.bus_watched(watch.observer()).await;
         let stored = bus.publish(&topic, envelope("k", number)).await.unwrap();
         let seen = Seen::new();
-        let subscription = bus.subscribe(&topic, "g", seen.handler()).await.unwrap();
+        let subscription = bus
+            .subscribe(&topic, &venue.group("g"), seen.handler())
+            .await
+            .unwrap();
         seen.wait_for(1).await;
         bus.close(Duration::from_secs(10)).await.unwrap();
         drop(subscription);
@@ -156,13 +165,19 @@ async fn p9_finished_work_is_committed_at_hand_over(venue: Arc<Venue>) {
         .await;
     publish(&bus, &topic, 0..100, 7).await;
     let first = Seen::new();
-    let subscription = bus.subscribe(&topic, "g", first.handler()).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), first.handler())
+        .await
+        .unwrap();
     first.wait_for(100).await;
     let drained = subscription.drain(Duration::from_secs(10)).await.unwrap();
     assert_eq!((drained.handed_back, drained.abandoned), (0, 0));
     publish(&bus, &topic, 100..110, 7).await;
     let second = Seen::new();
-    let subscription = bus.subscribe(&topic, "g", second.handler()).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), second.handler())
+        .await
+        .unwrap();
     second.wait_for(10).await;
     second.assert_once(100..110);
     drop(subscription);
@@ -179,7 +194,7 @@ async fn p16_draining_finishes_what_runs(venue: Arc<Venue>) {
         Ok(())
     });
     let subscription = bus
-        .subscribe(&topic, "g", handler)
+        .subscribe(&topic, &venue.group("g"), handler)
         .with(|settings| settings.concurrency = 4)
         .await
         .unwrap();
@@ -191,7 +206,10 @@ async fn p16_draining_finishes_what_runs(venue: Arc<Venue>) {
         "the case shows nothing: all were finished before"
     );
     watch.assert_promises();
-    let subscription = bus.subscribe(&topic, "g", seen.handler()).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), seen.handler())
+        .await
+        .unwrap();
     seen.wait_for(300).await;
     subscription.drain(Duration::from_secs(10)).await.unwrap();
     seen.assert_once(0..300);
@@ -214,14 +232,14 @@ async fn n2_a_handler_slower_than_the_lease_is_not_repeated(venue: Arc<Venue>) {
         settings.lease = Duration::from_secs(1);
     };
     let subscription = bus
-        .subscribe(&topic, "g", handler)
+        .subscribe(&topic, &venue.group("g"), handler)
         .with(short)
         .await
         .unwrap();
     // The other one stands by: it must not win the race for the first claim.
     owning(&subscription).await;
     let standby = bus
-        .subscribe(&topic, "g", Seen::new().handler())
+        .subscribe(&topic, &venue.group("g"), Seen::new().handler())
         .with(short)
         .await
         .unwrap();
@@ -240,7 +258,7 @@ async fn control_without_commits_everything_is_repeated(venue: Arc<Venue>) {
     let seen = Seen::new();
     for round in 1..=2 {
         let subscription = bus
-            .subscribe(&topic, "g", seen.handler())
+            .subscribe(&topic, &venue.group("g"), seen.handler())
             .with(|settings| settings.hold_commits = true)
             .await
             .unwrap();

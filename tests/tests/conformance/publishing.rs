@@ -40,7 +40,10 @@ async fn w1_what_was_published_arrives_whole(venue: Arc<Venue>) {
         sender.send(envelope).unwrap();
         std::future::ready(Ok(()))
     });
-    let subscription = bus.subscribe(&topic, "g", handler).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), handler)
+        .await
+        .unwrap();
     seen.wait_for(100).await;
     seen.assert_once(0..100);
     while let Ok(arrived) = got.try_recv() {
@@ -67,7 +70,7 @@ async fn w11_a_publisher_that_closes_at_once_loses_nothing(venue: Arc<Venue>) {
     let consumers = venue.bus().await;
     let seen = Seen::new();
     let subscription = consumers
-        .subscribe(&topic, "g", seen.handler())
+        .subscribe(&topic, &venue.group("g"), seen.handler())
         .await
         .unwrap();
     let publishing: Vec<_> = (0..20)
@@ -94,8 +97,14 @@ async fn w11_a_publisher_that_closes_at_once_loses_nothing(venue: Arc<Venue>) {
 async fn w12_topics_do_not_mix(venue: Arc<Venue>) {
     let (bus, a, b) = (venue.bus().await, venue.topic("a"), venue.topic("b"));
     let (in_a, in_b) = (Seen::new(), Seen::new());
-    let first = bus.subscribe(&a, "g", in_a.handler()).await.unwrap();
-    let second = bus.subscribe(&b, "g", in_b.handler()).await.unwrap();
+    let first = bus
+        .subscribe(&a, &venue.group("g"), in_a.handler())
+        .await
+        .unwrap();
+    let second = bus
+        .subscribe(&b, &venue.group("g"), in_b.handler())
+        .await
+        .unwrap();
     publish(&bus, &a, 1..2, 1).await;
     publish(&bus, &b, 2..3, 1).await;
     in_a.wait_for(1).await;
@@ -137,7 +146,10 @@ async fn s4_copies_past_the_broker_are_handled_once(venue: Arc<Venue>) {
         assert!(!copy.duplicate, "the copy is past the broker's own dedupe");
     }
     let seen = Seen::new();
-    let subscription = bus.subscribe(&topic, "g", seen.handler()).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), seen.handler())
+        .await
+        .unwrap();
     seen.wait_for(50).await;
     subscription.drain(Duration::from_secs(10)).await.unwrap();
     seen.assert_once(0..50);
@@ -186,7 +198,7 @@ async fn s10_a_closed_bus_refuses(venue: Arc<Venue>) {
     let error = bus.publish(&topic, envelope("k", 2)).await.unwrap_err();
     assert_eq!(error, PublishError::Closed);
     assert!(
-        bus.subscribe(&topic, "g", Seen::new().handler())
+        bus.subscribe(&topic, &venue.group("g"), Seen::new().handler())
             .await
             .is_err()
     );

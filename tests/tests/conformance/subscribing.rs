@@ -37,7 +37,11 @@ async fn w2_one_group_with_several_subscriptions_gets_everything_once(venue: Arc
     let seen = Seen::new();
     let mut subscriptions = Vec::new();
     for _ in 0..10 {
-        subscriptions.push(bus.subscribe(&topic, "g", seen.handler()).await.unwrap());
+        subscriptions.push(
+            bus.subscribe(&topic, &venue.group("g"), seen.handler())
+                .await
+                .unwrap(),
+        );
     }
     for publisher in publishing {
         publisher.await.unwrap();
@@ -58,9 +62,13 @@ async fn w3_each_of_many_topics_gets_its_own(venue: Arc<Venue>) {
     let bus = venue.bus().await;
     let cases = (0..20).map(|index: u64| {
         let (bus, topic) = (bus.clone(), venue.topic(&format!("t{index}")));
+        let group = venue.group("g");
         tokio::spawn(async move {
             let seen = Seen::new();
-            let subscription = bus.subscribe(&topic, "g", seen.handler()).await.unwrap();
+            let subscription = bus
+                .subscribe(&topic, &group, seen.handler())
+                .await
+                .unwrap();
             publish(&bus, &topic, index * 100..(index + 1) * 100, 5).await;
             seen.wait_for(100).await;
             seen.assert_once(index * 100..(index + 1) * 100);
@@ -79,7 +87,11 @@ async fn w8_after_many_closed_at_once_a_new_subscriber_gets_everything(venue: Ar
     let before = Seen::new();
     let mut subscriptions = Vec::new();
     for _ in 0..10 {
-        subscriptions.push(bus.subscribe(&topic, "g", before.handler()).await.unwrap());
+        subscriptions.push(
+            bus.subscribe(&topic, &venue.group("g"), before.handler())
+                .await
+                .unwrap(),
+        );
     }
     let drains: Vec<_> = subscriptions
         .iter()
@@ -90,7 +102,10 @@ async fn w8_after_many_closed_at_once_a_new_subscriber_gets_everything(venue: Ar
     }
     publish(&bus, &topic, 0..50, 5).await;
     let seen = Seen::new();
-    let subscription = bus.subscribe(&topic, "g", seen.handler()).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), seen.handler())
+        .await
+        .unwrap();
     seen.wait_for(50).await;
     seen.assert_once(0..50);
     assert_eq!(
@@ -134,7 +149,10 @@ async fn w13_contexts_are_cancelled_on_close(venue: Arc<Venue>) {
             std::future::pending().await
         }
     });
-    let subscription = bus.subscribe(&topic, "g", handler).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), handler)
+        .await
+        .unwrap();
     bus.publish(&topic, envelope("k", 1)).await.unwrap();
     owning(&subscription).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -164,7 +182,7 @@ async fn w13_contexts_are_cancelled_by_the_timeout(venue: Arc<Venue>) {
         }
     });
     let subscription = bus
-        .subscribe(&topic, "g", handler)
+        .subscribe(&topic, &venue.group("g"), handler)
         .with(|settings| settings.handler_timeout = Duration::from_millis(200))
         .await
         .unwrap();
@@ -189,12 +207,18 @@ async fn w14_a_dropped_subscription_leaves_its_messages(venue: Arc<Venue>) {
         .await;
     let topic = venue.topic("t");
     let before = Seen::new();
-    let subscription = bus.subscribe(&topic, "g", before.handler()).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), before.handler())
+        .await
+        .unwrap();
     owning(&subscription).await;
     drop(subscription);
     publish(&bus, &topic, 0..20, 3).await;
     let seen = Seen::new();
-    let subscription = bus.subscribe(&topic, "g", seen.handler()).await.unwrap();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), seen.handler())
+        .await
+        .unwrap();
     seen.wait_for(20).await;
     seen.assert_once(0..20);
     assert_eq!(before.count(), 0, "a dropped subscription starts nothing");
@@ -234,7 +258,7 @@ async fn h3_no_more_than_the_credit_is_held(venue: Arc<Venue>) {
         }
     });
     let subscription = bus
-        .subscribe(&topic, "g", handler)
+        .subscribe(&topic, &venue.group("g"), handler)
         .with(|settings| {
             settings.credit_messages = 4;
             settings.low_water_percent = 50;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use procession_runtime::port::TopicMode;
 
+use super::kafka::KafkaSettings;
 use super::reader::Reader;
 use super::{SettingsError, topic, value};
 
@@ -28,6 +29,8 @@ pub struct BusSettings {
     pub credit_bytes: u64,
     /// Largest log of `memory://`, in bytes; publishers wait while it is full. Default 32 MiB.
     pub memory_log_bytes: u64,
+    /// The settings `kafka_*`: what speaks of Kafka only.
+    pub kafka: KafkaSettings,
     /// Seed of the lanes' hash. Default: random for each process.
     pub lane_seed: Option<u64>,
     /// Seed of all jitter. Default: random for each process.
@@ -44,6 +47,7 @@ impl Default for BusSettings {
             credit_messages: 10_000,
             credit_bytes: 64 << 20,
             memory_log_bytes: 32 << 20,
+            kafka: KafkaSettings::default(),
             lane_seed: None,
             jitter_seed: None,
         }
@@ -59,6 +63,7 @@ impl BusSettings {
         r.number("credit_messages", &mut self.credit_messages)?;
         r.bytes("credit_bytes", &mut self.credit_bytes)?;
         r.bytes("memory_log_bytes", &mut self.memory_log_bytes)?;
+        self.kafka.apply(&mut r)?;
         r.some("lane_seed", &mut self.lane_seed, value::number)?;
         r.some("jitter_seed", &mut self.jitter_seed, value::number)?;
         r.finish()
@@ -75,6 +80,7 @@ impl BusSettings {
         if self.credit_bytes == 0 {
             return bad("credit_bytes", "0".into(), "allowed is at least 1");
         }
+        self.kafka.validate()?;
         if self.connect_timeout.is_zero() {
             return bad("connect_timeout", "0s".into(), "allowed is more than 0");
         }

@@ -2,6 +2,7 @@
 
 mod bus;
 mod error;
+mod kafka;
 mod publish;
 mod reader;
 mod source;
@@ -14,6 +15,7 @@ use std::path::Path;
 
 pub use bus::BusSettings;
 pub use error::SettingsError;
+pub use kafka::{KafkaGroupProtocol, KafkaPartitioner, KafkaSettings};
 pub use publish::{PublishSettings, WhenFull};
 pub use subscribe::SubscribeSettings;
 pub use topic::TopicSettings;
