@@ -169,7 +169,7 @@ async fn connect(
             let broker = MemoryBroker::connect_with(url, shell.clone(), limits)?;
             Ok(Arc::new(broker))
         }
-        Some("nats") => nats(url, settings, shown).await,
+        Some("nats" | "tls") => nats(url, settings, shown).await,
         Some("kafka" | "mock-kafka") => kafka(url, settings, shown).await,
         Some(scheme) => Err(Error::Address {
             url: shown,
@@ -186,8 +186,23 @@ async fn connect(
 async fn nats(url: &str, settings: &Settings, _shown: String) -> Result<Arc<dyn Broker>, Error> {
     let mut options = procession_nats::NatsOptions::parse(url)?;
     options.connect_within = settings.bus.connect_timeout;
+    options
+        .credentials_file
+        .clone_from(&settings.bus.credentials_file);
+    options.nkey_file.clone_from(&settings.bus.nkey_file);
+    options.tls = tls(&settings.bus.tls);
     let broker = procession_nats::NatsBroker::connect(options).await?;
     Ok(Arc::new(broker))
+}
+
+#[cfg(feature = "nats")]
+fn tls(settings: &crate::settings::TlsSettings) -> procession_nats::TlsOptions {
+    procession_nats::TlsOptions {
+        ca_file: settings.ca_file.clone(),
+        cert_file: settings.cert_file.clone(),
+        key_file: settings.key_file.clone(),
+        handshake_first: settings.handshake_first,
+    }
 }
 
 #[cfg(not(feature = "nats"))]

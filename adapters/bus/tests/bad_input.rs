@@ -13,15 +13,14 @@ async fn addresses() {
         ("", "has no scheme"),
         ("localhost:4222", "has no scheme"),
         ("natz://h:1", "unknown scheme `natz`"),
-        (
-            "kafka://127.0.0.1:9092",
-            "kafka is not built yet; use memory:// or nats://HOST:PORT",
-        ),
+        // Port 1 of this machine: nobody listens there.
+        ("kafka://127.0.0.1:1", "kafka://127.0.0.1:1"),
         ("memory://a b", "memory://a b"),
         ("nats://h:notaport", "port `notaport`"),
-        // Port 1 of this machine: nobody listens there.
         ("nats://127.0.0.1:1", "127.0.0.1:1"),
         ("natz://user:secret@h", "natz://***@h"),
+        ("tls://user:secret@h:0", "tls://***@h:0` has the port `0`"),
+        ("tls://127.0.0.1:1", "127.0.0.1:1"),
     ];
     for (url, expected) in table {
         let attempt = tokio::time::timeout(Duration::from_secs(6), Bus::connect(url));
@@ -73,6 +72,38 @@ async fn settings() {
         error.contains("publish.deadline") && error.contains("0ns"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn files_of_a_connection() {
+    let seed = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY";
+    let table = [
+        (
+            "[bus.tls]\nca_file = '/no/such'",
+            "`tls.ca_file` is /no/such",
+        ),
+        (
+            "[bus.tls]\ncert_file = '/no/such'\nkey_file = '/no/such'",
+            "`tls.cert_file` is /no/such",
+        ),
+        ("[bus]\nnkey_file = '/no/such'", "`nkey_file` is /no/such"),
+        (
+            "[bus]\ncredentials_file = '/no/such'",
+            "`credentials_file` is /no/such",
+        ),
+        // The secret itself where a path belongs.
+        (
+            &*format!("[bus]\nnkey_file = '{seed}'"),
+            "`nkey_file` is ***",
+        ),
+    ];
+    for (text, expected) in table {
+        let settings = Settings::from_toml(text).unwrap();
+        let bus = Bus::builder("nats://127.0.0.1:1").settings(settings);
+        let error = bus.connect().await.unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+        assert!(!error.contains(seed), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -1,12 +1,13 @@
 //! Table `[bus]`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use procession_runtime::port::TopicMode;
 
 use super::kafka::KafkaSettings;
 use super::reader::Reader;
-use super::{SettingsError, topic, value};
+use super::{SettingsError, TlsSettings, topic, value};
 
 /// Settings of the bus as a whole: table `[bus]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -31,6 +32,13 @@ pub struct BusSettings {
     pub memory_log_bytes: u64,
     /// The settings `kafka_*`: what speaks of Kafka only.
     pub kafka: KafkaSettings,
+    /// Table `[bus.tls]`: how connections are kept from others.
+    pub tls: TlsSettings,
+    /// A `.creds` file for NATS: the JWT of a user and the seed of its NKEY. Read for every
+    /// connection.
+    pub credentials_file: Option<PathBuf>,
+    /// A file with the seed of an NKEY for NATS. Read for every connection.
+    pub nkey_file: Option<PathBuf>,
     /// Seed of the lanes' hash. Default: random for each process.
     pub lane_seed: Option<u64>,
     /// Seed of all jitter. Default: random for each process.
@@ -48,6 +56,9 @@ impl Default for BusSettings {
             credit_bytes: 64 << 20,
             memory_log_bytes: 32 << 20,
             kafka: KafkaSettings::default(),
+            tls: TlsSettings::default(),
+            credentials_file: None,
+            nkey_file: None,
             lane_seed: None,
             jitter_seed: None,
         }
@@ -64,6 +75,8 @@ impl BusSettings {
         r.bytes("credit_bytes", &mut self.credit_bytes)?;
         r.bytes("memory_log_bytes", &mut self.memory_log_bytes)?;
         self.kafka.apply(&mut r)?;
+        r.some("credentials_file", &mut self.credentials_file, value::path)?;
+        r.some("nkey_file", &mut self.nkey_file, value::path)?;
         r.some("lane_seed", &mut self.lane_seed, value::number)?;
         r.some("jitter_seed", &mut self.jitter_seed, value::number)?;
         r.finish()
@@ -84,6 +97,16 @@ impl BusSettings {
         if self.connect_timeout.is_zero() {
             return bad("connect_timeout", "0s".into(), "allowed is more than 0");
         }
+        if let (Some(_), Some(path)) = (&self.credentials_file, &self.nkey_file) {
+            return Err(SettingsError::new(
+                "bus.nkey_file",
+                path.display().to_string(),
+                "",
+                "`bus.credentials_file` is set, too",
+                "keep the one that the server asks for",
+            ));
+        }
+        self.tls.validate()?;
         for (field, name) in [("source", &self.source), ("member", &self.member)] {
             if let Some(name) = name
                 && (name.is_empty() || name.len() > 256 || name.chars().any(char::is_control))

@@ -7,6 +7,7 @@ mod publish;
 mod reader;
 mod source;
 mod subscribe;
+mod tls;
 mod topic;
 mod value;
 
@@ -18,6 +19,7 @@ pub use error::SettingsError;
 pub use kafka::{KafkaGroupProtocol, KafkaPartitioner, KafkaSettings};
 pub use publish::{PublishSettings, WhenFull};
 pub use subscribe::SubscribeSettings;
+pub use tls::TlsSettings;
 pub use topic::TopicSettings;
 
 use reader::Reader;
@@ -29,6 +31,9 @@ use source::Source;
 /// [bus]
 /// source = "shop"
 /// topics = "create"
+///
+/// [bus.tls]
+/// ca_file = "/etc/shop/ca.pem"
 ///
 /// [publish]
 /// deadline = "30s"
@@ -147,6 +152,8 @@ impl Settings {
         let mut settings = Self::default();
         for source in &sources {
             settings.bus.apply(Reader::new("bus", &source.bus))?;
+            let tls = Reader::new("bus.tls", &source.bus_tls);
+            settings.bus.tls.apply(tls)?;
             let publish = Reader::new("publish", &source.publish);
             settings.publish.apply(publish)?;
             let subscribe = Reader::new("subscribe", &source.subscribe);

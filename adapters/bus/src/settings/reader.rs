@@ -59,6 +59,14 @@ impl<'a> Reader<'a> {
         self.read(name, parse, |v| *into = v)
     }
 
+    pub(super) fn flag(
+        &mut self,
+        name: &'static str,
+        into: &mut bool,
+    ) -> Result<(), SettingsError> {
+        self.read(name, value::flag, |v| *into = v)
+    }
+
     /// A number, or `forever`.
     pub(super) fn attempts(
         &mut self,

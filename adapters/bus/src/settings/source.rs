@@ -10,10 +10,15 @@ use super::value::Value;
 const PREFIX: &str = "PROCESSION_";
 const TABLES: [&str; 4] = ["bus", "publish", "subscribe", "topics"];
 
+/// Tables within tables.
+const PARTS: [&str; 1] = ["bus.tls"];
+
 /// The settings of one source, by table.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Source {
     pub(super) bus: Table,
+    /// `[bus.tls]`.
+    pub(super) bus_tls: Table,
     pub(super) publish: Table,
     pub(super) subscribe: Table,
     /// `[subscribe.NAME]`.
@@ -69,6 +74,27 @@ impl Source {
                     source.named(table, name).extend(entries);
                     continue;
                 }
+                if let ("bus", toml::Value::Table(inner)) = (table.as_str(), value) {
+                    let part = format!("bus.{name}");
+                    let into = source
+                        .part(&part)
+                        .ok_or_else(|| unknown_table(&part, origin, "there is no such table"))?;
+                    into.extend(
+                        inner
+                            .iter()
+                            .map(|(n, v)| (n.clone(), entry(v.into(), origin))),
+                    );
+                    continue;
+                }
+                if (table.as_str(), name.as_str()) == ("bus", "tls") {
+                    return Err(SettingsError::new(
+                        "bus.tls",
+                        Value::from(value).to_string(),
+                        origin,
+                        "not a table",
+                        "write a table [bus.tls], with ca_file for instance",
+                    ));
+                }
                 if table == "topics" {
                     return Err(SettingsError::new(
                         format!("topics.{name}"),
@@ -116,6 +142,13 @@ impl Source {
                 }
                 [table @ ("subscribe" | "topics"), name, field] => {
                     source.named(table, name).insert((*field).to_owned(), entry);
+                }
+                ["bus", part, field] => {
+                    let part = format!("bus.{part}");
+                    source
+                        .part(&part)
+                        .ok_or_else(|| unknown_table(&part, &origin, "there is no such table"))?
+                        .insert((*field).to_owned(), entry);
                 }
                 [single] => {
                     // Not ours, unless it looks like a setting with one underscore too few.
@@ -171,6 +204,11 @@ impl Source {
         }
     }
 
+    /// A table within a table.
+    fn part(&mut self, path: &str) -> Option<&mut Table> {
+        (path == "bus.tls").then_some(&mut self.bus_tls)
+    }
+
     fn named(&mut self, table: &str, name: &str) -> &mut Table {
         let all = match table {
             "topics" => &mut self.topics,
@@ -198,9 +236,10 @@ fn entry(value: Value, origin: &str) -> Entry {
 }
 
 fn unknown_table(table: &str, origin: &str, problem: &str) -> SettingsError {
-    let fix = match nearest(table, TABLES.into_iter()) {
+    let all = || TABLES.into_iter().chain(PARTS);
+    let fix = match nearest(table, all()) {
         Some(near) => format!("did you mean [{near}]?"),
-        None => format!("tables are: {}", TABLES.join(", ")),
+        None => format!("tables are: {}", all().collect::<Vec<_>>().join(", ")),
     };
     SettingsError::new(table, "", origin, problem, fix)
 }

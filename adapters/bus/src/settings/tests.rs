@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use procession_core::{Config, ProducerConfig};
@@ -38,6 +39,12 @@ fn every_table_is_read_and_the_more_special_one_wins() {
         source = "shop"
         topics = "create_or_update"
         credit_bytes = "1MiB"
+        nkey_file = "/run/secrets/nkey"
+        [bus.tls]
+        ca_file = "/etc/shop/ca.pem"
+        cert_file = "/etc/shop/cert.pem"
+        key_file = "/etc/shop/key.pem"
+        handshake_first = true
         [publish]
         deadline = "10s"
         when_full = "fail"
@@ -57,6 +64,17 @@ fn every_table_is_read_and_the_more_special_one_wins() {
     assert_eq!(settings.bus.source.as_deref(), Some("shop"));
     assert_eq!(settings.bus.topics, Some(TopicMode::CreateOrUpdate));
     assert_eq!(settings.bus.credit_bytes, 1 << 20);
+    assert_eq!(
+        settings.bus.nkey_file,
+        Some(PathBuf::from("/run/secrets/nkey"))
+    );
+    let tls = TlsSettings {
+        ca_file: Some("/etc/shop/ca.pem".into()),
+        cert_file: Some("/etc/shop/cert.pem".into()),
+        key_file: Some("/etc/shop/key.pem".into()),
+        handshake_first: true,
+    };
+    assert_eq!(settings.bus.tls, tls);
     assert_eq!(settings.publish.deadline, Duration::from_secs(10));
     assert_eq!(settings.publish.when_full, WhenFull::Fail);
     assert_eq!(settings.subscription("mailing").unwrap().attempts, 3);
@@ -78,12 +96,17 @@ fn the_environment_overrides_the_file() {
     let file = directory.path().join("bus.toml");
     std::fs::write(
         &file,
-        "[publish]\ndeadline = '10s'\nin_flight = 7\n[subscribe.my-group]\nattempts = 2",
+        "[bus.tls]\nca_file = '/a'\n[publish]\ndeadline = '10s'\nin_flight = 7\n[subscribe.my-group]\nattempts = 2",
     )
     .unwrap();
     let variables = [
         ("PROCESSION_PUBLISH__DEADLINE", "20s"),
         ("PROCESSION_SUBSCRIBE__MY_GROUP__ATTEMPTS", "9"),
+        ("PROCESSION_BUS__TLS__CA_FILE", "/b"),
+        (
+            "PROCESSION_BUS__CREDENTIALS_FILE",
+            "/run/secrets/user.creds",
+        ),
         ("PROCESSION_BROKERS", "required"),
         ("PATH", "/bin"),
     ];
@@ -91,6 +114,9 @@ fn the_environment_overrides_the_file() {
     let settings = Settings::from_parts(Some(&file), own).unwrap();
     assert_eq!(settings.publish.deadline, Duration::from_secs(20));
     assert_eq!(settings.publish.in_flight, 7);
+    assert_eq!(settings.bus.tls.ca_file, Some("/b".into()));
+    let creds = PathBuf::from("/run/secrets/user.creds");
+    assert_eq!(settings.bus.credentials_file, Some(creds));
     assert_eq!(settings.subscription("my-group").unwrap().attempts, 9);
 }
 
@@ -222,6 +248,50 @@ fn each_bad_setting_has_its_own_clear_error() {
             "did you mean `form`?",
         ),
         ("[publish", "file", "must be TOML"),
+        (
+            "[bus.tls]\ncafile = '/a'",
+            "bus.tls.cafile",
+            "did you mean `ca_file`?",
+        ),
+        ("[bus.tls]\nca_file = 1", "bus.tls.ca_file", "not a path"),
+        ("[bus.tls]\nca_file = ''", "bus.tls.ca_file", "not a path"),
+        (
+            "[bus.tls]\ncert_file = '/a'",
+            "bus.tls.cert_file",
+            "`bus.tls.key_file` is not set; set both or none",
+        ),
+        (
+            "[bus.tls]\nkey_file = '/a'",
+            "bus.tls.key_file",
+            "`bus.tls.cert_file` is not set",
+        ),
+        (
+            "[bus.tls]\nhandshake_first = 'perhaps'",
+            "bus.tls.handshake_first",
+            "true or false",
+        ),
+        ("[bus]\ntls = true", "bus.tls", "write a table [bus.tls]"),
+        ("[bus.tsl]\nx = 1", "bus.tsl", "did you mean [bus.tls]?"),
+        (
+            "[bus]\nnkey_file = true",
+            "bus.nkey_file",
+            "the path of a file",
+        ),
+        (
+            "[bus]\ncredentials_file = ''",
+            "bus.credentials_file",
+            "not a path",
+        ),
+        (
+            "[bus]\ncredential_file = '/a'",
+            "bus.credential_file",
+            "did you mean `credentials_file`?",
+        ),
+        (
+            "[bus]\ncredentials_file = '/a'\nnkey_file = '/b'",
+            "bus.nkey_file",
+            "`bus.credentials_file` is set, too",
+        ),
     ];
     for (text, field, expected) in table {
         let error = Settings::from_toml(text).expect_err(text);
@@ -254,6 +324,21 @@ fn each_bad_variable_has_its_own_clear_error() {
             "did you mean [publish]?",
         ),
         ("PROCESSION_SUBSCRIBE__A__B__C", "1s", "too many parts"),
+        (
+            "PROCESSION_BUS__TSL__CA_FILE",
+            "/a",
+            "did you mean [bus.tls]?",
+        ),
+        (
+            "PROCESSION_BUS__TLS__CA_FIEL",
+            "/a",
+            "did you mean `ca_file`?",
+        ),
+        (
+            "PROCESSION_BUS__TLS__HANDSHAKE_FIRST",
+            "1",
+            "write true or false",
+        ),
         (
             "PROCESSION_SUBSCRIBE__A__ATTEMPT",
             "1",

@@ -1,6 +1,7 @@
 //! Values of settings: lengths of time, sizes, numbers, words.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A value as it was given, before anybody knows what it is for.
@@ -114,6 +115,25 @@ pub(super) fn number(value: &Value) -> Result<u64, Unfit> {
     }
 }
 
+/// `true` or `false`.
+pub(super) fn flag(value: &Value) -> Result<bool, Unfit> {
+    let text = match value {
+        Value::Boolean(flag) => return Ok(*flag),
+        Value::Text(text) => text.trim(),
+        Value::Integer(_) | Value::Float(_) | Value::Other(_) => "",
+    };
+    text.to_ascii_lowercase()
+        .parse()
+        .map_err(|_| ("neither true nor false", "write true or false"))
+}
+
+/// The path of a file.
+pub(super) fn path(value: &Value) -> Result<PathBuf, Unfit> {
+    let fix = "write the path of a file in quotes";
+    let path = text(value).map_err(|_| ("not a path", fix))?;
+    Ok(PathBuf::from(path))
+}
+
 /// A text.
 pub(super) fn text(value: &Value) -> Result<String, Unfit> {
     if let Value::Text(text) = value
@@ -189,5 +209,10 @@ mod tests {
         assert_eq!(number(&t("1_000")), Ok(1_000));
         assert!(number(&t("1.5")).is_err() && number(&Value::Integer(-1)).is_err());
         assert!(text(&t(" ")).is_err() && text(&Value::Integer(1)).is_err());
+        assert_eq!(path(&t("/a/b")), Ok("/a/b".into()));
+        assert!(path(&t("")).is_err() && path(&Value::Boolean(true)).is_err());
+        assert_eq!(flag(&Value::Boolean(true)), Ok(true));
+        assert_eq!(flag(&t(" False ")), Ok(false));
+        assert!(flag(&t("yes")).is_err() && flag(&Value::Integer(1)).is_err());
     }
 }

@@ -64,7 +64,7 @@ impl FromStr for On {
         match text.split_once("://") {
             Some(("memory", "")) => Ok(Self::Memory),
             Some(("mock-kafka", "")) => Ok(Self::MockKafka),
-            Some(("nats", rest)) => hosts(rest).map(Self::Nats),
+            Some(("nats" | "tls", rest)) => hosts(rest).map(Self::Nats),
             Some(("kafka", rest)) => hosts(rest).map(Self::Kafka),
             Some((scheme, _)) => Err(format!(
                 "no broker is called `{scheme}`; write memory://, nats://HOST:PORT or kafka://HOST:PORT"
@@ -89,6 +89,8 @@ mod tests {
         assert_eq!("nats".parse(), Ok(On::Nats(None)));
         let two = "nats://a:1,b:2";
         assert_eq!(two.parse(), Ok(On::Nats(Some(two.into()))));
+        let secure = "tls://a:1";
+        assert_eq!(secure.parse(), Ok(On::Nats(Some(secure.into()))));
         assert_eq!("memory://".parse(), Ok(On::Memory));
         for wrong in [
             "",
