@@ -44,7 +44,7 @@ pub use envelope::{Envelope, EnvelopeBuilder, EnvelopeError};
 pub use error::Error;
 pub use handler::{Context, Handler, HandlerError, Json, json, raw};
 pub use publish::{PublishError, Receipt, Stored};
-pub use settings::{Settings, SettingsError};
+pub use settings::{KafkaGroupProtocol, KafkaPartitioner, KafkaSettings, Settings, SettingsError};
 pub use subscribe::Subscribe;
 pub use subscription::{Drained, Ended, Notices, Subscription};
 pub use wire::Form;

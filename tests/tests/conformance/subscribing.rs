@@ -65,10 +65,7 @@ async fn w3_each_of_many_topics_gets_its_own(venue: Arc<Venue>) {
         let group = venue.group("g");
         tokio::spawn(async move {
             let seen = Seen::new();
-            let subscription = bus
-                .subscribe(&topic, &group, seen.handler())
-                .await
-                .unwrap();
+            let subscription = bus.subscribe(&topic, &group, seen.handler()).await.unwrap();
             publish(&bus, &topic, index * 100..(index + 1) * 100, 5).await;
             seen.wait_for(100).await;
             seen.assert_once(index * 100..(index + 1) * 100);

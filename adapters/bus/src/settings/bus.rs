@@ -30,7 +30,7 @@ pub struct BusSettings {
     pub credit_bytes: u64,
     /// Largest log of `memory://`, in bytes; publishers wait while it is full. Default 32 MiB.
     pub memory_log_bytes: u64,
-    /// The settings `kafka_*`: what speaks of Kafka only.
+    /// Table `[bus.kafka]`: what speaks of Kafka only.
     pub kafka: KafkaSettings,
     /// Table `[bus.tls]`: how connections are kept from others.
     pub tls: TlsSettings,
@@ -74,7 +74,6 @@ impl BusSettings {
         r.number("credit_messages", &mut self.credit_messages)?;
         r.bytes("credit_bytes", &mut self.credit_bytes)?;
         r.bytes("memory_log_bytes", &mut self.memory_log_bytes)?;
-        self.kafka.apply(&mut r)?;
         r.some("credentials_file", &mut self.credentials_file, value::path)?;
         r.some("nkey_file", &mut self.nkey_file, value::path)?;
         r.some("lane_seed", &mut self.lane_seed, value::number)?;

@@ -1,11 +1,11 @@
-//! The settings of `[bus]` that speak of Kafka.
+//! Table `[bus.kafka]`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::SettingsError;
 use super::reader::Reader;
 use super::value::{self, Unfit, Value};
-use super::SettingsError;
 
 /// How the members of a Kafka group agree on who owns what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -29,26 +29,26 @@ pub enum KafkaPartitioner {
     Fnv1aRandom,
 }
 
-/// The settings `bus.kafka_*`.
+/// What speaks of Kafka only: table `[bus.kafka]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct KafkaSettings {
-    /// `kafka_group_protocol`: `cooperative` (default), `eager`, `consumer`.
+    /// `cooperative` (default), `eager`, `consumer`.
     pub group_protocol: KafkaGroupProtocol,
-    /// `kafka_session_timeout`: how long a member may be silent before its partitions go to others.
+    /// how long a member may be silent before its partitions go to others.
     /// Default 10 s; under the consumer protocol the broker's own setting counts.
     pub session_timeout: Duration,
-    /// `kafka_hand_over`: how long handing a partition over may take: what runs is finished and
+    /// how long handing a partition over may take: what runs is finished and
     /// committed. Default 5 s.
     pub hand_over: Duration,
-    /// `kafka_prefetch_bytes`: bytes that a subscription fetches ahead, over all partitions of its
+    /// bytes that a subscription fetches ahead, over all partitions of its
     /// topic. Default 8 MiB.
     pub prefetch_bytes: u64,
-    /// `kafka_partitioner`: `murmur2_random` (default) or `fnv1a_random`.
+    /// `murmur2_random` (default) or `fnv1a_random`.
     pub partitioner: KafkaPartitioner,
-    /// `kafka_replicas`: replicas of topics that are created. Default: what the broker has set.
+    /// replicas of topics that are created. Default: what the broker has set.
     pub replicas: Option<u16>,
-    /// `kafka_properties`: more properties of librdkafka, as `name=value; name=value`. Those on which
+    /// more properties of librdkafka, as `name=value; name=value`. Those on which
     /// order and delivery depend are refused.
     pub properties: BTreeMap<String, String>,
 }
@@ -68,7 +68,7 @@ impl Default for KafkaSettings {
 }
 
 impl KafkaSettings {
-    pub(super) fn apply(&mut self, r: &mut Reader<'_>) -> Result<(), SettingsError> {
+    pub(super) fn apply(&mut self, mut r: Reader<'_>) -> Result<(), SettingsError> {
         use KafkaGroupProtocol as G;
         use KafkaPartitioner as P;
         const PROTOCOLS: &[(&str, G)] = &[
@@ -80,30 +80,34 @@ impl KafkaSettings {
             ("murmur2_random", P::Murmur2Random),
             ("fnv1a_random", P::Fnv1aRandom),
         ];
-        r.word("kafka_group_protocol", PROTOCOLS, |p| self.group_protocol = p)?;
-        r.duration("kafka_session_timeout", &mut self.session_timeout)?;
-        r.duration("kafka_hand_over", &mut self.hand_over)?;
-        r.bytes("kafka_prefetch_bytes", &mut self.prefetch_bytes)?;
-        r.word("kafka_partitioner", PARTITIONERS, |p| self.partitioner = p)?;
+        r.word("group_protocol", PROTOCOLS, |p| self.group_protocol = p)?;
+        r.duration("session_timeout", &mut self.session_timeout)?;
+        r.duration("hand_over", &mut self.hand_over)?;
+        r.bytes("prefetch_bytes", &mut self.prefetch_bytes)?;
+        r.word("partitioner", PARTITIONERS, |p| self.partitioner = p)?;
         let replicas = |v: &Value| {
             u16::try_from(value::number(v)?).map_err(|_| ("too large", "write 1 to 65535"))
         };
-        r.some("kafka_replicas", &mut self.replicas, replicas)?;
+        r.some("replicas", &mut self.replicas, replicas)?;
         let mut properties = None;
-        r.some("kafka_properties", &mut properties, pairs)?;
+        r.some("properties", &mut properties, pairs)?;
         self.properties.extend(properties.unwrap_or_default());
-        Ok(())
+        r.finish()
     }
 
     pub(super) fn validate(&self) -> Result<(), SettingsError> {
         let bad = |field: &str, value: String, fix: &str| {
-            let field = format!("bus.{field}");
+            let field = format!("bus.kafka.{field}");
             Err(SettingsError::new(field, value, "", "out of range", fix))
         };
         let spans = [
-            ("kafka_session_timeout", self.session_timeout, Duration::from_secs(3_600)),
+            (
+                "session_timeout",
+                self.session_timeout,
+                Duration::from_secs(3_600),
+            ),
             // Well below the time after which a member that does not answer is thrown out.
-            ("kafka_hand_over", self.hand_over, Duration::from_secs(120)),
+            ("hand_over", self.hand_over, Duration::from_secs(120)),
         ];
         for (field, span, max) in spans {
             if span < Duration::from_millis(100) || max < span {
@@ -113,10 +117,10 @@ impl KafkaSettings {
         }
         if self.prefetch_bytes < 1 << 16 {
             let value = self.prefetch_bytes.to_string();
-            return bad("kafka_prefetch_bytes", value, "allowed is at least 64KiB");
+            return bad("prefetch_bytes", value, "allowed is at least 64KiB");
         }
         if self.replicas == Some(0) {
-            return bad("kafka_replicas", "0".into(), "allowed is at least 1");
+            return bad("replicas", "0".into(), "allowed is at least 1");
         }
         Ok(())
     }

@@ -152,6 +152,8 @@ impl Settings {
         let mut settings = Self::default();
         for source in &sources {
             settings.bus.apply(Reader::new("bus", &source.bus))?;
+            let kafka = Reader::new("bus.kafka", &source.bus_kafka);
+            settings.bus.kafka.apply(kafka)?;
             let tls = Reader::new("bus.tls", &source.bus_tls);
             settings.bus.tls.apply(tls)?;
             let publish = Reader::new("publish", &source.publish);

@@ -11,12 +11,14 @@ const PREFIX: &str = "PROCESSION_";
 const TABLES: [&str; 4] = ["bus", "publish", "subscribe", "topics"];
 
 /// Tables within tables.
-const PARTS: [&str; 1] = ["bus.tls"];
+const PARTS: [&str; 2] = ["bus.kafka", "bus.tls"];
 
 /// The settings of one source, by table.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(super) struct Source {
     pub(super) bus: Table,
+    /// `[bus.kafka]`.
+    pub(super) bus_kafka: Table,
     /// `[bus.tls]`.
     pub(super) bus_tls: Table,
     pub(super) publish: Table,
@@ -86,13 +88,14 @@ impl Source {
                     );
                     continue;
                 }
-                if (table.as_str(), name.as_str()) == ("bus", "tls") {
+                let path = format!("{table}.{name}");
+                if PARTS.contains(&path.as_str()) {
                     return Err(SettingsError::new(
-                        "bus.tls",
+                        path.clone(),
                         Value::from(value).to_string(),
                         origin,
                         "not a table",
-                        "write a table [bus.tls], with ca_file for instance",
+                        format!("write a table [{path}], with its settings below it"),
                     ));
                 }
                 if table == "topics" {
@@ -206,7 +209,11 @@ impl Source {
 
     /// A table within a table.
     fn part(&mut self, path: &str) -> Option<&mut Table> {
-        (path == "bus.tls").then_some(&mut self.bus_tls)
+        match path {
+            "bus.kafka" => Some(&mut self.bus_kafka),
+            "bus.tls" => Some(&mut self.bus_tls),
+            _ => None,
+        }
     }
 
     fn named(&mut self, table: &str, name: &str) -> &mut Table {
