@@ -1,40 +1,11 @@
 //! The core allocates when it is made, and never again: counted by the allocator itself.
-//!
-//! A binary of its own with a single test: the count is the process's.
-#![allow(unsafe_code, clippy::unwrap_used)]
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
+#![allow(clippy::unwrap_used)]
 
 use procession_core::{
     Arrival, CommitResult, Config, Consumer, Continuity, Dedupe, Epoch, Incarnation, Outcome,
     PartitionId, Position, Receipt, Resume, Session, Span, Stamp, Time,
 };
-
-/// The system's allocator, with a count of its calls.
-struct Counting;
-
-static CALLS: AtomicU64 = AtomicU64::new(0);
-
-// SAFETY: every call is handed to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract of `alloc`, which is the system's.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: `pointer` came from `alloc` above, so from the system.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        CALLS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: as for `dealloc`.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
+use procession_counting::{Allocations, Counting, count};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -170,20 +141,13 @@ const fn mix(value: u64) -> u64 {
 
 #[test]
 fn the_core_allocates_nothing_per_message() {
-    let counted = CALLS.load(Ordering::Relaxed);
     let mut machine = Machine::new();
-    assert!(
-        CALLS.load(Ordering::Relaxed) > counted,
-        "the allocator does not count"
-    );
     for _ in 0..50 {
         machine.round();
     }
-    let (calls, done) = (CALLS.load(Ordering::Relaxed), machine.done);
-    for _ in 0..100 {
-        machine.round();
-    }
-    let calls = CALLS.load(Ordering::Relaxed) - calls;
+    let done = machine.done;
+    let counted = count(|| (0..100).for_each(|_| machine.round()));
+    let (Allocations { calls, .. }, ()) = counted.unwrap();
     let done = machine.done - done;
     assert!(done > 35_000, "only {done} of 40,000 messages were handled");
     assert_eq!(calls, 0, "{calls} allocations for {done} messages");

@@ -3,6 +3,8 @@
 #![warn(missing_docs)]
 
 pub mod args;
+#[cfg(feature = "bench")]
+mod bench;
 pub mod brokers;
 pub mod check;
 pub mod commands;
@@ -15,5 +17,6 @@ mod produce;
 mod runtime;
 mod sample;
 mod signals;
+mod sites;
 mod terminal;
 mod work;

@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+/// So that `bench --core` can say what the core allocates.
+#[cfg(feature = "bench")]
+#[global_allocator]
+static ALLOCATOR: procession_counting::Counting = procession_counting::Counting;
+
 fn main() -> ExitCode {
     procession_cli::commands::main()
 }

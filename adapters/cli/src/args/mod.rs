@@ -1,5 +1,7 @@
 //! The arguments of the command line.
 
+#[cfg(feature = "bench")]
+mod bench;
 mod brokers;
 mod compare;
 mod duration;
@@ -12,6 +14,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "bench")]
+pub use bench::BenchArgs;
 pub use brokers::{Action, BrokerKind, BrokersArgs};
 pub use compare::{CompareArgs, Form, StorageArg, Without};
 pub use duration::{HandlerTime, duration};
@@ -52,6 +56,9 @@ pub enum Command {
     Produce(ProduceArgs),
     /// Consume a topic as one member of a group.
     Consume(ConsumeArgs),
+    /// Measure the bus against the raw clients, in turns on one broker.
+    #[cfg(feature = "bench")]
+    Bench(BenchArgs),
     /// Start, find and stop real brokers as child processes.
     Brokers(BrokersArgs),
     /// Read histories and say which promises they keep.

@@ -1,5 +1,7 @@
 //! The commands.
 
+#[cfg(feature = "bench")]
+mod bench;
 mod brokers;
 mod check;
 mod compare;
@@ -28,6 +30,8 @@ pub fn main() -> ExitCode {
         }
     };
     let ended = match arguments.command {
+        #[cfg(feature = "bench")]
+        Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Brokers(args)) => brokers::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Compare(args)) => compare::run(&args),

@@ -12,7 +12,6 @@ mod result;
 mod run;
 mod senders;
 mod side;
-mod sites;
 mod table;
 mod tally;
 mod watch;
@@ -27,16 +26,16 @@ use report::Report;
 pub(crate) use result::Latency;
 use result::{NotRun, RunResult};
 use run::Run;
-use sites::Site;
 use tally::Tally;
 use tokio::runtime::Runtime;
 
-use crate::args::{CompareArgs, Form, Load, Without};
+use crate::args::{CompareArgs, Form, Load, On, Without};
 use crate::failure::{Failure, Status};
 use crate::history::{History, Meta};
 use crate::picks::Picks;
 use crate::runtime;
 use crate::signals::Stop;
+use crate::sites::{self, Site};
 
 /// Runs everything that was asked for.
 ///
@@ -86,11 +85,23 @@ struct Session<'a> {
 impl Session<'_> {
     fn run_all(&self) -> Result<Report, Failure> {
         let mut report = Report::default();
-        let (brokers, required) = sites::wanted(self.args);
+        let required = !self.args.on.is_empty();
+        let brokers = if required {
+            self.args.on.clone()
+        } else {
+            vec![On::Memory, On::Nats(None), On::Kafka(None)]
+        };
         for on in &brokers {
-            match sites::open(on, required, self.args)? {
-                Err(not_run) => report.not_run.push(not_run),
+            let broker = on.kind();
+            match sites::open(on, self.args.offline) {
                 Ok(site) => self.run_on(&site, &mut report)?,
+                Err(cannot) if required => {
+                    return Err(Failure::unavailable(format!("{broker}: not run: {cannot}")));
+                }
+                Err(cannot) => {
+                    let reason = cannot.to_string();
+                    report.not_run.push(NotRun { broker, reason });
+                }
             }
         }
         Ok(report)

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod arguments;
+mod bench;
 mod brokers;
 mod check;
 mod compare;

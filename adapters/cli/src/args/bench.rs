@@ -1,0 +1,46 @@
+//! `bench`.
+
+use clap::value_parser;
+
+use super::{On, Output};
+
+/// `bench`.
+#[derive(clap::Args, Clone, Debug)]
+#[command(
+    after_help = "Ours is the bus with a handler that does nothing. raw-equal is the raw client doing the same\n\
+    job the way its users write it: header fields decoded into an owned envelope, the same handler,\n\
+    commits at the same cadence or an ack each; to publish, the same header fields and a result for\n\
+    each message. bare is that loop without the header fields. They run in turns on one broker; the\n\
+    ratio is the median over the pairs of ours to raw-equal, with its 95 % interval.\n\n\
+    Examples:\n  \
+    procession bench\n  \
+    procession bench --on nats --pairs 20 --json bench.json\n  \
+    procession bench --core"
+)]
+pub struct BenchArgs {
+    /// Broker by kind (it is started and stopped) or URL (the one there is used); repeatable
+    /// [default: nats, kafka].
+    #[arg(long, value_name = "KIND|URL", num_args = 1.., conflicts_with = "core")]
+    pub on: Vec<On>,
+    /// Bytes of each payload.
+    #[arg(long, value_name = "BYTES", default_value_t = 256, value_parser = value_parser!(u32).range(0..=900_000))]
+    pub payload: u32,
+    /// Keys.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = value_parser!(u32).range(1..=10_000_000))]
+    pub keys: u32,
+    /// Pairs of ours and raw-equal, in turns; one more is run before them and not counted.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u32).range(10..=1_000))]
+    pub pairs: u32,
+    /// Messages of a run [default: 200000 on NATS, 500000 on Kafka].
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(100..=100_000_000))]
+    pub messages: Option<u32>,
+    /// The core alone: no broker, no threads.
+    #[arg(long)]
+    pub core: bool,
+    /// Do not fetch brokers.
+    #[arg(long)]
+    pub offline: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub output: Output,
+}

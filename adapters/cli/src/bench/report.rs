@@ -1,0 +1,228 @@
+//! What a bench found.
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::{Value, json};
+
+use super::load::PARTITIONS;
+use super::{Estimate, Run, raw};
+use crate::args::BenchArgs;
+
+/// What was measured.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum What {
+    Consume,
+    Publish,
+}
+
+impl What {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Consume => "consume",
+            Self::Publish => "publish",
+        }
+    }
+}
+
+/// One pair, with the bare loop beside it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sides {
+    pub(super) ours: Run,
+    pub(super) equal: Run,
+    pub(super) bare: Run,
+}
+
+/// All pairs of one kind.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    broker: &'static str,
+    what: What,
+    pub(super) pairs: Vec<Sides>,
+}
+
+impl Row {
+    pub(super) fn new(broker: &'static str, what: What) -> Self {
+        Self {
+            broker,
+            what,
+            pairs: Vec::new(),
+        }
+    }
+
+    fn of(&self, value: impl Fn(&Sides) -> f64) -> Estimate {
+        Estimate::of(self.pairs.iter().map(value))
+    }
+
+    /// How many times as fast as raw-equal.
+    fn ratio(&self) -> Estimate {
+        self.of(|pair| pair.ours.rate / pair.equal.rate)
+    }
+
+    fn json(&self) -> Value {
+        let ratio = self.ratio();
+        json!({
+            "broker": self.broker,
+            "what": self.what.name(),
+            "ours_per_s": self.of(|p| p.ours.rate).median.round(),
+            "raw_equal_per_s": self.of(|p| p.equal.rate).median.round(),
+            "bare_per_s": self.of(|p| p.bare.rate).median.round(),
+            "ratio": thousandths(ratio.median),
+            "ratio_low": thousandths(ratio.low),
+            "ratio_high": thousandths(ratio.high),
+            "cpu_ns_ours": self.of(|p| p.ours.cpu_nanos).median.round(),
+            "cpu_ns_raw_equal": self.of(|p| p.equal.cpu_nanos).median.round(),
+            "cpu_ns_bare": self.of(|p| p.bare.cpu_nanos).median.round(),
+            "pairs": self.pairs.len(),
+        })
+    }
+
+    fn cells(&self) -> [String; 9] {
+        let thousands = |rate: f64| format!("{:.0} k", rate / 1e3);
+        let whole = |nanos: f64| format!("{nanos:.0}");
+        let ratio = self.ratio();
+        [
+            self.broker.to_owned(),
+            self.what.name().to_owned(),
+            thousands(self.of(|p| p.ours.rate).median),
+            thousands(self.of(|p| p.equal.rate).median),
+            thousands(self.of(|p| p.bare.rate).median),
+            format!(
+                "{:.2} ({:.2} to {:.2})",
+                ratio.median, ratio.low, ratio.high
+            ),
+            whole(self.of(|p| p.ours.cpu_nanos).median),
+            whole(self.of(|p| p.equal.cpu_nanos).median),
+            self.pairs.len().to_string(),
+        ]
+    }
+}
+
+pub(super) fn thousandths(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
+}
+
+/// Under which conditions the figures came about.
+#[derive(Clone, Debug)]
+pub(super) struct Conditions {
+    cores: usize,
+    /// Load average of the last minute, before the bench.
+    machine_load: Option<f64>,
+    payload: u32,
+    keys: u32,
+}
+
+impl Conditions {
+    pub(super) fn of(args: &BenchArgs) -> Self {
+        Self {
+            cores: cores(),
+            machine_load: machine_load(),
+            payload: args.payload,
+            keys: args.keys,
+        }
+    }
+}
+
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(0, usize::from)
+}
+
+pub(super) fn machine_load() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/loadavg").ok()?;
+    text.split_whitespace().next()?.parse().ok()
+}
+
+/// All that a bench found.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    conditions: Conditions,
+    rows: Vec<Row>,
+    brokers: Vec<String>,
+    not_run: Vec<(&'static str, String)>,
+}
+
+const HEADER: [&str; 9] = [
+    "broker",
+    "what",
+    "ours/s",
+    "raw-equal/s",
+    "bare/s",
+    "ratio (95 %)",
+    "CPU ns ours",
+    "CPU ns raw-equal",
+    "pairs",
+];
+
+impl Report {
+    pub(super) fn new(conditions: Conditions) -> Self {
+        Self {
+            conditions,
+            rows: Vec::new(),
+            brokers: Vec::new(),
+            not_run: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, version: String, rows: Vec<Row>) {
+        if let Some(row) = rows.first() {
+            self.brokers.push(format!("{} {version}", row.broker));
+        }
+        self.rows.extend(rows);
+    }
+
+    pub(super) fn not_run(&mut self, broker: &'static str, reason: String) {
+        self.not_run.push((broker, reason));
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        let not_run = self.not_run.iter();
+        json!({
+            "version": 1,
+            "procession": env!("CARGO_PKG_VERSION"),
+            "conditions": {
+                "cores": self.conditions.cores,
+                "load_average": self.conditions.machine_load,
+                "payload_bytes": self.conditions.payload,
+                "keys": self.conditions.keys,
+                "partitions": PARTITIONS,
+                "brokers": self.brokers,
+                "clients": raw::clients(),
+            },
+            "results": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
+            "not_run": not_run
+                .map(|(broker, reason)| json!({"broker": broker, "not_run": reason}))
+                .collect::<Vec<_>>(),
+        })
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let c = &self.conditions;
+        let load = c
+            .machine_load
+            .map_or_else(|| "unknown".into(), |l| format!("{l:.2}"));
+        let mut text = format!(
+            "{} cores shared with the broker, load average {load} before; payload {} B, {} keys, \
+             {PARTITIONS} partitions\n{}; {}\n",
+            c.cores,
+            c.payload,
+            c.keys,
+            self.brokers.join(", "),
+            raw::clients(),
+        );
+        if !self.rows.is_empty() {
+            let mut table = Table::new();
+            table.load_preset(presets::NOTHING).set_header(HEADER);
+            for row in &self.rows {
+                table.add_row(row.cells());
+            }
+            for column in table.column_iter_mut().skip(2) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+            text += &table.trim_fmt();
+            text.push('\n');
+        }
+        for (_, reason) in &self.not_run {
+            text += &format!("{reason}\n");
+        }
+        text.truncate(text.trim_end().len());
+        text
+    }
+}
