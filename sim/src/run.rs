@@ -1,11 +1,12 @@
 //! One seed, or many.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::checker::Tally;
-use crate::plan::{Plan, Profile};
-use crate::site::Site;
+use crate::plan::{Flavour, Plan, Profile};
+use crate::site::{SITES, Site};
 use crate::verdict::Verdict;
 use crate::world::{Ended, Watch, World};
 
@@ -41,8 +42,20 @@ pub struct Summary {
     pub violated: u64,
     /// Digest of all runs, whatever threads ran them.
     pub hash: u64,
-    /// Fault sites that fired in any run, one bit each.
-    pub fired: u128,
+    /// In how many runs each site fired.
+    pub fired: Fired,
+    /// Runs by their number of events, in steps of 16.
+    spread: BTreeMap<u64, u64>,
+}
+
+/// In how many runs each site fired, by the number of the site.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fired(pub [u64; SITES]);
+
+impl Default for Fired {
+    fn default() -> Self {
+        Self([0; SITES])
+    }
 }
 
 /// Runs one seed.
@@ -82,54 +95,69 @@ fn report(seed: u64, ended: Ended) -> Report {
     }
 }
 
-/// Runs seeds `from..to` on `threads` threads. Stops early after `most` violations (0: never);
-/// calls `progress` now and then with the number of runs so far.
-pub fn run_range(
-    (from, to): (u64, u64),
-    profile: Profile,
-    threads: usize,
-    most: u64,
-    progress: &(dyn Fn(u64) + Sync),
-) -> Summary {
-    const CHUNK: u64 = 64;
-    let next = AtomicU64::new(from);
-    let done = AtomicU64::new(0);
-    let violated = AtomicU64::new(0);
-    let stop = AtomicBool::new(false);
-    let total = Mutex::new(Summary::default());
-    std::thread::scope(|scope| {
-        for _ in 0..threads.max(1) {
-            scope.spawn(|| {
-                let mut mine = Summary::default();
-                while !stop.load(Ordering::Relaxed) {
-                    let first = next.fetch_add(CHUNK, Ordering::Relaxed);
-                    if first >= to {
-                        break;
-                    }
-                    for seed in first..(first + CHUNK).min(to) {
-                        let report = run(seed, profile);
-                        mine.take(report);
-                    }
-                    let found = std::mem::take(&mut mine.violated);
-                    if found > 0 {
+/// Many seeds, to be run.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch {
+    /// From the first, up to the second.
+    pub seeds: (u64, u64),
+    /// How faults are chosen.
+    pub profile: Profile,
+    /// On what broker; `None`: as each seed says.
+    pub model: Option<Flavour>,
+    /// Threads to spread them over.
+    pub threads: usize,
+    /// Stops after so many violations; 0: never.
+    pub most: u64,
+}
+
+impl Batch {
+    /// The plan of one of its seeds.
+    #[must_use]
+    pub fn plan(&self, seed: u64) -> Plan {
+        Plan::on(seed, self.profile, self.model)
+    }
+
+    /// Runs them all. `progress` is told now and then how many have run, and says whether to go on.
+    pub fn run(&self, progress: &(dyn Fn(u64) -> bool + Sync)) -> Summary {
+        const CHUNK: u64 = 64;
+        let (from, to) = self.seeds;
+        let next = AtomicU64::new(from);
+        let done = AtomicU64::new(0);
+        let violated = AtomicU64::new(0);
+        let stop = AtomicBool::new(false);
+        let total = Mutex::new(Summary::default());
+        std::thread::scope(|scope| {
+            for _ in 0..self.threads.max(1) {
+                scope.spawn(|| {
+                    let mut mine = Summary::default();
+                    while !stop.load(Ordering::Relaxed) {
+                        let first = next.fetch_add(CHUNK, Ordering::Relaxed);
+                        if first >= to {
+                            break;
+                        }
+                        let last = first.saturating_add(CHUNK).min(to);
+                        for seed in first..last {
+                            mine.take(run_plan(self.plan(seed)));
+                        }
+                        let found = std::mem::take(&mut mine.violated);
                         let all = violated.fetch_add(found, Ordering::Relaxed) + found;
-                        if most > 0 && all >= most {
+                        let so_far = done.fetch_add(last - first, Ordering::Relaxed) + last - first;
+                        if !progress(so_far) || (self.most > 0 && all >= self.most) {
                             stop.store(true, Ordering::Relaxed);
                         }
                     }
-                    progress(done.fetch_add(CHUNK, Ordering::Relaxed) + CHUNK);
-                }
-                total
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .merge(mine);
-            });
-        }
-    });
-    let mut summary = total.into_inner().unwrap_or_else(PoisonError::into_inner);
-    summary.violated = violated.into_inner();
-    summary.violations.sort_by_key(|r| r.seed);
-    summary
+                    total
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .merge(mine);
+                });
+            }
+        });
+        let mut summary = total.into_inner().unwrap_or_else(PoisonError::into_inner);
+        summary.violated = violated.into_inner();
+        summary.violations.sort_by_key(|r| r.seed);
+        summary
+    }
 }
 
 /// Violations that are kept in full.
@@ -138,10 +166,35 @@ const KEPT: usize = 1_000;
 impl Summary {
     /// Fault sites that never fired: what was not tried proves nothing.
     pub fn silent_sites(&self) -> impl Iterator<Item = Site> {
-        let fired = self.fired;
         Site::ALL
             .into_iter()
-            .filter(move |s| s.is_fault() && fired >> *s as u8 & 1 == 0)
+            .filter(|s| s.is_fault() && self.fired.0[*s as usize] == 0)
+    }
+
+    /// The median of the runs' numbers of events, to the next 16.
+    #[must_use]
+    pub fn events_median(&self) -> u64 {
+        let mut before = 0;
+        let half = self.runs.div_ceil(2);
+        let passes = |(step, runs): (&u64, &u64)| {
+            before += runs;
+            (before >= half).then_some(16 * step)
+        };
+        self.spread.iter().find_map(passes).unwrap_or(0)
+    }
+
+    /// How often which promise was broken, and where first.
+    #[must_use]
+    pub fn shapes(&self) -> Vec<(&Report, u64)> {
+        let mut shapes: Vec<(&Report, u64)> = Vec::new();
+        for report in &self.violations {
+            let id = |r: &Report| r.verdict.as_ref().map(|v| (v.id, v.shape));
+            match shapes.iter_mut().find(|s| id(s.0) == id(report)) {
+                Some(shape) => shape.1 += 1,
+                None => shapes.push((report, 1)),
+            }
+        }
+        shapes
     }
 
     fn take(&mut self, report: Report) {
@@ -152,7 +205,10 @@ impl Summary {
         self.hash = self
             .hash
             .wrapping_add(crate::fate::mix(report.hash ^ report.seed));
-        self.fired |= report.fired;
+        for site in Site::ALL {
+            self.fired.0[site as usize] += (report.fired >> site as u8 & 1) as u64;
+        }
+        *self.spread.entry(report.events / 16).or_default() += 1;
         if report.verdict.is_some() {
             self.violated += 1;
             if self.violations.len() < KEPT {
@@ -166,7 +222,12 @@ impl Summary {
         self.events += other.events;
         self.tally.add(&other.tally);
         self.hash = self.hash.wrapping_add(other.hash);
-        self.fired |= other.fired;
+        for (mine, theirs) in self.fired.0.iter_mut().zip(other.fired.0) {
+            *mine += theirs;
+        }
+        for (step, runs) in other.spread {
+            *self.spread.entry(step).or_default() += runs;
+        }
         self.violations.extend(other.violations);
     }
 }

@@ -1,11 +1,18 @@
 //! The simulator in `cargo test`: few seeds, but of every kind. The release binary runs 100,000.
 
-use procession_sim::{Plan, Profile, Report, Summary, run, run_plan, run_range};
+use procession_sim::{Batch, Plan, Profile, Report, Summary, run, run_plan};
 
 const SEEDS: u64 = 4_000;
 
 fn batch(profile: Profile, seeds: u64, threads: usize) -> Summary {
-    run_range((0, seeds), profile, threads, 0, &|_| {})
+    let batch = Batch {
+        seeds: (0, seeds),
+        profile,
+        model: None,
+        threads,
+        most: 0,
+    };
+    batch.run(&|_| true)
 }
 
 fn told(violations: &[Report]) -> String {

@@ -1,7 +1,7 @@
 //! Runs the simulator.
 //!
 //! ```text
-//! procession-sim run [--seeds A..B] [--profile mixed|swarm|allon|clean] [--threads N] [--all]
+//! procession-sim run [--seeds A..B] [--profile mixed|swarm|all-on|clean|one-fault] [--threads N] [--all]
 //! procession-sim explain SEED [--profile ...]
 //! procession-sim replay FILE
 //! procession-sim mutants [--seeds N] [--only M]        (feature `mutants`)
@@ -14,9 +14,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use procession_sim::{
-    ParseError, Profile, Report, explain, judge, parse, run_range, with_its_mutant,
-};
+use procession_sim::{Batch, ParseError, Profile, Report, explain, judge, parse, with_its_mutant};
 
 /// What was asked for.
 struct Options {
@@ -80,10 +78,13 @@ impl Options {
                     options.profile = match value("a profile")?.as_str() {
                         "mixed" => Profile::Mixed,
                         "swarm" => Profile::Swarm,
-                        "allon" => Profile::AllOn,
+                        "allon" | "all-on" => Profile::AllOn,
                         "clean" => Profile::Clean,
+                        "one-fault" => Profile::OneFault,
                         other => {
-                            return Err(format!("`{other}` is not mixed, swarm, allon or clean"));
+                            return Err(format!(
+                                "`{other}` is not mixed, swarm, all-on, clean or one-fault"
+                            ));
                         }
                     };
                 }
@@ -149,15 +150,16 @@ fn run(options: &Options) -> ExitCode {
                 began.elapsed().as_secs_f64()
             ));
         }
+        true
     };
-    let most = if options.all { 0 } else { 20 };
-    let summary = run_range(
-        options.seeds,
-        options.profile,
-        options.threads,
-        most,
-        &progress,
-    );
+    let batch = Batch {
+        seeds: options.seeds,
+        profile: options.profile,
+        model: None,
+        threads: options.threads,
+        most: if options.all { 0 } else { 20 },
+    };
+    let summary = batch.run(&progress);
     let seconds = began.elapsed().as_secs_f64();
     let rate = summary.runs as f64 / seconds / options.threads as f64;
     say(&format!(
@@ -165,6 +167,10 @@ fn run(options: &Options) -> ExitCode {
         summary.runs,
         summary.events as f64 / seconds / options.threads as f64 / 1e6,
         summary.hash
+    ));
+    say(&format!(
+        "{} events in the median run",
+        summary.events_median()
     ));
     say(&format!("{:?}", summary.tally));
     let silent: Vec<_> = summary.silent_sites().collect();
@@ -174,31 +180,14 @@ fn run(options: &Options) -> ExitCode {
     for report in summary.violations.iter().take(20) {
         violation(report);
     }
-    if options.all {
-        shapes(&summary.violations);
+    for (report, count) in summary.shapes().iter().filter(|_| options.all) {
+        if let Some(verdict) = &report.verdict {
+            let (id, shape, seed) = (verdict.id, verdict.shape, report.seed);
+            say(&format!("{count:>6} x {id} {shape}, first at seed {seed}"));
+        }
     }
     say(&format!("{} violations", summary.violated));
     ExitCode::from(u8::from(summary.violated > 0))
-}
-
-/// How often which promise was broken, and the first seed of each.
-fn shapes(violations: &[Report]) {
-    let mut seen: Vec<(&str, &str, u64, u64)> = Vec::new();
-    for report in violations {
-        let Some(verdict) = &report.verdict else {
-            continue;
-        };
-        match seen
-            .iter_mut()
-            .find(|s| (s.0, s.1) == (verdict.id, verdict.shape))
-        {
-            Some(shape) => shape.3 += 1,
-            None => seen.push((verdict.id, verdict.shape, report.seed, 1)),
-        }
-    }
-    for (id, shape, seed, count) in seen {
-        say(&format!("{count:>6} x {id} {shape}, first at seed {seed}"));
-    }
 }
 
 fn violation(report: &Report) {
@@ -231,13 +220,8 @@ fn replay(path: &str) -> ExitCode {
     let judged = with_its_mutant(&failure, || {
         judge(&failure, right, false, &mut |_, _, _| {})
     });
-    match judged {
-        Ok(judged) => {
-            say(&format!("{}: {judged}", failure.verdict_id()));
-            ExitCode::from(judged.status())
-        }
-        Err(why) => wrong(&why),
-    }
+    say(&format!("{}: {judged}", failure.verdict_id()));
+    ExitCode::from(judged.status())
 }
 
 /// Whether a report comes again in a process of its own.

@@ -26,7 +26,7 @@ mod world;
 
 pub(crate) use config::limits;
 pub use parse::{ParseError, parse};
-pub use print::print;
+pub use print::{print, step_text};
 
 use procession_core::Config;
 

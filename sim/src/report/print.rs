@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Failure, VERSION, config, world};
 use crate::fate::mix;
-use crate::tape::{Call, Poll};
+use crate::tape::{Call, Poll, Step};
 use crate::text::Writer;
 
 /// The text of a failure report.
@@ -33,15 +33,7 @@ pub fn print(failure: &Failure) -> String {
     }
     out.push_str("[inputs]\n");
     for step in &failure.tape.steps {
-        let _ = write!(out, "{} m{} {}", step.at, step.member, step.call.word());
-        if let Call::Polls(polls) = &step.call {
-            out.push(' ');
-            let letter = |poll: &Poll| Poll::LETTERS.iter().find(|l| l.1 == *poll);
-            out.extend(polls.iter().filter_map(letter).map(|l| l.0));
-        } else {
-            let mut call = step.call.clone();
-            told(call.fields(&mut Writer::line(&mut out)));
-        }
+        line(step, &mut out);
         out.push('\n');
     }
     out.push_str("[outputs]\n");
@@ -53,6 +45,26 @@ pub fn print(failure: &Failure) -> String {
     let digest = digest(&out);
     let _ = writeln!(out, "[digest]\n{digest:016x}");
     out
+}
+
+/// An input as its line in a report.
+#[must_use]
+pub fn step_text(step: &Step) -> String {
+    let mut out = String::new();
+    line(step, &mut out);
+    out
+}
+
+fn line(step: &Step, out: &mut String) {
+    let _ = write!(out, "{} m{} {}", step.at, step.member, step.call.word());
+    if let Call::Polls(polls) = &step.call {
+        out.push(' ');
+        let letter = |poll: &Poll| Poll::LETTERS.iter().find(|l| l.1 == *poll);
+        out.extend(polls.iter().filter_map(letter).map(|l| l.0));
+    } else {
+        let mut call = step.call.clone();
+        told(call.fields(&mut Writer::line(out)));
+    }
 }
 
 fn head(failure: &Failure, out: &mut String) {

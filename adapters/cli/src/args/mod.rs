@@ -7,6 +7,7 @@ mod compare;
 mod duration;
 mod load;
 mod on;
+mod sim;
 mod values;
 mod work;
 
@@ -21,6 +22,10 @@ pub use compare::{CompareArgs, Form, StorageArg, Without};
 pub use duration::{HandlerTime, duration};
 pub use load::{Load, Preset};
 pub use on::On;
+pub use sim::{
+    Level, Model, MutantsArgs, ProfileArg, ReplayArgs, RunArgs, Seeds, SeedsArgs, ShrinkArgs,
+    SimAction, SimArgs,
+};
 pub use values::{Senders, Share};
 pub use work::{ConsumeArgs, ProduceArgs};
 
@@ -63,6 +68,12 @@ pub enum Command {
     Brokers(BrokersArgs),
     /// Read histories and say which promises they keep.
     Check(CheckArgs),
+    /// Run the core through schedules of faults, in virtual time.
+    Sim(SimArgs),
+    /// Play a failure report again, and see what happened.
+    Replay(ReplayArgs),
+    /// Make a failure report small.
+    Shrink(ShrinkArgs),
 }
 
 /// `check`.

@@ -5,6 +5,9 @@ mod bench;
 mod brokers;
 mod check;
 mod compare;
+mod replay;
+mod shrink;
+mod sim;
 mod work;
 
 use std::io::{IsTerminal as _, Write as _};
@@ -36,6 +39,13 @@ pub fn main() -> ExitCode {
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Compare(args)) => compare::run(&args),
         None => compare::run(&CompareArgs::default()),
+        Some(Command::Sim(args)) => sim::run(&args),
+        Some(Command::Shrink(args)) => shrink::run(&args),
+        // It has exit statuses of its own.
+        Some(Command::Replay(args)) => match replay::run(&args) {
+            Ok(status) => return status,
+            Err(failure) => Err(failure),
+        },
         Some(Command::Produce(args)) => work::produce(&args),
         Some(Command::Consume(args)) => work::consume(&args),
     };

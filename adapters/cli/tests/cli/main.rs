@@ -8,5 +8,6 @@ mod bench;
 mod brokers;
 mod check;
 mod compare;
+mod sim;
 mod support;
 mod work;
