@@ -39,8 +39,9 @@ fn search(args: &RunArgs, mutant: u8) -> Result<(), Failure> {
     for (report, count) in summary.shapes() {
         let (verdict, path) = keep(&batch, report, mutant, &dir)?;
         output.say(&format!(
-            "{count:>6} x {verdict}, first at seed {}: {path}",
-            report.seed
+            "{count:>6} x {verdict}, first at seed {}: {}",
+            report.seed,
+            path.as_str().unwrap_or_default()
         ));
         violations.push(json!({
             "seed": report.seed, "verdict": verdict, "count": count, "file": path,
