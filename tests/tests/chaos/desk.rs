@@ -3,15 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use procession_cli::brokers::{NatsOptions, RunningNats};
+use procession_cli::brokers::{KafkaOptions, NatsOptions, RunningServer};
 use procession_cli::check::{RunReport, check};
 use procession_tests::command::{Running, number, text};
 use procession_tests::proxy::Proxy;
 use procession_tests::runner::Skip;
-use procession_tests::servers::own_nats;
+use procession_tests::servers::{own_kafka, own_nats};
+use procession_tests::venue::Kind;
 
 pub(crate) struct Desk {
-    pub(crate) server: RunningNats,
+    pub(crate) server: RunningServer,
     pub(crate) runtime: tokio::runtime::Runtime,
     folder: tempfile::TempDir,
 }
@@ -20,8 +21,11 @@ pub(crate) struct Desk {
 pub(crate) const END_WITHIN: Duration = Duration::from_secs(60);
 
 impl Desk {
-    pub(crate) fn open(name: &str) -> Result<Self, Skip> {
-        let server = own_nats(NatsOptions::default())?;
+    pub(crate) fn open(kind: Kind, name: &str) -> Result<Self, Skip> {
+        let server = match kind {
+            Kind::Kafka => own_kafka(KafkaOptions::default())?,
+            Kind::Nats | Kind::Memory => own_nats(NatsOptions::default())?,
+        };
         let mut builder = tokio::runtime::Builder::new_multi_thread();
         Ok(Self {
             server,

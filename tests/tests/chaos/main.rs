@@ -1,10 +1,11 @@
-//! Chaos against a real nats-server: killed processes, restarted servers, cut and swallowed
+//! Chaos against a real nats-server and a real Kafka: killed processes, restarted servers, cut and swallowed
 //! connections, rewritten logs. Judged by the histories of the command line (`procession check`)
 //! or by the promises.
 #![allow(clippy::unwrap_used)]
 
 mod connections;
 mod desk;
+mod groups;
 mod processes;
 mod publishing;
 mod rewritten;
@@ -14,12 +15,13 @@ use std::process::ExitCode;
 
 use desk::Desk;
 use procession_tests::runner::{self, Case};
+use procession_tests::venue::Kind;
 
 /// What a case does.
 type Run = fn(&mut Desk);
 
 fn main() -> ExitCode {
-    let cases: [(&str, Run); 10] = [
+    let nats: [(&str, Run); 10] = [
         (
             "a_killed_consumer_is_replaced",
             processes::a_killed_consumer_is_replaced,
@@ -55,10 +57,47 @@ fn main() -> ExitCode {
         ("connections_are_swallowed", connections::swallowed),
         ("rewritten_logs_are_reported", rewritten::reported),
     ];
-    let cases = cases.into_iter().map(|(name, run)| Case {
-        name: format!("nats::{name}"),
+    let kafka: [(&str, Run); 8] = [
+        (
+            "a_killed_consumer_is_replaced",
+            processes::a_killed_consumer_is_replaced,
+        ),
+        (
+            "a_paused_consumer_loses_what_it_had",
+            groups::a_paused_consumer_loses_what_it_had,
+        ),
+        (
+            "members_come_and_go_cooperative",
+            groups::members_come_and_go_cooperative,
+        ),
+        (
+            "members_come_and_go_eager",
+            groups::members_come_and_go_eager,
+        ),
+        (
+            "members_come_and_go_consumer",
+            groups::members_come_and_go_consumer,
+        ),
+        (
+            "strange_metadata_is_ignored_and_counted",
+            groups::strange_metadata_is_ignored_and_counted,
+        ),
+        (
+            "the_server_is_stopped_and_restarted",
+            servers::kafka_stopped_and_restarted,
+        ),
+        (
+            "the_server_is_killed_and_restarted",
+            servers::kafka_killed_and_restarted,
+        ),
+    ];
+    let nats = nats.map(|(name, run)| (Kind::Nats, name, run));
+    let kafka = kafka.map(|(name, run)| (Kind::Kafka, name, run));
+    let cases = nats.into_iter().chain(kafka);
+    let cases = cases.map(|(kind, name, run)| Case {
+        name: format!("{}::{name}", kind.name()),
         run: Box::new(move || {
-            let mut desk = Desk::open(name)?;
+            let mut desk = Desk::open(kind, name)?;
             run(&mut desk);
             Ok(())
         }),

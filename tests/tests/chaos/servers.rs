@@ -3,23 +3,33 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use procession_cli::brokers::RunningNats;
+use procession_cli::brokers::RunningServer;
 use procession_tests::command::monotonic;
 
 use crate::desk::{Desk, END_WITHIN, assert_exactly, judged, next_start};
 
 /// SIGTERM, file storage.
 pub(crate) fn stopped_and_restarted(desk: &mut Desk) {
-    restarted(desk, RunningNats::stop);
+    restarted(desk, RunningServer::stop, Some(Duration::from_secs(3)));
 }
 
 /// SIGKILL, file storage.
 pub(crate) fn killed_and_restarted(desk: &mut Desk) {
-    restarted(desk, RunningNats::kill);
+    restarted(desk, RunningServer::kill, Some(Duration::from_secs(3)));
 }
 
-/// Nothing lost, misordered or run twice; the next handler starts within 3 s of the first answer.
-fn restarted(desk: &mut Desk, end: fn(&mut RunningNats)) {
+/// The same on Kafka, whose groups take a while to come back.
+pub(crate) fn kafka_stopped_and_restarted(desk: &mut Desk) {
+    restarted(desk, RunningServer::stop, None);
+}
+
+/// The same on Kafka, with SIGKILL.
+pub(crate) fn kafka_killed_and_restarted(desk: &mut Desk) {
+    restarted(desk, RunningServer::kill, None);
+}
+
+/// Nothing lost, misordered or run twice; the next handler starts `soon` after the first answer.
+fn restarted(desk: &mut Desk, end: fn(&mut RunningServer), soon: Option<Duration>) {
     let url = desk.server.url.clone();
     let words = "produce --count 16000 --keys 200 --payload 64 --rate 2000 --audit";
     let mut produce = desk.start(&url, "produce", words);
@@ -39,7 +49,7 @@ fn restarted(desk: &mut Desk, end: fn(&mut RunningNats)) {
     for at in answered {
         let gap = next_start(&consume, at);
         assert!(
-            gap.is_some_and(|gap| gap <= Duration::from_secs(3)),
+            gap.is_some_and(|gap| soon.is_none_or(|soon| gap <= soon)),
             "from the server's first answer to the next start: {gap:?}"
         );
     }

@@ -75,7 +75,9 @@ fn main() -> ExitCode {
     let mut cases = Vec::new();
     for kind in Kind::ALL {
         for row in tables.into_iter().flatten() {
-            let applies = !NOT_ON.iter().any(|(on, name, _)| (*on, *name) == (kind, row.name));
+            let applies = !NOT_ON
+                .iter()
+                .any(|(on, name, _)| (*on, *name) == (kind, row.name));
             if applies && row.only.is_none_or(|only| only == kind) {
                 cases.push(case(kind, row));
             }

@@ -27,7 +27,7 @@ pub use sim::{
     SimAction, SimArgs,
 };
 pub use values::{Senders, Share};
-pub use work::{ConsumeArgs, ProduceArgs};
+pub use work::{ConsumeArgs, GroupProtocol, ProduceArgs};
 
 /// An event bus that keeps aggregates in order, on Kafka or NATS JetStream.
 #[derive(Parser, Debug)]

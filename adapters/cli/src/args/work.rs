@@ -56,6 +56,18 @@ pub struct ProduceArgs {
     pub output: Output,
 }
 
+/// How the members of a Kafka group agree.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum GroupProtocol {
+    /// Classic, cooperative: partitions that stay are not touched.
+    #[default]
+    Cooperative,
+    /// Classic, eager: all partitions are given up at every rebalance.
+    Eager,
+    /// KIP-848: the broker decides (Kafka 4.0 and newer).
+    Consumer,
+}
+
 /// `consume`.
 #[derive(clap::Args, Clone, Debug)]
 #[command(
@@ -93,9 +105,13 @@ pub struct ConsumeArgs {
     /// Picks the messages that fail or are slow.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
-    /// How long an owner may go without renewing its lease [default: 15s].
+    /// How long an owner may go without renewing its lease [default: 15s]; on Kafka its session
+    /// [default: 10s].
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub lease: Option<Duration>,
+    /// How the members of a Kafka group agree.
+    #[arg(long, value_name = "PROTOCOL", value_enum, default_value_t)]
+    pub group_protocol: GroupProtocol,
     /// End after so many effective messages.
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..))]
     pub count: Option<u64>,

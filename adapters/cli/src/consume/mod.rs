@@ -7,14 +7,14 @@ use std::time::Duration;
 use procession::observe::Observe;
 use procession::settings::TopicSettings;
 use procession::{
-    Bus, Drained, Envelope, Error, PortErrorKind, Settings, State, Subscription, TopicMode,
-    dead_letter_topic, raw,
+    Bus, Drained, Envelope, Error, KafkaGroupProtocol, PortErrorKind, Settings, State,
+    Subscription, TopicMode, dead_letter_topic, raw,
 };
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use self::watch::Watch;
-use crate::args::ConsumeArgs;
+use crate::args::{ConsumeArgs, GroupProtocol};
 use crate::failure::Failure;
 use crate::history::History;
 use crate::picks::Picks;
@@ -248,6 +248,14 @@ fn settings(args: &ConsumeArgs, member: &str, mode: TopicMode) -> Settings {
     let mut settings = Settings::default();
     settings.bus.topics = Some(mode);
     settings.bus.member = Some(member.to_owned());
+    settings.bus.kafka.group_protocol = match args.group_protocol {
+        GroupProtocol::Cooperative => KafkaGroupProtocol::Cooperative,
+        GroupProtocol::Eager => KafkaGroupProtocol::Eager,
+        GroupProtocol::Consumer => KafkaGroupProtocol::Consumer,
+    };
+    if let Some(lease) = args.lease {
+        settings.bus.kafka.session_timeout = lease;
+    }
     // Dead letters need their topic in any case.
     let mut dead_letters = TopicSettings::default();
     dead_letters.mode = Some(TopicMode::Create);
