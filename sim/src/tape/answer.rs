@@ -1,7 +1,7 @@
 //! A digest of everything that a core answers: tokens, positions, verdicts; never keys or ids.
 
 use procession_core::{
-    Admit, Anchor, Commit, Dispatch, Drained, Flow, Notice, Release, Start, Wake, Why,
+    Admit, Anchor, Commit, Dispatch, Drained, Flow, Grant, Notice, Release, Start, Wake, Why,
 };
 
 use crate::fate::mix;
@@ -173,6 +173,14 @@ impl Answer for Flow {
             Self::Pause(p) => out.extend([12, u64::from(p.0)]),
             Self::Resume(p) => out.extend([13, u64::from(p.0)]),
         }
+    }
+}
+
+impl Answer for Grant {
+    fn words(&self, out: &mut Vec<u64>) {
+        let (partition, epoch) = (u64::from(self.partition.0), self.epoch.0);
+        out.extend([16, partition, epoch, self.session.0]);
+        out.extend([self.messages, self.bytes]);
     }
 }
 

@@ -115,6 +115,8 @@ pub enum Poll {
     Release,
     /// `poll_flow`.
     Flow,
+    /// `poll_grant`.
+    Grant,
     /// `poll_drained`.
     Drained,
     /// `poll_timeout`.
@@ -123,7 +125,7 @@ pub enum Poll {
 
 impl Poll {
     /// All of them, with the letter that stands for each in a row of polls.
-    pub const LETTERS: [(char, Self); 11] = [
+    pub const LETTERS: [(char, Self); 12] = [
         ('c', Self::Cancel),
         ('s', Self::Session),
         ('d', Self::Dispatch),
@@ -133,6 +135,7 @@ impl Poll {
         ('n', Self::Notice),
         ('r', Self::Release),
         ('f', Self::Flow),
+        ('g', Self::Grant),
         ('x', Self::Drained),
         ('t', Self::Timeout),
     ];

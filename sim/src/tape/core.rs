@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use procession_core::{
     Admit, Arrival, Commit, CommitResult, Config, Consumer, Continuity, Copied, DeadLetter,
-    Dispatch, Drained, Epoch, Flow, Limits, Notice, Outcome, PartitionId, Position, Receipt,
+    Dispatch, Drained, Epoch, Flow, Grant, Limits, Notice, Outcome, PartitionId, Position, Receipt,
     Refused, Release, Resume, Session, Stale, Start, Time, Token, Wake,
 };
 
@@ -296,6 +296,13 @@ impl Core {
         let flow = self.consumer.poll_flow();
         self.answer(&flow);
         flow
+    }
+
+    pub(crate) fn poll_grant(&mut self) -> Option<Grant> {
+        self.asks(None, Poll::Grant);
+        let grant = self.consumer.poll_grant();
+        self.answer(&grant);
+        grant
     }
 
     pub(crate) fn poll_drained(&mut self) -> Option<Drained> {

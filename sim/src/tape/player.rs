@@ -226,6 +226,10 @@ impl Player {
                 let flow = core.poll_flow();
                 self.take(&flow, played, aloud, |f| f.map(Event::Flow));
             }
+            Poll::Grant => {
+                let grant = core.poll_grant();
+                self.take(&grant, played, aloud, |_| None);
+            }
             Poll::Drained => {
                 let drained = core.poll_drained();
                 self.take(&drained, played, aloud, |d| d.map(Event::Drained));
