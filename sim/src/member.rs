@@ -93,6 +93,8 @@ pub(crate) struct Member {
     pub(crate) wake: u64,
     /// It is draining, and starts again when that is over.
     pub(crate) draining: bool,
+    /// What its last life has left of the identities that it remembered, and when.
+    pub(crate) left: Option<(Vec<u8>, u64)>,
 }
 
 impl Member {
@@ -107,6 +109,7 @@ impl Member {
             limits: None,
             wake: u64::MAX,
             draining: false,
+            left: None,
         }
     }
 

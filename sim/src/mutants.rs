@@ -41,7 +41,7 @@ const fn mutant(number: u8, within: u64, what: &'static str) -> Mutant {
 }
 
 /// All mutants, with room of about ten times what they were seen to need.
-pub const MUTANTS: [Mutant; 26] = [
+pub const MUTANTS: [Mutant; 28] = [
     mutant(
         1,
         500,
@@ -99,6 +99,12 @@ pub const MUTANTS: [Mutant; 26] = [
         26,
         5_000,
         "grants nothing to a partition while others have everything",
+    ),
+    mutant(27, 5_000, "does not remember what its last life did"),
+    mutant(
+        28,
+        5_000,
+        "takes what its last life remembered for as good as new",
     ),
 ];
 

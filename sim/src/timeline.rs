@@ -94,6 +94,10 @@ impl Timeline {
         let p = |partition: &PartitionId| Some(partition.0);
         match &step.call {
             Call::Start => add(None, None, Kind::Tenure, "the process starts".into()),
+            Call::Import(..) => {
+                let text = "reads what it remembered in its last life".into();
+                add(None, None, Kind::Tenure, text);
+            }
             Call::Open(open) => {
                 let from = open.frontier.map_or_else(
                     || "with nothing committed".into(),

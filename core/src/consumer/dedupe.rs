@@ -14,8 +14,8 @@ use crate::{Dedupe, Time, mutants};
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     identity: u128,
-    /// When it succeeded (meaningful while `done`).
-    at: Time,
+    /// Until when it is remembered (meaningful while `done`).
+    until: Time,
     /// The digest of the identity; of a free entry, the next free one.
     tag_or_next: u32,
     /// Held messages of this identity, shifted left by one; lowest bit: done.
@@ -73,7 +73,7 @@ impl Identities {
             };
             entries.push(Entry {
                 identity: 0,
-                at: Time::ZERO,
+                until: Time::ZERO,
                 tag_or_next: next,
                 refs_done: 0,
             });
@@ -147,9 +147,9 @@ impl Identities {
         self.entries[index as usize].tag_or_next
     }
 
-    /// A held message of this identity succeeded.
+    /// A held message of this identity succeeded: it is remembered until this time.
     #[inline(always)]
-    pub(super) fn succeed(&mut self, now: Time, index: u32) {
+    pub(super) fn succeed(&mut self, until: Time, index: u32) {
         let entry = &mut self.entries[index as usize];
         if mutants::is(6) {
             return self.release(index);
@@ -160,7 +160,13 @@ impl Identities {
             return;
         }
         entry.refs_done -= 1;
-        entry.at = now;
+        entry.until = until;
+        self.append(until, index);
+    }
+
+    /// Puts a done identity into the order of success.
+    #[inline(always)]
+    fn append(&mut self, until: Time, index: u32) {
         // Behind all others in the order of success; a full ring forgets its oldest.
         let forgotten = core::mem::replace(&mut self.ring[self.cursor as usize], index);
         self.cursor += 1;
@@ -176,21 +182,58 @@ impl Identities {
                     self.doubtful -= 1;
                 }
             }
-            None => self.grown(now),
+            None => self.grown(until),
         }
     }
 
     /// As [`succeed`](Self::succeed), for the ways that few messages go.
     #[inline(never)]
-    pub(super) fn succeed_late(&mut self, now: Time, index: u32) {
-        self.succeed(now, index);
+    pub(super) fn succeed_late(&mut self, until: Time, index: u32) {
+        self.succeed(until, index);
+    }
+
+    /// An identity that succeeded before this machine was made, behind all others in the order of
+    /// success. Held messages of it are copies from here on.
+    pub(super) fn restore(&mut self, until: Time, identity: u128) {
+        let (new, tag) = (self.free, digest(identity));
+        let entries = &self.entries[..];
+        let found = self
+            .table
+            .find_or_put(tag, new, |i| entries[i as usize].identity == identity);
+        let index = found.unwrap_or(new);
+        let entry = &mut self.entries[index as usize];
+        if found.is_none() {
+            self.free = entry.tag_or_next;
+            entry.identity = identity;
+            entry.tag_or_next = tag;
+            entry.refs_done = 0;
+        }
+        if entry.refs_done & 1 == 1 {
+            return;
+        }
+        self.doubtful += u32::from(entry.refs_done > 0);
+        entry.refs_done += 1;
+        entry.until = until;
+        self.append(until, index);
+    }
+
+    /// Done identities, the last success first, and until when each is remembered.
+    pub(super) fn newest(&self) -> impl Iterator<Item = (u128, Time)> + '_ {
+        (0..self.done).rev().map(|nth| {
+            let entry = &self.entries[self.ring[self.place(nth)] as usize];
+            (entry.identity, entry.until)
+        })
+    }
+
+    pub(super) const fn done(&self) -> u32 {
+        self.done
     }
 
     /// The ring was not full, and holds one more now.
     #[cold]
-    fn grown(&mut self, now: Time) {
+    fn grown(&mut self, until: Time) {
         if self.done == 0 {
-            self.aged_after = now + self.settings.age;
+            self.aged_after = until;
         }
         self.done += 1;
         if mutants::is(7) && self.done > 1 {
@@ -199,11 +242,11 @@ impl Identities {
     }
 
     /// Marks an identity before its message has succeeded (a fault, for the simulator).
-    pub(super) fn mark(&mut self, now: Time, index: u32) {
+    pub(super) fn mark(&mut self, until: Time, index: u32) {
         if self.entries[index as usize].refs_done & 1 == 0 {
             self.entries[index as usize].refs_done += 2;
             self.doubtful += 1;
-            self.succeed_late(now, index);
+            self.succeed_late(until, index);
         }
     }
 
@@ -223,7 +266,7 @@ impl Identities {
         self.aged_after = Time::MAX;
         while self.done > 0 {
             let oldest = self.ring[self.place(0)];
-            let aged_after = self.entries[oldest as usize].at + self.settings.age;
+            let aged_after = self.entries[oldest as usize].until;
             if now <= aged_after {
                 self.aged_after = aged_after;
                 return;
@@ -276,10 +319,10 @@ impl Identities {
             if entry.refs_done & 1 == 0 {
                 return Err("dedupe: an identity in the order of success is not done");
             }
-            if entry.at < before {
+            if entry.until < before {
                 return Err("dedupe: the order of success is not the order of time");
             }
-            before = entry.at;
+            before = entry.until;
         }
         let done = self.entries.iter().filter(|e| e.refs_done & 1 == 1).count();
         if done != self.done as usize {
@@ -325,7 +368,7 @@ mod tests {
         );
         set.release(a);
         assert_eq!(set.digest(a), digest(7));
-        set.succeed(now, a);
+        set.succeed(Time::from_nanos(100), a);
         assert_eq!(set.claim(now, 7), Claimed::Done);
         set.check().unwrap();
     }
@@ -337,7 +380,7 @@ mod tests {
             let Claimed::Pending(i) = set.claim(Time::ZERO, id) else {
                 panic!()
             };
-            set.succeed(Time::ZERO, i);
+            set.succeed(Time::from_nanos(100), i);
         }
         let Claimed::Pending(again) = set.claim(Time::ZERO, 1) else {
             panic!("forgotten by count")

@@ -23,6 +23,7 @@ impl<M> Consumer<M> {
                 partitions,
                 pool,
                 identities,
+                remember_until,
                 ..
             } = self;
             let (index, slot) = lanes.pop_ready(slab)?;
@@ -43,7 +44,7 @@ impl<M> Consumer<M> {
                     continue;
                 }
                 if mutants::is(19) {
-                    identities.mark(now, identity);
+                    identities.mark(*remember_until, identity);
                 }
             }
             let deadline = self.deadline.1;
@@ -108,7 +109,7 @@ impl<M> Consumer<M> {
         }
         // The way of nearly every message.
         if !self.finish_alone(token.slot) {
-            self.finish(now, token.slot, true, true);
+            self.finish(token.slot, true, true);
         }
         self.stats.running -= 1;
         self.stats.done += 1;
@@ -147,7 +148,7 @@ impl<M> Consumer<M> {
         match outcome {
             Outcome::Done => {
                 self.stats.done += 1;
-                self.finish(now, index, false, true);
+                self.finish(index, false, true);
             }
             Outcome::Retry(message) => self.failed(now, index, message),
             Outcome::Reject(message) => {
@@ -172,7 +173,7 @@ impl<M> Consumer<M> {
     fn failed(&mut self, now: Time, index: u32, message: M) {
         self.stats.failed += 1;
         if mutants::is(4) {
-            return self.finish(now, index, false, true);
+            return self.finish(index, false, true);
         }
         self.slab.slots[index as usize].message = Some(message);
         let slot = self.slab.slots[index as usize].hot;
@@ -213,7 +214,7 @@ impl<M> Consumer<M> {
     /// A queued message that turned out to be a copy of one that has succeeded meanwhile. It is
     /// finished by this call.
     pub fn poll_duplicate(&mut self, now: Time) -> Option<Copied<M>> {
-        let now = self.tick(now);
+        self.tick(now);
         let index = self.copies.pop()?;
         let slot = self.slab.slots[index as usize].hot;
         let message = self.slab.slots[index as usize]
@@ -222,7 +223,7 @@ impl<M> Consumer<M> {
             .expect("invariant: a copy is in its slot until it is reported");
         let position: Position = self.pool.position(slot.entry);
         self.stats.duplicates += 1;
-        self.finish(now, index, false, false);
+        self.finish(index, false, false);
         Some(Copied {
             partition: PartitionId(slot.partition.into()),
             position,

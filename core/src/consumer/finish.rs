@@ -19,7 +19,7 @@ impl<M> Consumer<M> {
             pool,
             identities,
             credit,
-            now,
+            remember_until,
             ..
         } = self;
         let slot = &mut slab.slots[index as usize];
@@ -50,7 +50,7 @@ impl<M> Consumer<M> {
         slab.used -= 1;
         let (lane, flags) = (slot.hot.lane, HEAD);
         lanes.close(slab, index, lane, flags);
-        identities.succeed(*now, identity);
+        identities.succeed(*remember_until, identity);
         if touch {
             self.touch(index);
         }
@@ -60,7 +60,7 @@ impl<M> Consumer<M> {
     /// A message is finished: its position is marked, its identity settled, its credit given back,
     /// and the next of its key goes on.
     #[inline(never)]
-    pub(super) fn finish(&mut self, now: Time, index: u32, ran: bool, succeeded: bool) {
+    pub(super) fn finish(&mut self, index: u32, ran: bool, succeeded: bool) {
         let Self {
             slab,
             lanes,
@@ -103,7 +103,9 @@ impl<M> Consumer<M> {
         slab.free = index;
         slab.used -= 1;
         match note {
-            Note::Identity(identity) if succeeded => identities.succeed(now, identity),
+            Note::Identity(identity) if succeeded => {
+                identities.succeed(self.remember_until, identity);
+            }
             Note::Identity(identity) => identities.release(identity),
             Note::Digest(_) => {}
         }
@@ -212,7 +214,8 @@ impl<M> Consumer<M> {
         if slot.entry != NONE {
             // S4: it succeeded in this process, whoever owns the partition now.
             if succeeded {
-                self.identities.succeed_late(now, slot.entry);
+                self.identities
+                    .succeed_late(self.remember_until, slot.entry);
             } else {
                 self.identities.release(slot.entry);
             }

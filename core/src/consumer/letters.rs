@@ -92,7 +92,7 @@ impl<M> Consumer<M> {
                 part.busy = part.busy.saturating_sub(1);
                 self.slab.slots[index as usize].hot.flags &= !QUARANTINED;
                 self.stats.dead += 1;
-                self.finish(now, index, false, false);
+                self.finish(index, false, false);
                 self.close_when_idle(now, partition);
             }
         }

@@ -167,7 +167,7 @@ pub(super) fn decode(
 }
 
 /// 32 bits over the head and the body: SplitMix64 over words of 8 bytes.
-fn checksum(header: &[u8], body: &[u8]) -> u32 {
+pub(super) fn checksum(header: &[u8], body: &[u8]) -> u32 {
     let mut sum = mix(header.len() as u64 ^ (body.len() as u64) << 32);
     for part in [header, body] {
         for chunk in part.chunks(8) {

@@ -18,6 +18,7 @@ mod map;
 mod notices;
 mod outputs;
 mod partition;
+mod remembered;
 mod session;
 mod slab;
 mod timeouts;
@@ -33,6 +34,7 @@ pub use outputs::{
     Commit, Copied, Credit, DeadLetter, Dispatch, Drained, Flow, Grant, Notice, NoticeKind,
     Release, Start, Stats,
 };
+pub use remembered::NotRestored;
 
 use alloc::vec::Vec;
 
@@ -72,6 +74,8 @@ pub struct Consumer<M> {
     config: Config,
     limits: Limits,
     now: Time,
+    /// What succeeds now is remembered until then.
+    remember_until: Time,
 
     slab: Slab<M>,
     lanes: Lanes,
@@ -127,6 +131,7 @@ impl<M> Consumer<M> {
             config: config.clone(),
             limits: config.limits,
             now: Time::ZERO,
+            remember_until: Time::ZERO + config.dedupe.age,
             slab: Slab::new(slots),
             lanes: Lanes::new(slots),
             identities: Identities::new(config.dedupe, slots),
@@ -208,6 +213,7 @@ impl<M> Consumer<M> {
     fn tick(&mut self, now: Time) -> Time {
         if now != self.now {
             self.now = self.now.max(now);
+            self.remember_until = self.now + self.config.dedupe.age;
             return self.now;
         }
         now

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use procession_core::{
     Admit, Anchor, Arrival, CommitResult, Config, Consumer, Continuity, Epoch, Incarnation, Limits,
-    NoticeKind, Outcome, PartitionId, Position, Receipt, Refusal, Resume, Session, Span, Stamp,
-    Token, Why,
+    NotRestored, NoticeKind, Outcome, PartitionId, Position, Receipt, Refusal, Resume, Session,
+    Span, Stamp, Time, Token, Why,
 };
 
 use super::inputs::Ending;
@@ -203,6 +203,7 @@ impl Pair {
                 self.core.drain(now, now + millis(span));
                 self.model.drain(now + millis(span));
             }
+            Op::Restart { after, kept } => self.restart(after, kept)?,
             Op::Tick { span } => {
                 // One nanosecond off, so that a deadline is met, missed and passed.
                 let now = now + Span::from_micros(u64::from(span) * 97) + Span::from_nanos(1);
@@ -214,6 +215,42 @@ impl Pair {
             Op::Live => self.live()?,
         }
         Ok(())
+    }
+
+    fn restart(&mut self, after: u8, kept: u8) -> Result<(), String> {
+        let mut remembered = self.model.remembered();
+        let room = match kept {
+            0 => self.core.identities_bytes() / 2,
+            _ => self.core.identities_bytes(),
+        };
+        let mut bytes = vec![0; room];
+        let len = self.core.export_identities(self.model.now, &mut bytes);
+        bytes.truncate(len);
+        remembered.truncate(room.saturating_sub(10) / 24);
+        let config = self.model.config.clone();
+        // The clock begins anew with the process.
+        let (now, elapsed) = (Time::from_nanos(after.into()), millis(after));
+        self.core = Consumer::new(&config).map_err(|e| e.to_string())?;
+        self.model = Model::new(&config);
+        self.model.now = now;
+        let mut expected = Ok(0);
+        if kept == 1 || len == 0 {
+            bytes.pop();
+            expected = Err(NotRestored::Unsound);
+        } else {
+            expected = expected.map(|_: u32| self.model.restore(&remembered, elapsed));
+        }
+        let restored = self.core.import_identities(now, elapsed, &bytes);
+        same("identities restored", &restored, &expected)?;
+        self.seen.restored += restored.unwrap_or_default();
+        self.tokens.clear();
+        self.dispatched.clear();
+        self.outstanding.clear();
+        self.paused.fill(false);
+        for p in 0..2 {
+            self.open(p, 1, Resumption::Committed, None);
+        }
+        self.live()
     }
 
     fn open(&mut self, p: u8, step: u8, resume: Resumption, lease: Option<u8>) {

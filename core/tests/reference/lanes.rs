@@ -1,6 +1,6 @@
 //! Lanes, identities, and the end of a held message.
 
-use procession_core::{Anchor, NoticeKind, Position, Stamp, Why};
+use procession_core::{Anchor, NoticeKind, Position, Span, Stamp, Why};
 
 use super::model::{Held, Known, Model, Part, Phase, State};
 
@@ -68,7 +68,7 @@ impl Model {
         known.held -= 1;
         if succeeded && known.done.is_none() {
             self.successes += 1;
-            known.done = Some((self.successes, now));
+            known.done = Some((self.successes, now + self.config.dedupe.age));
             while self.identities.iter().filter(|k| k.done.is_some()).count()
                 > self.config.dedupe.ids as usize
             {
@@ -88,9 +88,9 @@ impl Model {
 
     /// Takes a place for an identity; whether it succeeded inside the window.
     pub fn claim(&mut self, identity: u128) -> bool {
-        let (now, age) = (self.now, self.config.dedupe.age);
+        let now = self.now;
         for known in &mut self.identities {
-            if known.done.is_some_and(|(_, at)| now > at + age) {
+            if known.done.is_some_and(|(_, until)| now > until) {
                 known.done = None;
             }
         }
@@ -105,6 +105,40 @@ impl Model {
             }),
         }
         false
+    }
+
+    /// Identities inside the window and their ages, the last success first.
+    pub fn remembered(&self) -> Vec<(u128, Span)> {
+        let done = self.identities.iter();
+        let mut done: Vec<_> = done.filter_map(|k| Some((k.done?, k.identity))).collect();
+        done.sort_unstable_by(|a, b| b.cmp(a));
+        let fresh = done.iter().take_while(|d| self.now <= d.0.1);
+        let age = self.config.dedupe.age.as_nanos();
+        fresh
+            .map(|((_, until), identity)| {
+                let left = until.since(self.now).as_nanos();
+                (*identity, Span::from_nanos(age - left))
+            })
+            .collect()
+    }
+
+    /// Remembers them in another process; how many.
+    pub fn restore(&mut self, kept: &[(u128, Span)], elapsed: Span) -> u32 {
+        let age = self.config.dedupe.age;
+        for &(identity, old) in kept.iter().rev() {
+            let old = old + elapsed;
+            if old <= age {
+                let left = Span::from_nanos(age.as_nanos() - old.as_nanos());
+                self.successes += 1;
+                let done = Some((self.successes, self.now + left));
+                self.identities.push(Known {
+                    identity,
+                    held: 0,
+                    done,
+                });
+            }
+        }
+        self.identities.len() as u32
     }
 
     pub fn is_done(&self, identity: u128) -> bool {

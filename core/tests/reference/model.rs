@@ -80,7 +80,7 @@ pub struct Held {
 pub struct Known {
     pub identity: u128,
     pub held: u32,
-    /// Order and time of its success.
+    /// Order of its success, and until when it is remembered.
     pub done: Option<(u64, Time)>,
 }
 

@@ -16,6 +16,7 @@ pub struct Seen {
     pub maps: u32,
     pub sessions: u32,
     pub grants: u32,
+    pub restored: u32,
     pub releases: u32,
     pub drained: u32,
     pub notices: u32,
@@ -24,7 +25,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    fn counts(&self) -> [u32; 18] {
+    fn counts(&self) -> [u32; 19] {
         [
             self.queued,
             self.duplicates,
@@ -39,6 +40,7 @@ impl Seen {
             self.maps,
             self.sessions,
             self.grants,
+            self.restored,
             self.releases,
             self.drained,
             self.notices,
@@ -66,6 +68,7 @@ impl Seen {
             &mut self.maps,
             &mut self.sessions,
             &mut self.grants,
+            &mut self.restored,
             &mut self.releases,
             &mut self.drained,
             &mut self.notices,

@@ -113,7 +113,17 @@ impl Checker {
 
     /// A process dies: everything that it knew is gone, what it finished stays true.
     pub(crate) fn died(&mut self, member: usize) {
+        let successes = core::mem::take(&mut self.processes[member].successes);
         self.processes[member] = Process::new(&self.config);
+        self.processes[member].before = successes;
+    }
+
+    /// A process has read what its last life had left.
+    pub(crate) fn restored(&mut self, member: usize, sound: bool) {
+        let process = &mut self.processes[member];
+        if sound {
+            process.successes = core::mem::take(&mut process.before);
+        }
     }
 
     /// What must not run beside each other and must run in log order; `None` for what is free.

@@ -30,6 +30,8 @@ pub(crate) struct Process {
     pub(crate) tokens: BTreeSet<u64>,
     /// Identities in the order in which their success was recorded, and when.
     pub(crate) successes: Vec<(u32, u64)>,
+    /// Those of its last life.
+    pub(crate) before: Vec<(u32, u64)>,
     /// The deadline of a drain that is under way.
     pub(crate) draining: Option<u64>,
     /// Notices that must come before the event is over.
@@ -46,6 +48,7 @@ impl Process {
             runs: Vec::new(),
             tokens: BTreeSet::new(),
             successes: Vec::new(),
+            before: Vec::new(),
             draining: None,
             expected: Vec::new(),
             paused: vec![false; partitions],

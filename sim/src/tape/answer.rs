@@ -69,6 +69,18 @@ impl Answer for Result<Admit, procession_core::Refusal> {
     }
 }
 
+/// How many identities were restored.
+impl Answer for Result<u32, procession_core::NotRestored> {
+    fn words(&self, out: &mut Vec<u64>) {
+        use procession_core::NotRestored::{TooLate, Unsound};
+        out.extend(match self {
+            Ok(count) => [17, u64::from(*count)],
+            Err(Unsound) => [18, 0],
+            Err(TooLate) => [18, 1],
+        });
+    }
+}
+
 impl Answer for procession_core::Token {
     fn words(&self, out: &mut Vec<u64>) {
         out.extend([4, self.to_bits()]);

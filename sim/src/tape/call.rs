@@ -35,6 +35,8 @@ pub enum Call {
     DeadLetterResult(u64, Receipt),
     /// `settle`: the token's bits, how it ended, the message.
     Settle(u64, Settled, u32),
+    /// `import_identities`: how long after they were written, and what was.
+    Import(u64, Vec<u8>),
     /// `set_limits`.
     SetLimits(Limits),
     /// `drain`.
@@ -190,6 +192,7 @@ impl Call {
             Self::CommitResult(..) => "commit-result",
             Self::DeadLetterResult(..) => "dead-letter-result",
             Self::Settle(..) => "settle",
+            Self::Import(..) => "import",
             Self::SetLimits(_) => "set-limits",
             Self::Drain(_) => "drain",
             Self::Timeout => "timeout",
@@ -226,6 +229,7 @@ impl Call {
             "commit-result" => Self::CommitResult(p, e, 0, CommitResult::Stored),
             "dead-letter-result" => Self::DeadLetterResult(0, Receipt::Stored),
             "settle" => Self::Settle(0, Settled::Done, 0),
+            "import" => Self::Import(0, Vec::new()),
             "set-limits" => Self::SetLimits(Limits {
                 messages: 0,
                 bytes: 0,
@@ -281,6 +285,10 @@ impl Call {
                 to.number("token", token)?;
                 choice(to, "outcome", settled, &SETTLED)?;
                 small(to, "message", message)
+            }
+            Self::Import(elapsed, bytes) => {
+                to.number("elapsed", elapsed)?;
+                to.bytes("identities", bytes)
             }
             Self::SetLimits(limits) => crate::report::limits(limits, to),
             Self::Drain(deadline) => to.number("deadline", deadline),

@@ -4,8 +4,8 @@ use std::ops::Deref;
 
 use procession_core::{
     Admit, Arrival, Commit, CommitResult, Config, Consumer, Continuity, Copied, DeadLetter,
-    Dispatch, Drained, Epoch, Flow, Grant, Limits, Notice, Outcome, PartitionId, Position, Receipt,
-    Refused, Release, Resume, Session, Stale, Start, Time, Token, Wake,
+    Dispatch, Drained, Epoch, Flow, Grant, Limits, NotRestored, Notice, Outcome, PartitionId,
+    Position, Receipt, Refused, Release, Resume, Session, Span, Stale, Start, Time, Token, Wake,
 };
 
 use super::answer::Answer;
@@ -222,6 +222,18 @@ impl Core {
         self.tell(now, || Call::Timeout);
         self.consumer.handle_timeout(now);
         self.answer(&());
+    }
+
+    pub(crate) fn import_identities(
+        &mut self,
+        now: Time,
+        elapsed: Span,
+        bytes: &[u8],
+    ) -> Result<u32, NotRestored> {
+        self.tell(now, || Call::Import(elapsed.as_nanos(), bytes.to_vec()));
+        let restored = self.consumer.import_identities(now, elapsed, bytes);
+        self.answer(&restored);
+        restored
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Wake> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use procession_core::{
-    Config, ConfigError, Consumer, Incarnation, Outcome, Position, Resume, Time, Token,
+    Config, ConfigError, Consumer, Incarnation, Outcome, Position, Resume, Span, Time, Token,
 };
 
 use super::answer::{Answer, Answers};
@@ -115,6 +115,10 @@ impl Player {
             Call::Lose(p, e) => core.lose(now, *p, *e),
             Call::CommitResult(p, e, write, result) => {
                 core.commit_result(now, *p, *e, *write, *result);
+            }
+            Call::Import(elapsed, bytes) => {
+                let restored = core.import_identities(now, Span::from_nanos(*elapsed), bytes);
+                return self.take(&restored, played, aloud, |_| None);
             }
             Call::SetLimits(limits) => core.set_limits(now, limits),
             Call::Drain(by) => core.drain(now, Time::from_nanos(*by)),

@@ -1,7 +1,7 @@
 //! Who owns which partition: assignment, leases, loss, hand-over, death.
 
 use procession_core::{
-    Epoch, Incarnation, NoticeKind, PartitionId, Position, Resume, Time, decode_map,
+    Epoch, Incarnation, NoticeKind, PartitionId, Position, Resume, Span, Time, decode_map,
 };
 
 use super::{Stage, World};
@@ -24,7 +24,13 @@ impl World {
         }
         let tape = self.recorder.clone().map(|recorder| (recorder, member));
         let now = Time::from_nanos(self.now);
-        process.core = Some(Core::new(&self.plan.config, now, tape));
+        let mut core = Core::new(&self.plan.config, now, tape);
+        if let Some((bytes, at)) = process.left.take() {
+            let elapsed = Span::from_nanos(self.now - at);
+            let restored = core.import_identities(now, elapsed, &bytes);
+            self.checker.restored(member as usize, restored.is_ok());
+        }
+        process.core = Some(core);
         process.wake = u64::MAX;
         process.paused_until = 0;
         process.limits = None;
@@ -390,12 +396,10 @@ impl World {
 
     /// The process is gone at once; its partitions are free when the broker notices.
     pub(super) fn crash(&mut self, member: u32, restart_in: u64) {
-        let process = &mut self.members[member as usize];
-        if process.core.is_none() {
+        if self.members[member as usize].core.is_none() {
             return;
         }
-        process.die();
-        self.checker.died(member as usize);
+        self.leave(member);
         self.checker.tally.crashes += 1;
         for partition in 0..self.plan.config.partitions {
             let Some(seat) = self.seats[partition as usize].filter(|s| s.member == member) else {
@@ -415,6 +419,22 @@ impl World {
         self.note(|_, out| out.push_str(&format!("             m{member} dies\n")));
     }
 
+    /// A process ends; some keep what they remembered of identities, and a little of that is broken.
+    fn leave(&mut self, member: u32) {
+        let process = &mut self.members[member as usize];
+        let n = u64::from(process.life);
+        let keeps = self.fate.draw(Site::Noise, u64::from(member), n, 0, 7);
+        let left = process.core.as_ref().filter(|_| keeps > 3).map(|core| {
+            let mut bytes = vec![0; core.identities_bytes()];
+            let len = core.export_identities(Time::from_nanos(self.now), &mut bytes);
+            bytes.truncate(if keeps == 7 { len - 1 } else { len });
+            (bytes, self.now)
+        });
+        process.die();
+        process.left = left;
+        self.checker.died(member as usize);
+    }
+
     /// At the end of a process, nothing may be left in its core.
     pub(super) fn exit(&mut self, member: u32) -> Checked {
         let m = member as usize;
@@ -430,8 +450,7 @@ impl World {
             );
             return Err(Verdict::new("S7", "something is left after a drain", story));
         }
-        self.members[m].die();
-        self.checker.died(m);
+        self.leave(member);
         if self.stage != Stage::Draining {
             self.push_in(10_000_000, Event::Restart { member });
         }

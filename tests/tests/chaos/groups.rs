@@ -82,7 +82,7 @@ fn gaps(member: &Running) -> Vec<(u64, Duration)> {
             // At the end all of them are released, and none is taken away.
             "revoked" => {
                 taken.insert(number(line, "partition"));
-                first_taken.get_or_insert(number(line, "t"));
+                first_taken.get_or_insert_with(|| number(line, "t"));
                 last_taken = number(line, "t");
             }
             _ => {}
@@ -173,14 +173,12 @@ pub(crate) fn strange_metadata_is_ignored_and_counted(desk: &mut Desk) {
             let first = firsts.entry(got.partition).or_insert(got.position);
             *first = (*first).min(got.position);
         }
-        assert!(
-            firsts.values().all(|position| position.0 == 5),
+        assert!(firsts.values().all(|position| *position == 5),
             "{firsts:?}"
         );
-        let mut ignored = 0;
+        let (mut ignored, mut notices) = (0, subscription.notices());
         while ignored < partitions {
-            let next = subscription.notices().next();
-            let notice = tokio::time::timeout(SOON, next).await.unwrap();
+            let notice = tokio::time::timeout(SOON, notices.next()).await.unwrap();
             if let Some(procession::Notice::Core(notice)) = notice
                 && notice.kind == NoticeKind::MapIgnored
             {
