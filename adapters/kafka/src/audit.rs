@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use procession_runtime::port::{PortError, PortErrorKind, Record};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::context::Context;
@@ -19,6 +20,8 @@ use crate::topics;
 /// Without anything new for this long, the audit fails.
 const PATIENCE: Duration = Duration::from_secs(10);
 const BATCH: usize = 1_000;
+/// Waiting time after an error of a partition.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// Reads what the log of a topic holds at this moment: log order within each partition. Blocks.
 pub(crate) fn read_log(
@@ -42,7 +45,6 @@ pub(crate) fn read_log(
     bell.adopt();
     let name = c_string(topic);
     let mut parts = Vec::new();
-    let mut list = TopicPartitionList::new();
     for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
         let (low, high) = reader
             .fetch_watermarks(topic, partition, WITHIN)
@@ -56,35 +58,25 @@ pub(crate) fn read_log(
                 "no queue for a partition of an audit",
             )
         })?;
-        list.add_partition_offset(topic, partition, Offset::Offset(low))
-            .map_err(failed)?;
-        parts.push((
-            partition.unsigned_abs(),
-            u64::try_from(high).unwrap_or(0),
+        parts.push(Part {
+            partition,
+            next: u64::try_from(low).unwrap_or(0),
+            end: u64::try_from(high).unwrap_or(0),
             queue,
-        ));
+            assigned: false,
+            again: Instant::now(),
+        });
     }
     let mut log = Vec::new();
-    if parts.is_empty() {
-        return Ok(log);
-    }
-    reader.assign(&list).map_err(failed)?;
     let mut batch = Batch::with_capacity(BATCH);
     let mut news = Instant::now();
     while !parts.is_empty() {
         let mut idle = true;
-        parts.retain(|(partition, end, queue)| {
-            let mut seen = Seen::default();
-            idle &= queue.batch(&mut batch, BATCH, |message| seen.take(&message)) == 0;
-            let last = seen.records.last().map(|record| record.position.0 + 1);
-            let over = last.max(seen.end).is_some_and(|next| *end <= next);
-            let before = seen
-                .records
-                .into_iter()
-                .filter(|record| record.position.0 < *end);
-            log.extend(before.map(|record| (*partition, record)));
-            !over
-        });
+        for part in &mut parts {
+            part.assign(&reader, topic).map_err(failed)?;
+            idle &= part.read(&reader, topic, &mut batch, &mut log);
+        }
+        parts.retain(|part| part.next < part.end);
         if !idle {
             news = Instant::now();
             continue;
@@ -105,4 +97,62 @@ pub(crate) fn read_log(
     reader.context().close();
     log.sort_by_key(|(partition, record)| (*partition, record.position));
     Ok(log)
+}
+
+/// A partition that is read to where it ended when the audit began.
+struct Part {
+    partition: i32,
+    /// All below was read, or is not there.
+    next: u64,
+    end: u64,
+    queue: Queue<Context>,
+    assigned: bool,
+    /// Not assigned before this time: a broker that just came back may answer with errors.
+    again: Instant,
+}
+
+impl Part {
+    fn assign(&mut self, reader: &BaseConsumer<Context>, topic: &str) -> KafkaResult<()> {
+        if self.assigned || Instant::now() < self.again {
+            return Ok(());
+        }
+        self.assigned = true;
+        let mut list = TopicPartitionList::new();
+        let next = Offset::Offset(i64::try_from(self.next).unwrap_or(i64::MAX));
+        list.add_partition_offset(topic, self.partition, next)?;
+        reader.incremental_assign(&list)
+    }
+
+    /// Returns whether nothing was there.
+    fn read(
+        &mut self,
+        reader: &BaseConsumer<Context>,
+        topic: &str,
+        batch: &mut Batch,
+        log: &mut Vec<(u32, Record)>,
+    ) -> bool {
+        let mut seen = Seen::default();
+        let none = self
+            .queue
+            .batch(batch, BATCH, |message| seen.take(&message))
+            == 0;
+        for record in seen.records {
+            if record.position.0 < self.next || self.end <= record.position.0 {
+                continue;
+            }
+            self.next = record.position.0 + 1;
+            log.push((self.partition.unsigned_abs(), record));
+        }
+        self.next = self.next.max(seen.end.unwrap_or(0));
+        if seen.error.is_some() && self.assigned {
+            tracing::debug!(topic, partition = self.partition, "an audit begins again");
+            let mut list = TopicPartitionList::new();
+            list.add_partition(topic, self.partition);
+            // What it says is not worth more than what is tried next.
+            let _ = reader.incremental_unassign(&list);
+            self.assigned = false;
+            self.again = Instant::now() + AGAIN;
+        }
+        none
+    }
 }

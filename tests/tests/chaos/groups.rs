@@ -117,10 +117,10 @@ fn gaps(member: &Running) -> Vec<(u64, Duration)> {
 pub(crate) fn a_paused_consumer_loses_what_it_had(desk: &mut Desk) {
     let url = desk.server.url.clone();
     let produce = desk.produced("produce", 10_000);
-    let consume = "consume --group g --lease 2s --handler-time 1ms --concurrency 20";
+    let consume = "consume --group g --lease 6s --handler-time 1ms --concurrency 20";
     let mut first = desk.start(&url, "first", consume);
     first.wait_for("end", 2_000, SOON);
-    let mut second = desk.start(&url, "second", &format!("{consume} --idle-exit 4s"));
+    let mut second = desk.start(&url, "second", &format!("{consume} --idle-exit 10s"));
     second.wait_for("meta", 1, SOON);
     first.signal(Signal::STOP);
     second.wait_for("start", 500, SOON);
@@ -173,9 +173,7 @@ pub(crate) fn strange_metadata_is_ignored_and_counted(desk: &mut Desk) {
             let first = firsts.entry(got.partition).or_insert(got.position);
             *first = (*first).min(got.position);
         }
-        assert!(firsts.values().all(|position| *position == 5),
-            "{firsts:?}"
-        );
+        assert!(firsts.values().all(|position| *position == 5), "{firsts:?}");
         let (mut ignored, mut notices) = (0, subscription.notices());
         while ignored < partitions {
             let notice = tokio::time::timeout(SOON, notices.next()).await.unwrap();

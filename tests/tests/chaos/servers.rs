@@ -33,7 +33,10 @@ fn restarted(desk: &mut Desk, end: fn(&mut RunningServer), soon: Option<Duration
     let url = desk.server.url.clone();
     let words = "produce --count 16000 --keys 200 --payload 64 --rate 2000 --audit";
     let mut produce = desk.start(&url, "produce", words);
-    let mut consume = desk.start(&url, "consume", "consume --group g --idle-exit 4s");
+    // Longer than the server may take to come back.
+    let idle = if soon.is_some() { "4s" } else { "20s" };
+    let words = format!("consume --group g --idle-exit {idle}");
+    let mut consume = desk.start(&url, "consume", &words);
     consume.wait_for("end", 500, END_WITHIN);
     let mut answered = Vec::new();
     for _ in 0..3 {

@@ -263,13 +263,13 @@ pub(crate) struct Seen {
     pub(crate) records: Vec<Record>,
     /// Where the log ends, if that was reached.
     pub(crate) end: Option<u64>,
-    error: Option<Problem>,
+    pub(crate) error: Option<Problem>,
     foreign_error: bool,
 }
 
 /// What stands in the way of reading on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Problem {
+pub(crate) enum Problem {
     OutOfRange,
     Truncated,
     Gone,
