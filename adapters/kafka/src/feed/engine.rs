@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
-use procession_core::{Epoch, Span};
+use procession_core::{Epoch, Span, Time};
 use procession_runtime::mailbox::Mailbox;
 use procession_runtime::port::{
     BreakReason, FeedCommand, FeedEvent, FeedSpec, PortError, PortErrorKind,
 };
+use procession_runtime::{BootClock, Clock as _};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
@@ -69,7 +70,11 @@ pub(super) struct Engine {
     connected: bool,
     presence_at: Instant,
     presence_asked: bool,
-    polled: Instant,
+    /// How long the group may hear nothing of us before it gives our partitions away.
+    session: Span,
+    /// The boot clock at the last turn of the loop, and when the core was last told that we are there.
+    turned: Time,
+    extended: Time,
     failed: bool,
 }
 
@@ -123,7 +128,9 @@ impl Engine {
             connected: true,
             presence_at: now,
             presence_asked: false,
-            polled: now,
+            session: options.session_timeout.into(),
+            turned: BootClock.now(),
+            extended: Time::ZERO,
             failed: false,
         })
     }
@@ -135,6 +142,7 @@ impl Engine {
             if !self.hear_commands() {
                 break;
             }
+            self.keep_lease();
             self.poll_clients(now);
             self.hear_answers(now);
             self.turn_commits(now);
@@ -151,6 +159,48 @@ impl Engine {
         }
         self.flush();
         self.end();
+    }
+
+    /// Kafka has no lease that an owner could see; the session is one. While this loop turns, the client
+    /// beats its heart, and the core is told that the partitions are ours for another while. A process
+    /// that was paused for longer than that starts nothing when it wakes (S5), and what it owned is
+    /// looked up again: the group may have given it away.
+    fn keep_lease(&mut self) {
+        let now = BootClock.now();
+        let paused = self.session <= now.since(self.turned);
+        self.turned = now;
+        if paused {
+            tracing::warn!(
+                topic = self.topic,
+                "this process stood still for longer than its session"
+            );
+            let open = self
+                .owned
+                .iter()
+                .filter(|(_, partition)| partition.is_open());
+            let open: Vec<i32> = open.map(|(number, _)| *number).collect();
+            for number in open {
+                self.reopen(number);
+            }
+            return;
+        }
+        if now.since(self.extended) < self.session.div(5) {
+            return;
+        }
+        self.extended = now;
+        let until = self.until();
+        for (number, partition) in self.owned.iter().filter(|(_, p)| p.is_open()) {
+            self.out.push(FeedEvent::Extended {
+                partition: id(*number),
+                epoch: partition.epoch,
+                until,
+            });
+        }
+    }
+
+    /// Until when the core may take it that the partitions are ours, a tenth before the session ends.
+    fn until(&self) -> Time {
+        self.turned + self.session.div(10).saturating_mul(9)
     }
 
     /// Returns false when it is to end.
@@ -229,7 +279,6 @@ impl Engine {
 
     /// Lets the clients call back, and hears what they noted.
     fn poll_clients(&mut self, now: Instant) {
-        self.polled = now;
         for client in [&self.member, &self.fetcher] {
             for _ in 0..POLLS_MAX {
                 match client.poll(Duration::ZERO) {
@@ -387,6 +436,7 @@ impl Engine {
             }
         };
         let generation = ffi::group::generation(&self.member);
+        let until = self.until();
         for standing in all {
             let number = standing.partition;
             let Some(partition) = self.owned.get_mut(&number) else {
@@ -411,7 +461,7 @@ impl Engine {
                 partition: id(number),
                 epoch,
                 resume: standing.resume,
-                until: None,
+                until: Some(until),
             });
         }
     }
