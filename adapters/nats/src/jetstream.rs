@@ -232,6 +232,9 @@ impl JetStream {
                      `nats-server -js`, or enable JetStream for this account"
                 ),
             ),
+            CallError::Unanswered(Unanswered::Denied(subject) | Unanswered::Unheard(subject)) => {
+                crate::wire::denied(doing, &format!(" at {shown}"), subject)
+            }
             CallError::Unanswered(Unanswered::TimedOut) => PortError::new(
                 PortErrorKind::TimedOut,
                 format!("{doing}: the NATS server at {shown} gave no answer"),

@@ -133,6 +133,12 @@ pub(crate) fn unanswered(why: Unanswered) -> SinkReceipt {
             PortErrorKind::Missing,
             "no stream listens to the subject (or JetStream is not running yet)",
         )),
+        Unanswered::Denied(subject) => {
+            SinkReceipt::NotStored(crate::wire::denied("publishing", "", &subject))
+        }
+        Unanswered::Unheard(subject) => {
+            SinkReceipt::Unknown(crate::wire::denied("publishing", "", &subject))
+        }
         Unanswered::Disconnected => SinkReceipt::Unknown(PortError::new(
             PortErrorKind::Disconnected,
             "the connection to the NATS server was lost before the stream answered",

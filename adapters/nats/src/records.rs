@@ -149,10 +149,15 @@ impl RecordStore for Records {
             let explain = |error: &CallError| jetstream.explain("writing a progress record", error);
             let reply = match answer.await {
                 Ok(reply) => reply,
-                Err(why @ (Unanswered::NotSent | Unanswered::NobodyThere)) => {
+                Err(
+                    why @ (Unanswered::NotSent | Unanswered::NobodyThere | Unanswered::Denied(_)),
+                ) => {
                     return WriteAnswer::NotStored(explain(&CallError::Unanswered(why)));
                 }
-                Err(why @ (Unanswered::Disconnected | Unanswered::TimedOut)) => {
+                Err(
+                    why
+                    @ (Unanswered::Disconnected | Unanswered::TimedOut | Unanswered::Unheard(_)),
+                ) => {
                     return WriteAnswer::Unknown(explain(&CallError::Unanswered(why)));
                 }
             };

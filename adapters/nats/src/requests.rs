@@ -12,7 +12,9 @@ use procession_runtime::mailbox::Mailbox;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::wire::{ConnectError, Handler, Message, Moment, Next, Outbox, ServerInfo, Turn, fields};
+use crate::wire::{
+    ConnectError, Handler, Message, Moment, Next, Outbox, ServerInfo, Turn, Violation, fields,
+};
 
 /// Most requests without an answer; further ones fail at once.
 const OUTSTANDING_MAX: usize = 16_384;
@@ -61,12 +63,17 @@ pub(crate) struct Reply {
 }
 
 /// No answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Unanswered {
     /// It was not sent: there is no connection, or too many requests wait. It never will be.
     NotSent,
     /// Nobody serves the subject (status 503): no JetStream, or no such stream.
     NobodyThere,
+    /// This user may not use this subject: the server dropped the request, or it was not sent
+    /// because no answer could come.
+    Denied(Arc<str>),
+    /// It was sent, and no answer can come: this user may not use this subject.
+    Unheard(Arc<str>),
     /// The connection was lost after it was sent.
     Disconnected,
     /// No answer in time.
@@ -89,6 +96,7 @@ impl Requests {
             prefix: String::new(),
             next: 0,
             due: None,
+            denied: None,
             server: Arc::default(),
             reached: None,
             closing: false,
@@ -157,6 +165,8 @@ pub(crate) struct RequestsHandler {
     next: u64,
     /// When the next deadline runs out, at the earliest.
     due: Option<Instant>,
+    /// The inbox, when we may not subscribe to it.
+    denied: Option<Arc<str>>,
     server: Arc<ServerInfo>,
     /// Tells of every attempt to connect; for the first connection.
     reached: Option<tokio::sync::mpsc::UnboundedSender<Result<Arc<ServerInfo>, ConnectError>>>,
@@ -164,6 +174,7 @@ pub(crate) struct RequestsHandler {
 }
 
 struct Waiting {
+    subject: String,
     deadline: Instant,
     answer: oneshot::Sender<Result<Reply, Unanswered>>,
 }
@@ -192,6 +203,12 @@ impl RequestsHandler {
             let _ = request.answer.send(Err(Unanswered::NotSent));
             return;
         }
+        if let Some(inbox) = &self.denied {
+            let _ = request
+                .answer
+                .send(Err(Unanswered::Denied(Arc::clone(inbox))));
+            return;
+        }
         let number = self.next;
         self.next += 1;
         let reply = format!("{}{number}", self.prefix);
@@ -205,6 +222,7 @@ impl RequestsHandler {
         self.waiting.insert(
             number,
             Waiting {
+                subject: request.subject,
                 deadline,
                 answer: request.answer,
             },
@@ -238,6 +256,7 @@ impl Handler for RequestsHandler {
             .store(server.max_payload as u64, Ordering::Release);
         // A new inbox for each connection: an answer to an older one finds nobody.
         self.prefix = format!("{}.", crate::names::inbox());
+        self.denied = None;
         out.subscribe(&format!("{}*", self.prefix), INBOX);
         self.shared.connects.fetch_add(1, Ordering::AcqRel);
         self.report(Ok(Arc::clone(&self.server)));
@@ -256,6 +275,28 @@ impl Handler for RequestsHandler {
 
     fn unreachable(&mut self, error: &ConnectError) {
         self.report(Err(error.clone()));
+    }
+
+    fn complaint(&mut self, text: &str) {
+        tracing::warn!(text, "the NATS server reports an error");
+        let (subject, all) = match Violation::read(text) {
+            Some(Violation::Publish(subject)) => (subject, false),
+            Some(Violation::Subscribe(subject)) => (subject, true),
+            None => return,
+        };
+        let subject: Arc<str> = subject.into();
+        if all {
+            self.denied = Some(Arc::clone(&subject));
+        }
+        let concerned = |_: &u64, waiting: &mut Waiting| all || *waiting.subject == *subject;
+        for (_, waiting) in self.waiting.extract_if(concerned) {
+            let why = if all {
+                Unanswered::Unheard(Arc::clone(&subject))
+            } else {
+                Unanswered::Denied(Arc::clone(&subject))
+            };
+            let _ = waiting.answer.send(Err(why));
+        }
     }
 
     fn message(&mut self, _now: Instant, message: &Message<'_>, _out: &mut Outbox) {
@@ -354,6 +395,39 @@ mod tests {
         assert_eq!(two.await.unwrap().payload, "two");
         assert_eq!(one.await.unwrap_err(), Unanswered::NobodyThere);
         assert_eq!(late.await.unwrap_err(), Unanswered::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn who_may_not_is_told_at_once() {
+        let (requests, mut handler) = Requests::new();
+        let (now, mut out) = (Instant::now(), Outbox::default());
+        let second = Duration::from_secs(1);
+        let ask =
+            |subject: &str| requests.request(subject.into(), Bytes::new(), Bytes::new(), second);
+        handler.connected(now, &ServerInfo::default(), &mut out);
+        let (one, two) = (ask("a.1"), ask("a.2"));
+        turn(&mut handler, now, Some(&mut out));
+        handler.complaint("Permissions Violation for Publish to \"a.1\"");
+        assert_eq!(one.await.unwrap_err(), Unanswered::Denied("a.1".into()));
+        assert!(turn(&mut handler, now, Some(&mut out)).waiting);
+        // The answer cannot come: what was sent is uncertain, and nothing more is sent.
+        handler.complaint("Permissions Violation for Subscription to \"_INBOX.x.*\"");
+        let three = ask("a.3");
+        turn(&mut handler, now, Some(&mut out));
+        assert_eq!(
+            two.await.unwrap_err(),
+            Unanswered::Unheard("_INBOX.x.*".into())
+        );
+        assert_eq!(
+            three.await.unwrap_err(),
+            Unanswered::Denied("_INBOX.x.*".into())
+        );
+        out.clear();
+        handler.disconnected(now);
+        handler.connected(now, &ServerInfo::default(), &mut out);
+        let four = ask("a.4");
+        assert!(turn(&mut handler, now, Some(&mut out)).waiting);
+        drop(four);
     }
 
     #[tokio::test]

@@ -8,14 +8,12 @@
 mod support;
 
 use bytes::Bytes;
-use procession_core::{
-    Anchor, CommitResult, Epoch, PartitionId, Position, Receipt, Span, Stamp, Token,
-};
+use procession_core::{Anchor, CommitResult, Epoch, PartitionId, Position, Receipt, Span, Stamp};
 use procession_nats::NatsBroker;
 use procession_runtime::port::{
     Broker as _, FeedCommand, FeedEvent, FeedSpec, LeaseSpec, ProgressWrite, ResumeState,
 };
-use support::driver::{Feeding, Sinking, feed_spec, outgoing};
+use support::driver::{Feeding, Sinking, feed_spec, outgoing, token};
 use support::{Server, block_on, raw, topic};
 
 fn short(topic: &str, group: &str, member: &str) -> FeedSpec {
@@ -278,35 +276,4 @@ fn leases_survive_a_restart_of_the_server() {
         }
         feed.close().await;
     });
-}
-
-/// Any token: the port only repeats it. The core makes them; a small consumer hands one out.
-fn token() -> Token {
-    use procession_core::{Arrival, Config, Consumer, Continuity, Resume, Session, Time};
-    let mut core = Consumer::new(&Config::default()).expect("the defaults are valid");
-    let (partition, epoch, now) = (PartitionId(0), Epoch(1), Time::ZERO);
-    let resume = Resume {
-        log_start: Position(1),
-        log_end: Position(1),
-        ..Resume::default()
-    };
-    core.open(now, partition, epoch, &resume, None);
-    let start = core.poll_session(now).expect("a session is wanted");
-    core.session(now, partition, epoch, start.session, Continuity::Continues);
-    let arrival = Arrival {
-        partition,
-        epoch,
-        session: Session(start.session.0),
-        delivery: Some(1),
-        position: Position(1),
-        stamp: Stamp(1),
-        lane: 1,
-        key: None,
-        identity: 1,
-        bytes: 1,
-        quarantine: None,
-        message: (),
-    };
-    let _ = core.offer(now, arrival).expect("there is room");
-    core.poll_dispatch(now).expect("it is ready").token
 }

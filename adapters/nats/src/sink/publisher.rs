@@ -19,7 +19,9 @@ use crate::names::{inbox, stream_of, subjects_of};
 use crate::publish::{self, ACK_WITHIN};
 use crate::requests::Unanswered;
 use crate::topics;
-use crate::wire::{ConnectError, Handler, Message, Moment, Next, Outbox, ServerInfo, Turn, fields};
+use crate::wire::{
+    ConnectError, Handler, Message, Moment, Next, Outbox, ServerInfo, Turn, Violation, fields,
+};
 
 /// The subscription of the inbox.
 const INBOX: u64 = 1;
@@ -72,6 +74,8 @@ pub(super) struct Publisher {
     /// The reply subject under construction.
     reply: String,
     max_payload: usize,
+    /// Subjects that this user may not use, on this connection; an inbox stands for all of them.
+    denied: Vec<Arc<str>>,
     /// Numbers the questions for topics.
     questions: u64,
     /// The connection before was lost with unanswered publishes.
@@ -109,6 +113,7 @@ impl Publisher {
             prefix: String::new(),
             reply: String::new(),
             max_payload: 1 << 20,
+            denied: Vec::new(),
             questions: 0,
             uncertain: false,
             report_at: None,
@@ -160,6 +165,11 @@ impl Publisher {
             self.result(ticket, SinkReceipt::NotStored(error));
             return;
         };
+        if let Some(subject) = self.denied_for(subject) {
+            let receipt = publish::unanswered(Unanswered::Denied(subject));
+            self.result(ticket, receipt);
+            return;
+        }
         let mut block = out.take_block();
         let sendable = publish::header_block(message, &mut block).and_then(|()| {
             publish::check_size(block.len() + message.payload.len(), self.max_payload)
@@ -188,15 +198,23 @@ impl Publisher {
         out.keep_block(block);
     }
 
+    /// The subject that keeps a publish to `subject` from being sent, if there is one.
+    fn denied_for(&self, subject: &str) -> Option<Arc<str>> {
+        let keeps = |denied: &&Arc<str>| ***denied == *subject || denied.starts_with(&self.prefix);
+        self.denied.iter().find(keeps).cloned()
+    }
+
     /// Asks how many partitions a topic has; the message waits for the answer.
     fn ask(&mut self, now: Instant, ticket: SinkTicket, message: Outgoing, out: &mut Outbox) {
+        let subject = format!("$JS.API.STREAM.INFO.{}", stream_of(&message.topic));
+        if let Some(subject) = self.denied_for(&subject) {
+            let receipt = publish::unanswered(Unanswered::Denied(subject));
+            self.result(ticket, receipt);
+            return;
+        }
         let question = self.questions;
         self.questions += 1;
-        out.publish(
-            &format!("$JS.API.STREAM.INFO.{}", stream_of(&message.topic)),
-            &format!("{}t{question}", self.prefix),
-            b"",
-        );
+        out.publish(&subject, &format!("{}t{question}", self.prefix), b"");
         let topic = Topic::Asked {
             question,
             until: now + ACK_WITHIN,
@@ -300,6 +318,7 @@ fn partitions(topic: &Arc<str>, payload: &[u8]) -> Result<u32, SinkReceipt> {
 impl Handler for Publisher {
     fn connected(&mut self, now: Instant, server: &ServerInfo, out: &mut Outbox) {
         self.max_payload = server.max_payload;
+        self.denied.clear();
         self.prefix = format!("{}.", inbox());
         self.reply.clone_from(&self.prefix);
         out.subscribe(&format!("{}*", self.prefix), INBOX);
@@ -321,6 +340,19 @@ impl Handler for Publisher {
             self.results.push(SinkEvent::Disconnected);
         }
         self.hand_over();
+    }
+
+    /// What was sent to the subject before keeps its deadline, and is uncertain then: which one the
+    /// server dropped is not said.
+    fn complaint(&mut self, text: &str) {
+        tracing::warn!(text, "the NATS server reports an error");
+        if let Some(Violation::Publish(subject) | Violation::Subscribe(subject)) =
+            Violation::read(text)
+            && self.denied.len() < TOPICS_MAX
+            && !self.denied.iter().any(|denied| **denied == *subject)
+        {
+            self.denied.push(subject.into());
+        }
     }
 
     fn unreachable(&mut self, error: &ConnectError) {

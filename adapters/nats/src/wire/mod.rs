@@ -14,6 +14,7 @@ pub(crate) mod reply;
 pub(crate) mod servers;
 mod socket;
 mod tls;
+mod violation;
 
 pub(crate) use connect::{ConnectError, ServerInfo};
 pub(crate) use credentials::Credentials;
@@ -22,3 +23,4 @@ pub(crate) use link::{Handler, Moment, Next, Turn};
 pub(crate) use outbox::Outbox;
 pub(crate) use servers::Servers;
 pub(crate) use tls::Tls;
+pub(crate) use violation::{Violation, denied};

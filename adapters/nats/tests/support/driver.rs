@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use procession_core::{Anchor, Continuity, Epoch, PartitionId, Position, Session, Span, Start};
+use procession_core::{
+    Anchor, Continuity, Epoch, PartitionId, Position, Session, Span, Start, Token,
+};
 use procession_nats::NatsBroker;
 use procession_runtime::port::{
     BreakReason, Broker as _, Feed, FeedCommand, FeedEvent, FeedSpec, LeaseSpec, Outgoing, Record,
@@ -271,4 +273,35 @@ pub fn outgoing(topic: &str, key: &str, number: u128) -> Outgoing {
         partition: None,
         id,
     }
+}
+
+/// Any token: the port only repeats it. The core makes them; a small consumer hands one out.
+pub fn token() -> Token {
+    use procession_core::{Arrival, Config, Consumer, Resume, Stamp, Time};
+    let mut core = Consumer::new(&Config::default()).expect("the defaults are valid");
+    let (partition, epoch, now) = (PartitionId(0), Epoch(1), Time::ZERO);
+    let resume = Resume {
+        log_start: Position(1),
+        log_end: Position(1),
+        ..Resume::default()
+    };
+    core.open(now, partition, epoch, &resume, None);
+    let start = core.poll_session(now).expect("a session is wanted");
+    core.session(now, partition, epoch, start.session, Continuity::Continues);
+    let arrival = Arrival {
+        partition,
+        epoch,
+        session: Session(start.session.0),
+        delivery: Some(1),
+        position: Position(1),
+        stamp: Stamp(1),
+        lane: 1,
+        key: None,
+        identity: 1,
+        bytes: 1,
+        quarantine: None,
+        message: (),
+    };
+    let _ = core.offer(now, arrival).expect("there is room");
+    core.poll_dispatch(now).expect("it is ready").token
 }
