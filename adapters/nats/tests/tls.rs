@@ -237,6 +237,25 @@ fn a_server_without_tls() {
 }
 
 #[test]
+fn what_is_said_before_the_handshake_is_not_believed() {
+    use std::io::Write as _;
+    // Somebody in between appends to INFO what the server would have said after the handshake.
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let port = listener.local_addr().expect("its address").port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let info = b"INFO {\"tls_required\":true,\"headers\":true}\r\nPONG\r\n";
+            let _gone = stream.write_all(info);
+        }
+    });
+    block_on(async {
+        let url = format!("tls://127.0.0.1:{port}");
+        let says = ["said more than is allowed before the TLS handshake"];
+        refused(options(&url), PortErrorKind::Unsuitable, &says).await;
+    });
+}
+
+#[test]
 fn files_that_cannot_be_used() {
     let authority = Authority::new();
     let signed = authority.sign("some", &["a.b"]);
