@@ -27,6 +27,8 @@ mod error;
 mod golden;
 mod handler;
 pub mod identity;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod observe;
 mod publish;
 pub mod settings;
@@ -42,6 +44,8 @@ pub use consume::{Cancelled, Consume, Deliveries, Delivery};
 pub use dead_letter::dead_letter_topic;
 pub use envelope::{Envelope, EnvelopeBuilder, EnvelopeError};
 pub use error::Error;
+#[cfg(feature = "tower")]
+pub use handler::tower;
 pub use handler::{Context, Handler, HandlerError, Json, json, raw};
 pub use publish::{PublishError, Receipt, Stored};
 pub use settings::{KafkaGroupProtocol, KafkaPartitioner, KafkaSettings, Settings, SettingsError};

@@ -4,7 +4,7 @@
 //! block for long. Without an observer none of this costs anything.
 
 pub use procession_runtime::port::Outgoing;
-pub use procession_runtime::publisher::{NoPublishObserver, PublishObserver};
+pub use procession_runtime::publisher::{NoPublishObserver, PublishError, PublishObserver, Stored};
 pub use procession_runtime::subscription::{Ending, Fence, Incident, NoObserver, Observer};
 
 use crate::Envelope;

@@ -72,22 +72,28 @@ impl HandlerError {
 impl<E: std::error::Error> From<E> for HandlerError {
     /// The text of the error and of all its sources.
     fn from(error: E) -> Self {
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            // Many errors repeat their source's text in their own.
-            if !text.ends_with(&cause_text) {
-                text.push_str(": ");
-                text.push_str(&cause_text);
-            }
-            if TEXT_MAX < text.len() {
-                break;
-            }
-            source = cause.source();
-        }
-        Self::new(text)
+        Self::new(with_sources(error.to_string(), error.source()))
     }
+}
+
+/// The text of an error, followed by those of its sources.
+pub(crate) fn with_sources(
+    mut text: String,
+    mut source: Option<&(dyn std::error::Error + 'static)>,
+) -> String {
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        // Many errors repeat their source's text in their own.
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        if TEXT_MAX < text.len() {
+            break;
+        }
+        source = cause.source();
+    }
+    text
 }
 
 impl fmt::Debug for HandlerError {

@@ -2,6 +2,8 @@
 
 mod context;
 mod error;
+#[cfg(feature = "tower")]
+pub mod tower;
 mod typed;
 
 use core::future::Future;
