@@ -34,6 +34,9 @@ const TURNS: [[Side; 3]; 2] = [
     [Side::Raw(Depth::Bare), Side::Raw(Depth::Equal), Side::Ours],
 ];
 
+/// Messages published to a new topic before the clock starts.
+const WARM_UP: u64 = 100;
+
 impl Side {
     fn name(self) -> &'static str {
         match self {
@@ -169,11 +172,21 @@ impl Bench<'_> {
         let load = &self.pairs.load;
         let topic = self.pairs.topic(pair, side);
         self.ours.create(&topic).await?;
-        let run = match side {
-            Side::Ours => self.ours.publish(&topic, load).await?,
-            Side::Raw(depth) => self.raw.publish(&topic, load, depth).await?,
+        // A client that has never heard of a topic asks for it first.
+        let few = Load {
+            count: WARM_UP,
+            ..load.clone()
         };
+        self.send(&topic, &few, side).await?;
+        let run = self.send(&topic, load, side).await?;
         self.raw.delete(&topic).await?;
         Ok(run)
+    }
+
+    async fn send(&self, topic: &str, load: &Load, side: Side) -> Result<Run, Failure> {
+        match side {
+            Side::Ours => self.ours.publish(topic, load).await,
+            Side::Raw(depth) => self.raw.publish(topic, load, depth).await,
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,7 +14,9 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::message::{BorrowedMessage, DeliveryResult, Header, Headers as _, Message as _};
-use rdkafka::producer::{BaseRecord, NoCustomPartitioner, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{
+    BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext, ThreadedProducer,
+};
 use rdkafka::util::get_rdkafka_version;
 
 use super::{Depth, failed};
@@ -34,6 +37,8 @@ pub(super) fn version() -> String {
 pub(in crate::bench) struct RawKafka {
     config: ClientConfig,
     admin: AdminClient<DefaultClientContext>,
+    /// One for all runs, as the bus has one: connecting is no rate.
+    publishing: Arc<Publishing>,
 }
 
 impl RawKafka {
@@ -41,7 +46,12 @@ impl RawKafka {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", url.trim_start_matches("kafka://"));
         let admin = config.create().map_err(failed("connecting"))?;
-        Ok(Self { config, admin })
+        let publishing = Arc::new(Publishing::new(config.clone())?);
+        Ok(Self {
+            config,
+            admin,
+            publishing,
+        })
     }
 
     pub(super) async fn publish(
@@ -50,8 +60,9 @@ impl RawKafka {
         load: &Load,
         depth: Depth,
     ) -> Result<Run, Failure> {
-        let (config, load, topic) = (self.config.clone(), load.clone(), topic.to_owned());
-        blocking(move || publish(config, &topic, &load, depth)).await
+        let publishing = Arc::clone(&self.publishing);
+        let (load, topic) = (load.clone(), topic.to_owned());
+        blocking(move || publishing.publish(&topic, &load, depth)).await
     }
 
     pub(super) async fn consume(
@@ -171,31 +182,42 @@ impl ProducerContext for Results {
 
 type Producer = ThreadedProducer<Results, NoCustomPartitioner>;
 
-fn publish(
-    mut config: ClientConfig,
-    topic: &str,
-    load: &Load,
-    depth: Depth,
-) -> Result<Run, Failure> {
-    let (told, results) = sync_channel(1);
-    let left = AtomicU64::new(load.count);
-    let producer: Producer = config
-        .set("enable.idempotence", "true")
-        .set("partitioner", "murmur2_random")
-        .create_with_context(Results { left, told })
-        .map_err(failed("the producer"))?;
-    let id = Load::ids();
-    let clock = Clock::start();
-    for number in 0..load.count {
-        let key = load.key(number);
-        let mut record = BaseRecord::to(topic).key(&key).payload(&load.payload[..]);
-        if depth == Depth::Equal {
-            record = record.headers(fields(&key, &id(number)));
-        }
-        send(&producer, record)?;
+/// A producer, and what it tells. One run at a time.
+struct Publishing {
+    producer: Producer,
+    results: Mutex<Receiver<Result<(), KafkaError>>>,
+}
+
+impl Publishing {
+    fn new(mut config: ClientConfig) -> Result<Self, Failure> {
+        let (told, results) = sync_channel(1);
+        let left = AtomicU64::new(0);
+        let producer = config
+            .set("enable.idempotence", "true")
+            .set("partitioner", "murmur2_random")
+            .create_with_context(Results { left, told })
+            .map_err(failed("the producer"))?;
+        let results = Mutex::new(results);
+        Ok(Self { producer, results })
     }
-    stored(&results)?;
-    Ok(clock.stop(load.count))
+
+    fn publish(&self, topic: &str, load: &Load, depth: Depth) -> Result<Run, Failure> {
+        let id = Load::ids();
+        let results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = &self.producer.context().left;
+        left.store(load.count, Ordering::Relaxed);
+        let clock = Clock::start();
+        for number in 0..load.count {
+            let key = load.key(number);
+            let mut record = BaseRecord::to(topic).key(&key).payload(&load.payload[..]);
+            if depth == Depth::Equal {
+                record = record.headers(fields(&key, &id(number)));
+            }
+            send(&self.producer, record)?;
+        }
+        stored(&results)?;
+        Ok(clock.stop(load.count))
+    }
 }
 
 fn send(producer: &Producer, record: BaseRecord<'_, String, [u8]>) -> Result<(), Failure> {
