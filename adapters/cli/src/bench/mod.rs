@@ -74,3 +74,17 @@ fn run_on(
     let pairs = Pairs::new(kind, args, stop);
     runtime.block_on(pairs.run(&site))
 }
+
+/// A Kafka for a test; `None` where none can be had and none is required.
+#[cfg(test)]
+fn kafka_of_tests() -> Option<crate::brokers::RunningKafka> {
+    use crate::brokers::{Kafka, KafkaOptions};
+
+    let started = Kafka::start(KafkaOptions {
+        for_tests: true,
+        ..KafkaOptions::default()
+    });
+    let required = std::env::var("PROCESSION_BROKERS").is_ok_and(|v| v == "required");
+    assert!(started.is_ok() || !required, "{started:?}");
+    started.ok()
+}

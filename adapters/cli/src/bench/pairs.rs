@@ -190,3 +190,40 @@ impl Bench<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{On, Output};
+    use crate::bench::kafka_of_tests;
+    use crate::sites;
+
+    /// Raw-equal refuses what it cannot read whole, so it reads what the bus has written.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn all_three_sides_run_on_kafka() {
+        let Some(server) = kafka_of_tests() else {
+            return;
+        };
+        let args = BenchArgs {
+            on: Vec::new(),
+            payload: 100,
+            keys: 50,
+            pairs: 1,
+            messages: Some(1_000),
+            core: false,
+            offline: true,
+            output: Output::default(),
+        };
+        let site = sites::open(&On::Kafka(Some(server.url.clone())), true).unwrap();
+        let stop = Stop::listen().unwrap();
+        let (_version, rows) = Pairs::new("kafka", &args, &stop).run(&site).await.unwrap();
+        for row in rows {
+            let [pair] = &row.pairs[..] else {
+                panic!("the pair that warms up is not counted: {row:?}");
+            };
+            for run in [pair.ours, pair.equal, pair.bare] {
+                assert!(run.rate > 0.0 && run.cpu_nanos > 0.0, "{row:?}");
+            }
+        }
+    }
+}

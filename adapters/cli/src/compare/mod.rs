@@ -29,7 +29,7 @@ use run::Run;
 use tally::Tally;
 use tokio::runtime::Runtime;
 
-use crate::args::{CompareArgs, Form, Load, On, Without};
+use crate::args::{CompareArgs, Form, Load, On, StorageArg, Without};
 use crate::failure::{Failure, Status};
 use crate::history::{History, Meta};
 use crate::picks::Picks;
@@ -93,6 +93,13 @@ impl Session<'_> {
         };
         for on in &brokers {
             let broker = on.kind();
+            if let Some(reason) = unsuited(on, self.args) {
+                if required {
+                    return Err(Failure::usage(reason));
+                }
+                report.not_run.push(NotRun { broker, reason });
+                continue;
+            }
             match sites::open(on, self.args.offline) {
                 Ok(site) => self.run_on(&site, &mut report)?,
                 Err(cannot) if required => {
@@ -149,6 +156,16 @@ impl Session<'_> {
         };
         self.runtime.block_on(run.run())
     }
+}
+
+/// What was asked for that this broker does not have.
+fn unsuited(on: &On, args: &CompareArgs) -> Option<String> {
+    let kafka = matches!(on, On::Kafka(_) | On::MockKafka);
+    (kafka && args.storage == StorageArg::Memory).then(|| {
+        format!(
+            "--storage memory: {on} keeps every log in files; use --storage file or another broker"
+        )
+    })
 }
 
 fn refuse_what_cannot_be(args: &CompareArgs) -> Result<(), Failure> {

@@ -42,6 +42,10 @@ const WRONG: &[(&[&str], &[&str])] = &[
         &["compare", "--on", "memory", "--html", "x.html"],
         &["--html", "not built yet"],
     ),
+    (
+        &["compare", "--on", "kafka", "--storage", "memory"],
+        &["--storage memory", "kafka", "--storage file"],
+    ),
     (&["produce", "--on", "memory", "--topic", "a..b"], &["a..b"]),
     (
         &["produce", "--on", "nats", "--topic", "t"],
@@ -148,6 +152,7 @@ fn help_has_examples_for_every_command() {
         Some("compare"),
         Some("produce"),
         Some("consume"),
+        Some("bench"),
         Some("brokers"),
         Some("check"),
     ] {

@@ -271,22 +271,13 @@ mod tests {
     use rdkafka::admin::{NewTopic, TopicReplication};
 
     use super::*;
-    use crate::brokers::{Kafka, KafkaOptions};
+    use crate::bench::kafka_of_tests;
 
     /// Everything that was published comes back whole, and its offsets are committed.
     #[tokio::test(flavor = "multi_thread")]
     async fn what_the_raw_loops_publish_they_consume() {
-        let server = Kafka::start(KafkaOptions {
-            for_tests: true,
-            ..KafkaOptions::default()
-        });
-        let server = match server {
-            Ok(server) => server,
-            Err(cannot) => {
-                let required = std::env::var("PROCESSION_BROKERS").is_ok_and(|v| v == "required");
-                assert!(!required, "{cannot}");
-                return;
-            }
+        let Some(server) = kafka_of_tests() else {
+            return;
         };
         let raw = RawKafka::connect(&server.url).unwrap();
         for topic in ["whole", "bare"] {
