@@ -162,6 +162,30 @@ mod tests {
         assert_eq!(Partitioner::default().of_key(b"a", 0), 0);
     }
 
+    /// The page's vectors; murmur2's are from `Utils` of Kafka 4.3.1.
+    #[test]
+    fn partitions_are_those_of_the_page() {
+        let page = include_str!("../../../docs/wire.md");
+        let (_, rest) = page.split_once("```vectors kafka-partition\n").unwrap();
+        let (table, _) = rest.split_once("```").unwrap();
+        let rows: Vec<Vec<&str>> = table
+            .lines()
+            .skip(1)
+            .map(|row| row.split('|').map(str::trim).collect())
+            .collect();
+        assert_eq!(rows.len(), 5);
+        for row in rows {
+            let of = |partitioner: Partitioner, partitions| {
+                partitioner
+                    .of_key(row[0].as_bytes(), partitions)
+                    .to_string()
+            };
+            let (murmur2, fnv1a) = (Partitioner::Murmur2Random, Partitioner::Fnv1aRandom);
+            let got = [of(murmur2, 3), of(murmur2, 12), of(fnv1a, 3), of(fnv1a, 12)];
+            assert_eq!(got, row[1..], "{}", row[0]);
+        }
+    }
+
     #[test]
     fn a_fixed_partition_comes_before_the_key_and_the_key_before_the_id() {
         let mut message = Outgoing {
