@@ -17,7 +17,10 @@ const FIXED: &[(&str, &str)] = &[
 ];
 
 /// Properties with which a single message is fast and many go in batches, unless others were chosen.
-const USUAL: &[(&str, &str)] = &[("linger.ms", "0.5")];
+///
+/// Without lingering a message is acknowledged after 0.13 ms instead of 1.3 (librdkafka waits in
+/// whole milliseconds), and many are as fast: batches fill while five requests are on their way.
+const USUAL: &[(&str, &str)] = &[("linger.ms", "0")];
 
 /// The configuration of a producer.
 pub(super) fn of_producer(client: &ClientConfig) -> ClientConfig {
