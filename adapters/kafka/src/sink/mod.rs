@@ -2,6 +2,8 @@
 
 mod alarm;
 mod burial;
+#[cfg(test)]
+mod driven;
 mod known;
 mod ledger;
 mod outstanding;

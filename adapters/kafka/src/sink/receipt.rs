@@ -153,6 +153,7 @@ fn words(topic: &str, failure: &Failure) -> (PortErrorKind, String) {
         Some(E::OperationTimedOut | E::RequestTimedOut | E::MessageTimedOut) => {
             (K::TimedOut, format!("the brokers did not answer: {text}"))
         }
+        Some(E::Fatal) => (K::Disconnected, format!("the Kafka producer broke: {text}")),
         Some(E::PurgeQueue | E::PurgeInflight | E::BrokerDestroy) => (
             K::Disconnected,
             "the producer was given up before the message was acknowledged".to_owned(),

@@ -231,26 +231,24 @@ fn s8_a_producer_that_cannot_go_on_is_replaced_when_nothing_of_it_can_land() {
     let mut rig = Rig::new();
     assert_eq!(position(&rig.one(0, outgoing("t", "k", 0))), Some(0));
     rig.refuse(&[Respond::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER]);
-    rig.send(1..501);
+    // One alone: the mock does not look at sequence numbers and would store a batch behind the
+    // refused one, which a broker refuses.
+    rig.send(1..2);
     rig.until(|rig| !rig.turns.is_empty());
     assert_eq!(rig.turns[0].0, Report::Lost);
-    // Nothing is taken meanwhile, and nothing of it is in the log.
-    let receipt = rig.one(9_999, outgoing("t", "k", 9_999));
+    // Nothing is taken meanwhile.
+    let receipt = rig.one(2, outgoing("t", "k", 2));
     assert_eq!(
         class(&receipt),
         ("retry", Some(PortErrorKind::Disconnected))
     );
     rig.until(|rig| rig.turns.len() == 2);
-    let (restored, before) = rig.turns[1].clone();
-    assert_eq!(restored, Report::Restored);
-    assert_eq!(before, 502, "everything is answered before");
-    for tag in 1..501 {
-        let receipt = &rig.receipts[&tag];
-        assert_eq!(class(receipt).0, "unknown", "{tag}: {receipt:?}");
-    }
-    // The new one works. The mock has stored nothing of the refused batch.
-    let next = rig.one(501, outgoing("t", "k", 501));
-    assert_eq!(position(&next), Some(1), "{next:?}");
+    let everything_is_answered_before = (Report::Restored, 3);
+    assert_eq!(rig.turns[1], everything_is_answered_before);
+    let receipt = &rig.receipts[&1];
+    assert_eq!(class(receipt).0, "unknown", "{receipt:?}");
+    // The new one works.
+    assert_eq!(position(&rig.one(3, outgoing("t", "k", 3))), Some(1));
     assert_eq!(rig.turns.len(), 2);
 }
 
