@@ -107,6 +107,9 @@ pub struct Config {
     pub handler_timeout: Span,
     /// How long a handler that was asked to stop may take before a notice names it.
     pub cancel_grace: Span,
+    /// How long a frontier may stand still, with something held beyond it, before a notice says so
+    /// (`Span::MAX`: never). Longer than the longest chain of retries, or it tells of those.
+    pub stall_after: Span,
     /// When progress is written.
     pub commit: CommitCadence,
     /// Most bytes of a progress map (0 switches maps off; at most 65,535).
@@ -124,7 +127,7 @@ pub struct Config {
 impl Default for Config {
     /// The defaults of a subscription: credit 10,000 messages and 64 MiB; commit every 100 ms or
     /// 1,000 messages; 5 attempts, 100 ms doubling to 30 s, jitter 20 %; handler timeout 30 s;
-    /// `cancel_grace` 5 s; 65,536 ids for 10 minutes.
+    /// `cancel_grace` 5 s; a frontier may stand still for 60 s; 65,536 ids for 10 minutes.
     fn default() -> Self {
         Self {
             order: Order::Key,
@@ -150,6 +153,7 @@ impl Default for Config {
             },
             handler_timeout: Span::from_secs(30),
             cancel_grace: Span::from_secs(5),
+            stall_after: Span::from_secs(60),
             commit: CommitCadence {
                 every: Span::from_millis(100),
                 messages: 1_000,
@@ -276,6 +280,12 @@ impl Config {
             "retry.attempts",
             self.retry.attempts.into(),
             "1 to 1000000, or u32::MAX for no end",
+        )?;
+        check(
+            self.stall_after > Span::ZERO,
+            "stall_after",
+            0,
+            "more than 0 (Span::MAX for never)",
         )?;
         check(self.commit.messages > 0, "commit.messages", 0, "at least 1")?;
         check(

@@ -130,8 +130,9 @@ pub use config::{
 };
 pub use consumer::{
     Admit, Anchor, Arrival, Commit, CommitResult, Consumer, Continuity, Copied, Credit, DeadLetter,
-    Dispatch, Drained, Flow, Grant, NotRestored, Notice, NoticeKind, Outcome, Receipt, Refusal,
-    Refused, Release, Resume, Stale, Start, Stats, Wake, WakeReason, Why, decode_map,
+    Dispatch, Drained, Flow, Grant, Health, NotRestored, Notice, NoticeKind, Outcome, Receipt,
+    Refusal, Refused, Release, Resume, Stale, Stall, StallState, Start, Stats, Wake, WakeReason,
+    Why, decode_map,
 };
 pub use ids::{Epoch, Incarnation, PartitionId, Position, Session, Stamp, Token};
 pub use producer::{

@@ -41,7 +41,7 @@ const fn mutant(number: u8, within: u64, what: &'static str) -> Mutant {
 }
 
 /// All mutants, with room of about ten times what they were seen to need.
-pub const MUTANTS: [Mutant; 28] = [
+pub const MUTANTS: [Mutant; 30] = [
     mutant(
         1,
         500,
@@ -106,6 +106,8 @@ pub const MUTANTS: [Mutant; 28] = [
         5_000,
         "takes what its last life remembered for as good as new",
     ),
+    mutant(29, 500, "does not tell of a frontier that stands still"),
+    mutant(30, 500, "does not tell that a stall is over"),
 ];
 
 /// One mutant at a time: they are switched on for the whole process.

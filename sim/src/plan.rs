@@ -291,6 +291,7 @@ impl Draw {
             },
             handler_timeout: timeout,
             cancel_grace: Span::from_millis(self.log(117, 1, 50)),
+            stall_after: Span::from_millis(self.log(135, 1, 2_000)),
             commit: CommitCadence {
                 every: Span::from_millis(self.log(118, 0, 60)),
                 messages: self.log(119, 1, 32) as u32,

@@ -20,6 +20,7 @@ impl<M> Consumer<M> {
             identities,
             credit,
             remember_until,
+            now,
             ..
         } = self;
         let slot = &mut slab.slots[index as usize];
@@ -39,6 +40,7 @@ impl<M> Consumer<M> {
                 stamp: Stamp(slot.cold.stamp),
             });
             part.frontier = part.window.advance(pool).unwrap_or(part.floor);
+            part.since = *now;
             self.blockless += u32::from(part.window.blocks() == 0);
         }
         credit.credit(part, index, slot.cold.bytes);
@@ -88,6 +90,7 @@ impl<M> Consumer<M> {
                 stamp: Stamp(slot.cold.stamp),
             });
             part.frontier = part.window.advance(pool).unwrap_or(part.floor);
+            part.since = self.now;
             self.blockless += u32::from(part.window.blocks() == 0);
         }
         credit.credit(part, index, bytes);
@@ -141,6 +144,7 @@ impl<M> Consumer<M> {
     fn touch(&mut self, index: u32) {
         let (now, partition) = (self.now, self.slab.slots[index as usize].hot.partition);
         let partition = usize::from(partition);
+        self.check_stall(partition);
         self.call_commit(now, partition);
         self.close_when_idle(now, partition);
     }
@@ -154,6 +158,7 @@ impl<M> Consumer<M> {
         // The count stays at the last value that can grow.
         part.unwritten = part.unwritten.min(u32::MAX - 1);
         part.touch_at = match part.phase {
+            Phase::Open if part.stalled.is_some() => 0,
             Phase::Open if due => u32::MAX,
             Phase::Open => messages,
             // Each one may be the last that is waited for.
@@ -270,6 +275,7 @@ impl<M> Consumer<M> {
             }
         }
         self.drop_map(partition);
+        self.end_stall(partition);
         let part = &mut self.partitions[partition];
         if part.window.blocks() > 0 {
             part.window.clear(&mut self.pool);

@@ -223,4 +223,6 @@ pub enum WakeReason {
     Session,
     /// The deadline of a revoke or drain.
     Deadline,
+    /// A frontier may have stood still for too long.
+    Stall,
 }

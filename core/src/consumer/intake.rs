@@ -26,6 +26,8 @@ impl<M> Consumer<M> {
             slab,
             lanes,
             identities,
+            stall_due,
+            stalls_at,
             ..
         } = self;
         let index = arrival.partition.0 as usize;
@@ -54,6 +56,10 @@ impl<M> Consumer<M> {
             part.floor = Position(arrival.position.0 + 1);
             if part.window.len == 0 {
                 part.frontier = arrival.position;
+                part.since = now;
+                if *stall_due < *stalls_at {
+                    *stalls_at = *stall_due;
+                }
             }
             let entry = part
                 .window
@@ -296,6 +302,8 @@ impl<M> Consumer<M> {
         part.received(&arrival);
         if part.window.len == 0 {
             part.frontier = arrival.position;
+            part.since = self.now;
+            self.stalls_at = self.stalls_at.min(self.stall_due);
         }
         let blocks = part.window.blocks();
         let entry = part.window.push(pool, arrival.position, note);

@@ -14,6 +14,11 @@ const WHYS: [Why; 5] = [
 /// The shortest form: a reference with a digest.
 const SHORTEN_MAX: u8 = 2;
 
+/// Why, from the lowest bits of a number.
+pub(super) const fn why(bits: u8) -> Why {
+    WHYS[(bits & 7) as usize % WHYS.len()]
+}
+
 impl<M> Consumer<M> {
     /// The message in this slot ends as a dead letter.
     pub(super) fn bury(&mut self, index: u32, why: Why) {
@@ -49,7 +54,7 @@ impl<M> Consumer<M> {
             token: slot.hot.token(index),
             partition: PartitionId(slot.hot.partition.into()),
             position: self.pool.position(slot.hot.entry),
-            why: WHYS[usize::from((slot.hot.flags >> WHY_SHIFT) & 7) % WHYS.len()],
+            why: why(slot.hot.flags >> WHY_SHIFT),
             attempts: slot.cold.attempts(),
             shorten: slot.hot.flags >> SHORTEN_SHIFT,
             message: slot

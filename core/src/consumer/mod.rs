@@ -21,6 +21,7 @@ mod partition;
 mod remembered;
 mod session;
 mod slab;
+mod stalls;
 mod timeouts;
 mod timers;
 mod window;
@@ -31,8 +32,8 @@ pub use inputs::{
 };
 pub use map::decode_map;
 pub use outputs::{
-    Commit, Copied, Credit, DeadLetter, Dispatch, Drained, Flow, Grant, Notice, NoticeKind,
-    Release, Start, Stats,
+    Commit, Copied, Credit, DeadLetter, Dispatch, Drained, Flow, Grant, Health, Notice, NoticeKind,
+    Release, Stall, StallState, Start, Stats,
 };
 pub use remembered::NotRestored;
 
@@ -109,6 +110,10 @@ pub struct Consumer<M> {
     /// No partition has anything to do before this time, and what it will be.
     partitions_at: Time,
     partitions_why: WakeReason,
+    /// No frontier that something is held beyond has stood still for too long before this time.
+    stalls_at: Time,
+    /// When what becomes the first unfinished message now has been that for too long.
+    stall_due: Time,
     draining: Option<Time>,
     drained: Drained,
     drained_reported: bool,
@@ -159,6 +164,8 @@ impl<M> Consumer<M> {
             handlers_at: Time::MAX,
             partitions_at: Time::MAX,
             partitions_why: WakeReason::Commit,
+            stalls_at: Time::MAX,
+            stall_due: Time::ZERO + config.stall_after,
             draining: None,
             drained: Drained::default(),
             drained_reported: false,
@@ -214,6 +221,7 @@ impl<M> Consumer<M> {
         if now != self.now {
             self.now = self.now.max(now);
             self.remember_until = self.now + self.config.dedupe.age;
+            self.stall_due = self.now + self.config.stall_after;
             return self.now;
         }
         now

@@ -161,6 +161,67 @@ pub struct Grant {
     pub bytes: u64,
 }
 
+/// What holds the frontier of a partition.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stall {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The frontier: the position of the message that is waited for.
+    pub position: Position,
+    /// Since when it is the first unfinished one.
+    pub since: Time,
+    /// Where it stands.
+    pub state: StallState,
+    /// Attempts that were begun.
+    pub attempts: u32,
+    /// Why it ends as a dead letter, while it waits for the confirmation.
+    pub why: Option<Why>,
+    /// When time alone changes its state: the handler is asked to stop, its grace ends, the next
+    /// attempt or the next try to store the dead letter is due.
+    pub until: Option<Time>,
+    /// It has waited for `stall_after`, and a notice has said so.
+    pub reported: bool,
+}
+
+/// Where the message at a frontier stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum StallState {
+    /// Behind another message of its key: one of another partition, or the handler of a lost one.
+    Behind,
+    /// It may start, and has not: no handler was free, the lease has lapsed, or the partition is
+    /// being given up.
+    Ready,
+    /// With a handler.
+    Running,
+    /// With a handler that was asked to stop.
+    Stopping,
+    /// Failed; waits for its next attempt.
+    Retrying,
+    /// On its way to the dead-letter destination.
+    DeadLetter,
+    /// A copy of what has succeeded; waits to be reported.
+    Copy,
+}
+
+/// How the partitions of a subscription are, all in all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Health {
+    /// Partitions that are ours.
+    pub open: u32,
+    /// Of these: with a session that delivers.
+    pub delivering: u32,
+    /// Those whose intake is shut until the load has fallen.
+    pub shut: u32,
+    /// Those whose lease ran out before it was renewed.
+    pub lapsed: u32,
+    /// Those whose last commits were not stored.
+    pub uncommitted: u32,
+    /// Those whose frontier has stood still for `stall_after`.
+    pub stalled: u32,
+    /// What has been waited for longest, over all partitions.
+    pub oldest: Option<Stall>,
+}
+
 /// Something that an operator should know. One level per partition and kind, merged until polled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
@@ -205,11 +266,16 @@ pub enum NoticeKind {
     LeaseLapsed,
     /// A dead letter was not stored and is tried again.
     DeadLetterRetried,
+    /// The frontier has stood still for `stall_after`: [`Consumer::stall`](super::Consumer::stall)
+    /// says what holds it. Rises once; `StallOver` follows.
+    Stalled,
+    /// The frontier that stood still has moved, or the partition is not ours any more.
+    StallOver,
 }
 
 impl NoticeKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Gap,
         Self::LogRewritten,
         Self::CannotTell,
@@ -223,6 +289,8 @@ impl NoticeKind {
         Self::WindowFull,
         Self::LeaseLapsed,
         Self::DeadLetterRetried,
+        Self::Stalled,
+        Self::StallOver,
     ];
 }
 

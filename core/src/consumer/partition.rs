@@ -73,6 +73,10 @@ pub(super) struct Partition {
     pub(super) resumed: Option<Resumed>,
     /// The first unfinished position.
     pub(super) frontier: Position,
+    /// Since when the message there is the first unfinished one.
+    pub(super) since: Time,
+    /// The frontier whose standing still was told.
+    pub(super) stalled: Option<Position>,
     /// Nothing below is still to come.
     pub(super) floor: Position,
     /// The end of a log that is shorter than the recorded frontier, until a session has looked.
@@ -144,6 +148,8 @@ impl Partition {
             window: Window::EMPTY,
             resumed: None,
             frontier: Position(0),
+            since: Time::ZERO,
+            stalled: None,
             floor: Position(0),
             unproven: None,
             blind: false,

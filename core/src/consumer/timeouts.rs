@@ -11,6 +11,7 @@ impl<M> Consumer<M> {
         let now = self.tick(now);
         self.due_timers(now);
         self.expire_handlers(now);
+        self.judge_stalls(now);
         if now >= self.partitions_at {
             self.step_partitions(now);
         }
@@ -53,6 +54,11 @@ impl<M> Consumer<M> {
             (self.partitions_at, self.partitions_why)
         } else {
             (slot_at, slot_why)
+        };
+        let (at, why) = if self.stalls_at < at {
+            (self.stalls_at, WakeReason::Stall)
+        } else {
+            (at, why)
         };
         (at != Time::MAX).then_some(Wake { at, why })
     }

@@ -343,6 +343,11 @@ impl Window {
         self.first / BLOCK
     }
 
+    /// The first unfinished entry.
+    pub(super) fn first_entry(&self) -> Option<u32> {
+        (self.len > 0).then_some(self.first)
+    }
+
     /// Moves the head over finished entries and gives their blocks back. Returns the first
     /// unfinished position.
     #[inline]

@@ -7,7 +7,7 @@ use procession_core::{
 };
 
 use super::compare::{Pair, Stored, same};
-use super::model::{Delivery, Phase, State};
+use super::model::{Delivery, Part, Phase, State};
 
 impl Pair {
     pub fn dispatch(&mut self) -> Result<(), String> {
@@ -275,6 +275,20 @@ impl Pair {
         let mut expected: Vec<_> = mine.map(|h| (h.p, h.position)).collect();
         expected.sort_unstable();
         same("held", &held, &expected)?;
+        let health = self.core.health();
+        let ours = || self.model.parts.iter().filter(|p| p.is_ours());
+        let count = |is: &dyn Fn(&Part) -> bool| ours().filter(|p| is(p)).count() as u32;
+        let told = (health.open, health.delivering, health.lapsed);
+        let live = |p: &Part| p.delivery == Delivery::Live;
+        let open = (count(&|_| true), count(&live), count(&|p| p.lapsed));
+        same("health", &told, &open)?;
+        let told = (health.uncommitted, health.stalled);
+        let failing = count(&|p| p.failures > 0);
+        let stalled = count(&|p| p.stalled.is_some());
+        same("health", &told, &(failing, stalled))?;
+        let stands = ours().filter(|p| !p.window.is_empty());
+        let oldest = stands.map(|p| p.since).min();
+        same("oldest", &health.oldest.map(|s| s.since), &oldest)?;
         for (p, part) in self.model.parts.iter().enumerate() {
             let id = PartitionId(p as u32);
             let ours = part.is_ours();
@@ -288,6 +302,9 @@ impl Pair {
                 &self.core.epoch(id),
                 &ours.then_some(Epoch(part.epoch)),
             )?;
+            let stall = self.core.stall(id);
+            let told = stall.map(|s| (s.position.0, s.since, s.state, s.attempts, s.reported));
+            same("stall", &told, &self.model.stall(p))?;
             let credit = self.core.credit(id);
             if part.phase != Phase::Open || part.lapsed {
                 same("credit of what takes nothing", &credit.messages, &0)?;

@@ -283,6 +283,7 @@ impl Model {
         let part = &mut self.parts[p];
         if part.window.is_empty() {
             part.frontier = a.position.0;
+            part.since = self.now;
         }
         part.window.insert(
             a.position.0,

@@ -42,6 +42,8 @@ impl Model {
                 stamp: Stamp(held.stamp),
             });
             part.pass_finished();
+            part.since = self.now;
+            self.end_stall(held.p);
         }
         self.dirty(held.p, 1);
         self.forget_token(&held);
@@ -185,6 +187,7 @@ impl Model {
             self.end_identity(&held, false);
             self.forget_token(&held);
         }
+        self.end_stall(p);
         let part = &mut self.parts[p];
         part.window.clear();
         part.resumed.clear();

@@ -109,6 +109,10 @@ pub struct Part {
     /// Ranges that the resumed map names.
     pub resumed: Vec<(u64, u64)>,
     pub frontier: u64,
+    /// Since when the message there is the first unfinished one.
+    pub since: Time,
+    /// The frontier whose standing still was told.
+    pub stalled: Option<u64>,
     pub floor: u64,
     pub anchor: Option<Anchor>,
     pub unproven: Option<u64>,
@@ -187,6 +191,8 @@ impl Part {
             window: BTreeMap::new(),
             resumed: Vec::new(),
             frontier: 0,
+            since: Time::ZERO,
+            stalled: None,
             floor: 0,
             anchor: None,
             unproven: None,
@@ -269,6 +275,17 @@ impl Model {
     /// Whether a session delivers, or is about to.
     pub fn is_fed(&self, p: usize) -> bool {
         matches!(self.parts[p].delivery, Delivery::Starting | Delivery::Live)
+    }
+
+    /// Whether a frontier stands still with something beyond it.
+    pub fn stands(&self, p: usize) -> bool {
+        self.parts[p].phase == Phase::Open && !self.parts[p].window.is_empty()
+    }
+
+    pub fn end_stall(&mut self, p: usize) {
+        if self.parts[p].stalled.take().is_some() {
+            self.notice(p, procession_core::NoticeKind::StallOver);
+        }
     }
 
     /// Messages held of a partition.

@@ -1,6 +1,6 @@
 //! Time and outputs of the reference.
 
-use procession_core::{Anchor, NoticeKind, Span, Time, Why};
+use procession_core::{Anchor, NoticeKind, Span, StallState, Time, Why};
 
 use super::model::{Delivery, Held, Model, Phase, State};
 
@@ -33,6 +33,14 @@ impl Model {
                     self.notice(p, NoticeKind::HandlerStuck);
                 }
                 _ => {}
+            }
+        }
+        for p in 0..self.parts.len() {
+            let due = self.parts[p].since + self.config.stall_after;
+            let reported = self.parts[p].stalled.is_some();
+            if self.stands(p) && !reported && due <= now && due < Time::MAX {
+                self.parts[p].stalled = Some(self.parts[p].frontier);
+                self.notice(p, NoticeKind::Stalled);
             }
         }
         for p in 0..self.parts.len() {
@@ -87,6 +95,24 @@ impl Model {
             started.push((p, part.epoch, part.session, at, expect));
         }
         started
+    }
+
+    /// What holds a frontier: position, since when, where it stands, attempts, whether that was told.
+    pub fn stall(&self, p: usize) -> Option<(u64, Time, StallState, u32, bool)> {
+        let part = &self.parts[p];
+        let held = self.owned(p).find(|h| h.position == part.frontier);
+        let held = held.filter(|_| part.is_ours())?;
+        let state = match held.state {
+            State::Queued | State::Orphan => StallState::Behind,
+            State::Ready | State::Parked => StallState::Ready,
+            State::Running => StallState::Running,
+            State::Stopping => StallState::Stopping,
+            State::Waiting(_) => StallState::Retrying,
+            State::Burying | State::Buried | State::Reburying(_) => StallState::DeadLetter,
+            State::Copied => StallState::Copy,
+        };
+        let told = part.stalled.is_some();
+        Some((part.frontier, part.since, state, held.attempts, told))
     }
 
     /// What may start, by message. Copies of what succeeded are set aside; what has no lease waits.
@@ -235,6 +261,13 @@ impl Model {
                 (Phase::Closing, _) => Some(p.deadline),
                 _ => None,
             });
-        held.chain(parts).filter(|at| *at != Time::MAX).min()
+        let judged = (0..self.parts.len()).filter_map(|p| {
+            let stands = self.stands(p) && self.parts[p].stalled.is_none();
+            stands.then(|| self.parts[p].since + self.config.stall_after)
+        });
+        held.chain(parts)
+            .chain(judged)
+            .filter(|at| *at != Time::MAX)
+            .min()
     }
 }

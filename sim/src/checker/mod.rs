@@ -7,6 +7,7 @@ mod intake;
 mod order;
 mod process;
 mod progress;
+mod stalls;
 mod tenure;
 
 use procession_core::{Config, Keyless, NoticeKind, Order};
@@ -165,10 +166,18 @@ impl Checker {
         self.processes[member].expected.push((partition, kinds));
     }
 
-    pub(crate) fn noticed(&mut self, member: usize, partition: u32, kind: NoticeKind) {
+    pub(crate) fn noticed(
+        &mut self,
+        member: usize,
+        partition: u32,
+        kind: NoticeKind,
+        now: u64,
+    ) -> Checked {
+        self.stall_noticed(member, partition, kind, now)?;
         self.processes[member]
             .expected
             .retain(|(p, kinds)| *p != partition || !kinds.contains(&kind));
+        Ok(())
     }
 
     /// At the end: every message that the logs hold was resolved (S9, L1), and a run without

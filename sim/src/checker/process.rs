@@ -36,6 +36,8 @@ pub(crate) struct Process {
     pub(crate) draining: Option<u64>,
     /// Notices that must come before the event is over.
     pub(crate) expected: Vec<(u32, &'static [NoticeKind])>,
+    /// By partition: what holds the frontier and since when, and whether a notice has told of it.
+    pub(crate) stalls: Vec<(Option<(u64, u64)>, bool)>,
     /// Flow levels: paused partitions.
     pub(crate) paused: Vec<bool>,
 }
@@ -51,6 +53,7 @@ impl Process {
             before: Vec::new(),
             draining: None,
             expected: Vec::new(),
+            stalls: vec![(None, false); partitions],
             paused: vec![false; partitions],
         }
     }

@@ -31,6 +31,7 @@ pub(super) fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fa
         },
         handler_timeout,
         cancel_grace,
+        stall_after,
         commit:
             CommitCadence {
                 every,
@@ -55,6 +56,7 @@ pub(super) fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fa
     backoff(between, names, to)?;
     span(to, "handler-timeout", handler_timeout)?;
     span(to, "cancel-grace", cancel_grace)?;
+    span(to, "stall-after", stall_after)?;
     span(to, "commit-every", every)?;
     small(to, "commit-messages", messages)?;
     backoff(after, ["commit-first", "commit-max", "commit-jitter"], to)?;

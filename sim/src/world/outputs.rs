@@ -139,7 +139,8 @@ impl World {
         at: Position,
     ) -> Checked {
         self.mark(kind as u64, 55, at.0);
-        self.checker.noticed(member as usize, partition.0, kind);
+        self.checker
+            .noticed(member as usize, partition.0, kind, self.now)?;
         if kind == NoticeKind::Abandoned {
             self.checker
                 .left_behind(member as usize, partition.0, self.now)?;
@@ -213,6 +214,7 @@ impl World {
         }
         if self.members[m].core.is_some() {
             self.checker.deadlines_kept(m, self.now)?;
+            self.checker.stalls_told(m, &self.plan.config, self.now)?;
         }
         Ok(())
     }
@@ -229,6 +231,10 @@ impl World {
             })?;
         }
         let (stats, wake) = (core.stats(), core.poll_timeout());
+        for partition in 0..self.plan.config.partitions {
+            let stall = core.stall(PartitionId(partition));
+            self.checker.stall_seen(m, partition, stall, self.now)?;
+        }
         self.checker.notices_came(m, self.now)?;
         self.checker.processes[m].check_stats(&self.plan.config, &stats, self.now)?;
         let life = self.members[m].life;

@@ -14,6 +14,9 @@ pub(super) struct Alarms(Vec<(NoticeKind, PartitionId, Position)>);
 impl Alarms {
     /// Switches an alarm on, when the notice is one.
     pub(super) fn raise(&mut self, kind: NoticeKind, partition: PartitionId, position: Position) {
+        if kind == NoticeKind::StallOver {
+            return self.clear(NoticeKind::Stalled, partition);
+        }
         let lasting = matches!(
             kind,
             NoticeKind::CommitDenied
@@ -21,6 +24,7 @@ impl Alarms {
                 | NoticeKind::DeadLetterRetried
                 | NoticeKind::WindowFull
                 | NoticeKind::LeaseLapsed
+                | NoticeKind::Stalled
         );
         if !lasting {
             return;

@@ -119,6 +119,8 @@ pub(super) const fn describe(kind: NoticeKind) -> &'static str {
         NoticeKind::MapTooLarge => "the map of finished messages did not fit into a commit",
         NoticeKind::WindowFull => "the window is full: the oldest unfinished message blocks intake",
         NoticeKind::LeaseLapsed => "the lease ran out before it was renewed; nothing is handed out",
+        NoticeKind::Stalled => "the oldest unfinished message has not ended for too long",
+        NoticeKind::StallOver => "the oldest unfinished message has ended",
         NoticeKind::DeadLetterRetried => "a dead letter was not stored, and is tried again",
     }
 }

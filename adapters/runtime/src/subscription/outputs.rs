@@ -201,7 +201,9 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                     | NoticeKind::MapTooLarge
                     | NoticeKind::WindowFull
                     | NoticeKind::LeaseLapsed
-                    | NoticeKind::DeadLetterRetried => Incident::Notice,
+                    | NoticeKind::DeadLetterRetried
+                    | NoticeKind::Stalled
+                    | NoticeKind::StallOver => Incident::Notice,
                 };
                 self.observer
                     .incident(partition, position, incident, describe(kind));
