@@ -62,7 +62,23 @@ pub use procession_runtime::subscription::{
     Blocker, Fence, Health, Notice, PartitionHealth, State, SubscriptionError,
 };
 
-/// The service that the README shows is compiled and run with the documentation tests.
+/// The pages whose code is compiled, and run, with the documentation tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../../docs/first-service.md")]
+    struct FirstService;
+    #[doc = include_str!("../../../docs/ordering.md")]
+    struct Ordering;
+    #[doc = include_str!("../../../docs/retries-and-dead-letters.md")]
+    struct RetriesAndDeadLetters;
+    #[doc = include_str!("../../../docs/moving-over.md")]
+    struct MovingOver;
+    #[doc = include_str!("../../../docs/operating.md")]
+    struct Operating;
+    #[doc = include_str!("../../../docs/metrics.md")]
+    struct Metrics;
+    #[doc = include_str!("../../../docs/embedding.md")]
+    struct Embedding;
+}
