@@ -31,6 +31,16 @@ pub(super) struct Sides {
     pub(super) bare: Run,
 }
 
+impl Sides {
+    fn json(&self) -> Value {
+        json!({
+            "ours_per_s": self.ours.rate.round(),
+            "raw_equal_per_s": self.equal.rate.round(),
+            "bare_per_s": self.bare.rate.round(),
+        })
+    }
+}
+
 /// All pairs of one kind.
 #[derive(Clone, Debug)]
 pub(crate) struct Row {
@@ -72,6 +82,7 @@ impl Row {
             "cpu_ns_raw_equal": self.of(|p| p.equal.cpu_nanos).median.round(),
             "cpu_ns_bare": self.of(|p| p.bare.cpu_nanos).median.round(),
             "pairs": self.pairs.len(),
+            "runs": self.pairs.iter().map(Sides::json).collect::<Vec<_>>(),
         })
     }
 

@@ -32,6 +32,7 @@ fn both_sides_are_measured_in_pairs() {
     for result in results {
         assert_eq!(result["broker"], "nats");
         assert_eq!(result["pairs"], 10);
+        assert_eq!(result["runs"].as_array().unwrap().len(), 10);
         for name in ["ours_per_s", "raw_equal_per_s", "bare_per_s"] {
             assert!(number(result, name) > 0.0, "{name}: {result}");
         }
