@@ -41,7 +41,7 @@ const fn mutant(number: u8, within: u64, what: &'static str) -> Mutant {
 }
 
 /// All mutants, with room of about ten times what they were seen to need.
-pub const MUTANTS: [Mutant; 30] = [
+pub const MUTANTS: &[Mutant] = &[
     mutant(
         1,
         500,
@@ -108,6 +108,51 @@ pub const MUTANTS: [Mutant; 30] = [
     ),
     mutant(29, 500, "does not tell of a frontier that stands still"),
     mutant(30, 500, "does not tell that a stall is over"),
+    mutant(
+        41,
+        1000,
+        "takes a refused commit for one that is still under way",
+    ),
+    mutant(
+        42,
+        1000,
+        "passes a message whose last attempt failed without a dead letter",
+    ),
+    mutant(
+        43,
+        2000,
+        "takes a dead letter of unknown outcome for stored",
+    ),
+    mutant(44, 2000, "lets handlers run past their time"),
+    mutant(46, 1000, "tries again without waiting"),
+    mutant(47, 1000, "tries once more than it may"),
+    mutant(48, 5000, "never resumes what it paused"),
+    mutant(49, 2000, "writes a map that is off by one"),
+    mutant(
+        51,
+        1000,
+        "releases a partition before its last commit is answered",
+    ),
+    mutant(52, 5000, "leaves lying what a lapsed lease held up"),
+    mutant(53, 5000, "keeps what it is given while it drains"),
+    mutant(54, 1000, "says that it is drained while it owns partitions"),
+    mutant(
+        55,
+        5000,
+        "goes on in the same epoch when the log was rewritten",
+    ),
+    mutant(57, 1000, "hands out what cannot be decoded"),
+    mutant(60, 1000, "commits by count only"),
+    mutant(61, 5000, "lets a second demand put a deadline off"),
+    mutant(
+        62,
+        20000,
+        "does not look whether a known position holds what it held",
+    ),
+    mutant(63, 5000, "does not forget identities that are too old"),
+    mutant(64, 1000, "keeps a lost delivery to itself"),
+    mutant(65, 5000, "hears what is said of an old session"),
+    mutant(69, 5000, "anchors progress to what arrived last"),
 ];
 
 /// One mutant at a time: they are switched on for the whole process.

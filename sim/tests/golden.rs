@@ -88,7 +88,7 @@ mod write {
                 std::fs::remove_file(path).unwrap();
             }
         }
-        for mutant in &MUTANTS {
+        for mutant in MUTANTS {
             let caught = hunt(mutant).unwrap();
             let small = prove(&caught).unwrap_or_else(|e| panic!("mutant {}: {e}", mutant.number));
             let path = folder.join(format!("mutant-{:02}.procfail", mutant.number));

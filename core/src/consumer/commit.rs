@@ -42,14 +42,23 @@ impl<M> Consumer<M> {
                 0
             } else {
                 let out = &mut map[..room];
-                map::encode(&part.window, &self.pool, frontier, part.incarnation, out)
+                let base = if mutants::is(49) {
+                    crate::Position(frontier.0.saturating_sub(1))
+                } else {
+                    frontier
+                };
+                map::encode(&part.window, &self.pool, base, part.incarnation, out)
             };
+            let (epoch, write, anchor) = (part.epoch, part.write, part.anchor);
+            if mutants::is(51) && last {
+                self.end_partition(index, true);
+            }
             return Some(Commit {
                 partition: PartitionId(partition),
-                epoch: part.epoch,
-                write: part.write,
+                epoch,
+                write,
                 frontier,
-                anchor: part.anchor,
+                anchor,
                 map_len,
                 finished,
                 last,
@@ -74,6 +83,9 @@ impl<M> Consumer<M> {
             return;
         };
         if part.outstanding != Some((epoch, write)) {
+            return;
+        }
+        if mutants::is(41) && result == CommitResult::Refused {
             return;
         }
         part.outstanding = None;

@@ -178,7 +178,16 @@ impl<M> Consumer<M> {
         self.slab.slots[index as usize].message = Some(message);
         let slot = self.slab.slots[index as usize].hot;
         let attempts = self.slab.slots[index as usize].cold.attempts();
-        if attempts >= self.config.retry.attempts {
+        if mutants::is(42) && attempts >= self.config.retry.attempts {
+            return self.finish(now, index, false, false);
+        }
+        if attempts
+            >= self
+                .config
+                .retry
+                .attempts
+                .saturating_add(u32::from(mutants::is(47)))
+        {
             return self.bury(index, Why::Exhausted);
         }
         if self.partitions[usize::from(slot.partition)].phase != Phase::Open {
@@ -199,6 +208,8 @@ impl<M> Consumer<M> {
         self.slab.slots[index as usize].hot.state = State::Waiting;
         let at = if mutants::is(22) && attempts == 2 {
             Time::MAX
+        } else if mutants::is(46) {
+            now
         } else {
             now + wait
         };
@@ -240,7 +251,7 @@ impl<M> Consumer<M> {
         );
         if self.partitions[usize::from(slot.partition)].phase != Phase::Open && !mutants::is(14) {
             slot.state = State::Held;
-        } else if slot.flags & super::slab::QUARANTINED != 0 {
+        } else if slot.flags & super::slab::QUARANTINED != 0 && !mutants::is(57) {
             self.stage(index);
         } else {
             self.lanes.push_ready(&mut self.slab, index);
@@ -249,7 +260,7 @@ impl<M> Consumer<M> {
 
     /// Looks for handlers whose time is up. O(slots), at most 64 times in a handler timeout.
     pub(super) fn expire_handlers(&mut self, now: Time) {
-        if now < self.handlers_at {
+        if now < self.handlers_at || mutants::is(44) {
             return;
         }
         let mut next = Time::MAX;

@@ -89,6 +89,9 @@ impl<M> Consumer<M> {
                 position: part.frontier,
                 stamp: Stamp(slot.cold.stamp),
             });
+            if mutants::is(69) {
+                part.anchor = part.last;
+            }
             part.frontier = part.window.advance(pool).unwrap_or(part.floor);
             part.since = self.now;
             self.blockless += u32::from(part.window.blocks() == 0);
@@ -166,7 +169,7 @@ impl<M> Consumer<M> {
         };
         if due && part.outstanding.is_none() {
             self.commits.insert(partition as u32);
-        } else if part.commit_at == Time::MAX {
+        } else if part.commit_at == Time::MAX && !mutants::is(60) {
             // Rounded up to an eighth of the cadence: many partitions then fall due together.
             let grain = (every.as_nanos() / 8).max(1);
             let at = (now + every)

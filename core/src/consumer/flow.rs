@@ -335,7 +335,7 @@ impl<M> Consumer<M> {
     /// Back-pressure for feeds that push. Pause and resume alternate for each partition. O(shut
     /// partitions), and only after something was given back.
     pub fn poll_flow(&mut self) -> Option<Flow> {
-        if self.credit.refunded && !self.shut.is_empty() {
+        if self.credit.refunded && !self.shut.is_empty() && !crate::mutants::is(48) {
             self.credit.refunded = false;
             for word in 0..self.partitions.len().div_ceil(64) {
                 let mut bits = self.shut.word(word);

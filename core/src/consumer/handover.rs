@@ -31,7 +31,11 @@ impl<M> Consumer<M> {
         // A second revoke can only bring the end nearer.
         part.stop_at = part.stop_at.min(stop_at);
         part.abandon_at = part.abandon_at.min(abandon_at);
-        part.deadline = part.deadline.min(deadline);
+        part.deadline = if mutants::is(61) {
+            deadline
+        } else {
+            part.deadline.min(deadline)
+        };
         part.delivery = Delivery::Idle;
         part.gate();
         part.touch_at = 0;
@@ -146,10 +150,11 @@ impl<M> Consumer<M> {
         let over = self.draining.is_some()
             && !self.drained_reported
             && self.releases.is_empty()
-            && !self
-                .partitions
-                .iter()
-                .any(super::partition::Partition::is_ours);
+            && (mutants::is(54)
+                || !self
+                    .partitions
+                    .iter()
+                    .any(super::partition::Partition::is_ours));
         if !over {
             return None;
         }

@@ -112,7 +112,9 @@ impl<M> Consumer<M> {
         {
             // Something was lost on the way. Nothing ahead of the hole may start: its key is not
             // known (S2). A new session brings it again.
-            self.notice(index, NoticeKind::Gap, arrival.position);
+            if !mutants::is(64) {
+                self.notice(index, NoticeKind::Gap, arrival.position);
+            }
             self.end_session(now, index);
             return Ok(self.void());
         }
@@ -150,7 +152,7 @@ impl<M> Consumer<M> {
                 self.partitions[index].last = None;
                 return Admit::Void;
             }
-            if !same {
+            if !same && !mutants::is(62) {
                 self.rewind(now, index, position);
                 return self.void();
             }

@@ -82,7 +82,9 @@ impl<M> Consumer<M> {
                 self.slab.slots[index as usize].hot.flags += 1 << SHORTEN_SHIFT;
                 self.restage(index);
             }
-            Receipt::NotStored | Receipt::Unknown | Receipt::TooLarge if !mutants::is(10) => {
+            Receipt::NotStored | Receipt::Unknown | Receipt::TooLarge
+                if !mutants::is(10) && !(mutants::is(43) && result == Receipt::Unknown) =>
+            {
                 let position = self.pool.position(slot.entry);
                 self.notice(partition, NoticeKind::DeadLetterRetried, position);
                 let tries = self.slab.slots[index as usize].cold.count_burial();

@@ -64,7 +64,7 @@ impl<M> Consumer<M> {
         if self.partitions[index].paused {
             self.flows.insert(partition.0);
         }
-        if let Some(deadline) = self.draining {
+        if let Some(deadline) = self.draining.filter(|_| !mutants::is(53)) {
             self.revoke_at(now, index, deadline);
         }
     }
@@ -205,7 +205,7 @@ impl<M> Consumer<M> {
         part.gate();
         if part.lapsed && now < until {
             part.lapsed = false;
-            if part.phase == Phase::Open {
+            if part.phase == Phase::Open && !mutants::is(52) {
                 self.wake_held(index);
             }
         }
@@ -371,7 +371,10 @@ impl<M> Consumer<M> {
         let index = partition.0 as usize;
         let part = self.partitions.get(index)?;
         let delivers = matches!(part.delivery, Delivery::Starting | Delivery::Live);
-        (part.phase == Phase::Open && part.epoch == epoch && part.session == session && delivers)
+        (part.phase == Phase::Open
+            && part.epoch == epoch
+            && (part.session == session || mutants::is(65))
+            && delivers)
             .then_some(index)
     }
 
@@ -383,7 +386,7 @@ impl<M> Consumer<M> {
         let from = from.min(self.partitions[index].frontier);
         self.clear_partition(index);
         let part = &mut self.partitions[index];
-        part.epoch = Epoch(part.epoch.0 + 1);
+        part.epoch = Epoch(part.epoch.0 + u64::from(!mutants::is(55)));
         part.write = 0;
         part.frontier = from;
         part.floor = from;

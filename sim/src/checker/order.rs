@@ -78,6 +78,12 @@ impl Checker {
         if dispatch.attempt != tenure.failures(e) + 1 {
             return verdict("L3", "attempts miscounted");
         }
+        if dispatch.attempt > self.config.retry.attempts {
+            return verdict("L3", "more attempts than there may be");
+        }
+        if now < tenure.not_before(e) {
+            return verdict("L3", "tried again too early");
+        }
         if entry.malformed {
             return verdict("S9", "malformed message handed out");
         }
@@ -117,6 +123,7 @@ impl Checker {
             partition,
             epoch: dispatch.epoch.0,
             lane,
+            deadline: dispatch.deadline.as_nanos(),
             cancelled: false,
             orphan: false,
         });
@@ -206,8 +213,10 @@ impl Checker {
                 self.facts[run.entry as usize].resolved = true;
             }
             Ending::Done => return Err(Verdict::new("S6", "success was not counted", at)),
-            Ending::Retry | Ending::Reject => tenure.failed(run.entry),
-            Ending::Cancelled if after.failed > before.failed => tenure.failed(run.entry),
+            Ending::Retry | Ending::Reject => tenure.failed(run.entry, now, &self.config.retry),
+            Ending::Cancelled if after.failed > before.failed => {
+                tenure.failed(run.entry, now, &self.config.retry);
+            }
             Ending::Cancelled => {}
         }
         if counted && ending != Ending::Done {

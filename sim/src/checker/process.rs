@@ -15,6 +15,8 @@ pub(crate) struct Run {
     pub(crate) partition: u32,
     pub(crate) epoch: u64,
     pub(crate) lane: Option<u32>,
+    /// When it is to be asked to stop.
+    pub(crate) deadline: u64,
     /// The core asked it to stop.
     pub(crate) cancelled: bool,
     /// Its partition was lost or given up meanwhile.

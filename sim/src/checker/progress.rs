@@ -167,6 +167,12 @@ impl Checker {
                 return Err(Verdict::new("L5", "not released by the deadline", story));
             }
         }
+        // One that was left behind is beyond the core's reach; a partition that is given up asks all.
+        let late = |r: &&super::process::Run| !r.cancelled && !r.orphan && r.deadline <= now;
+        if let Some(run) = process.runs.iter().find(late) {
+            let story = format!("msg={} deadline={} at={now}", run.entry, run.deadline);
+            return Err(Verdict::new("L3", "handler not asked to stop", story));
+        }
         match process.draining {
             Some(deadline) if now >= deadline => Err(Verdict::new(
                 "L5",

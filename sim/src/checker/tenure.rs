@@ -1,5 +1,7 @@
 //! What the checker knows of one period of owning a partition.
 
+use procession_core::Retry;
+
 use crate::log::{Entry, Log};
 
 /// How far a message is, in one tenure.
@@ -66,6 +68,8 @@ pub(crate) struct Tenure {
     pub(crate) gap: bool,
     states: Vec<State>,
     failures: Vec<u32>,
+    /// Before this a message may not be tried again.
+    waits: Vec<u64>,
     /// Messages in [`State::Held`].
     pub(crate) held: u32,
     /// The last commit of this epoch.
@@ -104,6 +108,7 @@ impl Tenure {
             gap: false,
             states: Vec::new(),
             failures: Vec::new(),
+            waits: Vec::new(),
             held: 0,
             committed: 0,
             checked: 0,
@@ -120,14 +125,29 @@ impl Tenure {
         if self.states.len() <= entry as usize {
             self.states.resize(entry as usize + 8, State::Unseen);
             self.failures.resize(entry as usize + 8, 0);
+            self.waits.resize(entry as usize + 8, 0);
         }
         let before = std::mem::replace(&mut self.states[entry as usize], state);
         self.held += u32::from(state == State::Held);
         self.held -= u32::from(before == State::Held);
     }
 
-    pub(crate) fn failed(&mut self, entry: u32) {
-        self.failures[entry as usize] += 1;
+    /// An attempt failed. The wait doubles with every failure, up to the longest; the jitter takes at
+    /// most its share away.
+    pub(crate) fn failed(&mut self, entry: u32, now: u64, retry: &Retry) {
+        let failures = &mut self.failures[entry as usize];
+        let mut wait = retry.backoff.first.as_nanos();
+        for _ in 0..*failures {
+            wait = wait.saturating_mul(2).min(retry.backoff.max.as_nanos());
+        }
+        let least =
+            wait.saturating_sub(wait.div_ceil(100) * u64::from(retry.backoff.jitter_percent));
+        *failures += 1;
+        self.waits[entry as usize] = now.saturating_add(least);
+    }
+
+    pub(crate) fn not_before(&self, entry: u32) -> u64 {
+        self.waits.get(entry as usize).copied().unwrap_or_default()
     }
 
     pub(crate) fn failures(&self, entry: u32) -> u32 {
@@ -187,6 +207,7 @@ impl Tenure {
                 self.set(e, State::Unseen);
             }
             self.failures[e as usize] = 0;
+            self.waits[e as usize] = 0;
         }
     }
 
