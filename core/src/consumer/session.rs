@@ -205,7 +205,7 @@ impl<M> Consumer<M> {
         part.gate();
         if part.lapsed && now < until {
             part.lapsed = false;
-            if part.phase == Phase::Open && !mutants::is(52) {
+            if part.phase == Phase::Open {
                 self.wake_held(index);
             }
         }
@@ -238,9 +238,11 @@ impl<M> Consumer<M> {
                 self.cut(now, index, unproven, false);
                 let part = &mut self.partitions[index];
                 let position = part.frontier;
-                if part.last.is_some_and(|l| l.position >= position) {
+                if let Some(last) = part.last.filter(|l| l.position >= position) {
                     // This session started at the last message, which is gone. If the log was
                     // rewritten, others may stand before it: delivery goes on at the frontier (S9).
+                    // Holes that an earlier session told of behind it may hold messages now.
+                    part.floor = last.position.next();
                     part.blind = true;
                     part.delivery = Delivery::Wanted(now);
                     self.sessions.insert(index as u32);
