@@ -74,6 +74,14 @@ pub(crate) enum Event {
         partition: u32,
         epoch: u64,
     },
+    /// The owner hears that its lease was renewed.
+    Renewed {
+        member: u32,
+        life: u32,
+        partition: u32,
+        epoch: u64,
+        until: u64,
+    },
     /// A watcher looks whether a lease has run out.
     LeaseCheck { partition: u32, epoch: u64 },
     /// A member learns that it lost a partition.
@@ -87,6 +95,8 @@ pub(crate) enum Event {
     Assign { partition: u32 },
     /// A process starts again.
     Restart { member: u32 },
+    /// A generation of the group ends.
+    Generation,
     /// World-level faults are decided.
     Chaos { tick: u32 },
     /// Faults stop.
@@ -126,6 +136,10 @@ impl Event {
             Self::CommitLands { write } => (8, write as u64),
             Self::CommitAnswer { write, .. } => (9, write as u64),
             Self::BurialAnswer { burial, .. } => (10, burial as u64),
+            Self::Generation => (23, 0),
+            Self::Renewed {
+                member, partition, ..
+            } => (22, pair(member, partition)),
             Self::Timer { member, .. } => (11, member as u64),
             Self::Poke { member, .. } => (12, member as u64),
             Self::Renew { partition, .. } => (13, partition as u64),
@@ -155,6 +169,7 @@ impl Event {
             | Self::Timer { member, life }
             | Self::Poke { member, life }
             | Self::Renew { member, life, .. }
+            | Self::Renewed { member, life, .. }
             | Self::Fenced { member, life, .. } => Some((member, life)),
             Self::Publish { .. }
             | Self::CommitLands { .. }
@@ -162,6 +177,7 @@ impl Event {
             | Self::Assign { .. }
             | Self::Restart { .. }
             | Self::Chaos { .. }
+            | Self::Generation
             | Self::Heal
             | Self::Watchdog => None,
         }

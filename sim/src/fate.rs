@@ -126,21 +126,21 @@ impl Fate {
     pub fn draw(&self, site: Site, entity: u64, occurrence: u64, low: u64, high: u64) -> u64 {
         // The domain of draws differs from that of decisions: whether a fault happens says nothing
         // about its size.
-        let bits = hash(self.seed, site as u64 + 1_000, entity, occurrence);
+        let bits = hash(self.seed, site.code() + 1_000, entity, occurrence);
         low + bits % (high - low + 1)
     }
 
     /// As [`draw`](Self::draw), small numbers favoured: every doubling is equally likely.
     #[must_use]
     pub fn draw_log(&self, site: Site, entity: u64, occurrence: u64, low: u64, high: u64) -> u64 {
-        let bits = hash(self.seed, site as u64 + 2_000, entity, occurrence);
+        let bits = hash(self.seed, site.code() + 2_000, entity, occurrence);
         log_uniform(bits, low, high)
     }
 
     /// The bits behind a decision; also orders events of the same time.
     #[must_use]
     pub fn bits(&self, site: Site, entity: u64, occurrence: u64) -> u64 {
-        hash(self.seed, site as u64, entity, occurrence)
+        hash(self.seed, site.code(), entity, occurrence)
     }
 
     /// Stops all faults that can be stopped.

@@ -133,7 +133,6 @@ pub const MUTANTS: &[Mutant] = &[
         1000,
         "releases a partition before its last commit is answered",
     ),
-    mutant(52, 5000, "leaves lying what a lapsed lease held up"),
     mutant(53, 5000, "keeps what it is given while it drains"),
     mutant(54, 1000, "says that it is drained while it owns partitions"),
     mutant(
@@ -144,11 +143,6 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(57, 1000, "hands out what cannot be decoded"),
     mutant(60, 1000, "commits by count only"),
     mutant(61, 5000, "lets a second demand put a deadline off"),
-    mutant(
-        62,
-        20000,
-        "does not look whether a known position holds what it held",
-    ),
     mutant(63, 5000, "does not forget identities that are too old"),
     mutant(64, 1000, "keeps a lost delivery to itself"),
     mutant(65, 5000, "hears what is said of an old session"),

@@ -208,7 +208,7 @@ struct Draw {
 
 impl Draw {
     fn bits(&self, number: u64) -> u64 {
-        hash(self.seed, Site::Plan as u64, number, 0)
+        hash(self.seed, Site::Plan.code(), number, 0)
     }
 
     fn even(&self, number: u64, low: u64, high: u64) -> u64 {
@@ -230,7 +230,7 @@ impl Draw {
             return chances;
         }
         for site in Site::ALL.into_iter().filter(|s| s.is_fault()) {
-            let bits = hash(self.seed, Site::Plan as u64, 1_000 + site as u64, 0);
+            let bits = hash(self.seed, Site::Plan.code(), 1_000 + site as u64, 0);
             if profile == Profile::AllOn || bits & 1 == 0 {
                 // 1/256 to 1/2, every doubling equally likely.
                 chances[site as usize] = log_uniform(bits >> 1, 256, 32_768) as u16;

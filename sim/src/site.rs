@@ -133,6 +133,10 @@ sites! {
     AssignDraining,
     /// The result of an attempt comes a second time, much later (G3).
     LateResult,
+    /// An owner hears late that its lease was renewed (LM4).
+    RenewLate,
+    /// The group rebalances: eagerly, cooperatively, or driven by the broker (K1, K2, K3, K5).
+    Rebalance,
 
     /// Draws of the swarm configuration.
     Plan,
@@ -153,6 +157,17 @@ sites! {
 impl Site {
     /// Fault sites come first; from here on, draws.
     pub const FIRST_DRAW: Self = Self::Plan;
+
+    /// What its decisions are drawn from: it stays when faults are added before the draws.
+    pub(crate) const fn code(self) -> u64 {
+        let number = self as u64;
+        let first = Self::FIRST_DRAW as u64;
+        if number < first {
+            number
+        } else {
+            10_000 + number - first
+        }
+    }
 
     /// Its name in failure reports: words with dashes. It outlives numbers and versions.
     #[must_use]

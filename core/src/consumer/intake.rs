@@ -152,7 +152,7 @@ impl<M> Consumer<M> {
                 self.partitions[index].last = None;
                 return Admit::Void;
             }
-            if !same && !mutants::is(62) {
+            if !same {
                 self.rewind(now, index, position);
                 return self.void();
             }

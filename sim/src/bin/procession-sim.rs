@@ -3,6 +3,7 @@
 //! ```text
 //! procession-sim run [--seeds A..B] [--profile mixed|swarm|all-on|clean|one-fault] [--threads N] [--all]
 //! procession-sim explain SEED [--profile ...]
+//! procession-sim record SEED FILE
 //! procession-sim replay FILE
 //! procession-sim mutants [--seeds N] [--only M]        (feature `mutants`)
 //! ```
@@ -14,7 +15,10 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use procession_sim::{Batch, ParseError, Profile, Report, explain, judge, parse, with_its_mutant};
+use procession_sim::{
+    Batch, ParseError, Plan, Profile, Report, explain, judge, parse, print, record, shrink,
+    with_its_mutant,
+};
 
 /// What was asked for.
 struct Options {
@@ -41,13 +45,17 @@ fn main() -> ExitCode {
             Some(seed) => tell(seed, options.profile),
             None => wrong("explain needs a seed: `procession-sim explain 17`"),
         },
+        "record" => match options.rest.as_slice() {
+            [seed, path] => keep(number(seed), path, options.profile),
+            _ => wrong("record needs a seed and a file: `procession-sim record 17 x.procfail`"),
+        },
         "mutants" => mutants(&options),
         "replay" => match options.rest.first() {
             Some(path) => replay(path),
             None => wrong("replay needs a file: `procession-sim replay x.procfail`"),
         },
         other => wrong(&format!(
-            "`{other}` is not a command: run, explain, replay, mutants"
+            "`{other}` is not a command: run, explain, record, replay, mutants"
         )),
     }
 }
@@ -203,6 +211,20 @@ fn tell(seed: u64, profile: Profile) -> ExitCode {
     ExitCode::from(u8::from(report.verdict.is_some()))
 }
 
+/// Writes the report of a seed, as small as it gets.
+fn keep(seed: Option<u64>, path: &str, profile: Profile) -> ExitCode {
+    let Some(seed) = seed else {
+        return wrong("the seed is not a number");
+    };
+    let failure = record(Plan::new(seed, profile));
+    let small = shrink(&failure, &mut |_| true).unwrap_or(failure);
+    say(&format!("{}; {}", small.verdict_id(), small.shrunk));
+    match std::fs::write(path, print(&small)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => wrong(&format!("{path}: {error}")),
+    }
+}
+
 /// What `procession replay` does, without its words: for processes that are asked by others.
 fn replay(path: &str) -> ExitCode {
     let text = match std::fs::read_to_string(path) {
@@ -234,7 +256,7 @@ fn comes_again(small: &procession_sim::Failure) -> Result<(), String> {
     );
     let path = std::env::temp_dir().join(name);
     let told = |e: std::io::Error| format!("{}: {e}", path.display());
-    std::fs::write(&path, procession_sim::print(small)).map_err(told)?;
+    std::fs::write(&path, print(small)).map_err(told)?;
     let binary = std::env::current_exe().map_err(told)?;
     let output = std::process::Command::new(binary)
         .arg("replay")

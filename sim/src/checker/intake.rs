@@ -88,6 +88,7 @@ impl Checker {
             // A session without overlap shows nothing until its messages arrive.
             if !tenure.blind {
                 tenure.seen = log.rewrites;
+                tenure.unshown = false;
             }
         }
     }
@@ -105,6 +106,7 @@ impl Checker {
     ) {
         if let Some(tenure) = self.tenure(member, partition) {
             tenure.untold = true;
+            tenure.unshown = true;
         }
         let tenures = &mut self.processes[member].tenures;
         if let Some(tenure) = tenures[partition as usize]
@@ -228,8 +230,9 @@ impl Checker {
             }
             Admit::Replayed if tenure.state(e) != State::Unseen => {}
             Admit::Replayed => {
+                // From its frontier on the core knows what stood where, even beside no anchor.
                 let told = tenure.inherited(entry.position)
-                    || (rewritten && (tenure.blind || entry.position < tenure.begun));
+                    || (rewritten && entry.position < tenure.begun);
                 if !told {
                     return Err(Verdict::new("S9", "called finished, and is not", at));
                 }

@@ -45,6 +45,8 @@ pub(crate) struct Tenure {
     pub(crate) reach: u64,
     /// The last session could not tell whether the log is the same.
     pub(crate) untold: bool,
+    /// No session has shown since then what was rewritten.
+    pub(crate) unshown: bool,
     /// The last session began without anything to recognise the log by.
     pub(crate) blind: bool,
     /// Where this epoch began: what stands below in a rewritten log, beside an anchor that still
@@ -93,6 +95,7 @@ impl Tenure {
             seen: 0,
             reach,
             untold: false,
+            unshown: false,
             begun: opening.recorded.max(opening.floor),
             blind: false,
             received: false,
@@ -174,7 +177,7 @@ impl Tenure {
         self.state(entry) == State::Finished
             || self.inherited(position)
             || (log.rewrites > 0 && self.state(entry) == State::Unseen && position < self.begun)
-            || (log.rewrites > self.seen
+            || ((log.rewrites > self.seen || (self.unshown && log.rewrites > 0))
                 && self.state(entry) == State::Unseen
                 && position < self.reach)
     }

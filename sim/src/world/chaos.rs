@@ -13,6 +13,7 @@ impl World {
     /// One tick of world-level faults.
     pub(super) fn chaos(&mut self, tick: u32) -> Checked {
         let n = u64::from(tick);
+        self.rebalance(n)?;
         for partition in 0..self.plan.config.partitions {
             self.shake_partition(partition, n)?;
         }

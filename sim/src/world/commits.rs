@@ -44,6 +44,8 @@ impl World {
             commit,
             map,
             result,
+            generation: self.generation,
+            landed: false,
         });
         if let Some(lands) = lands {
             self.push_in(lands, Event::CommitLands { write: number });
@@ -60,21 +62,27 @@ impl World {
 
     /// A commit reaches the broker: one compare-and-set.
     pub(super) fn commit_lands(&mut self, number: u32) {
+        if std::mem::replace(&mut self.writes[number as usize].landed, true) {
+            return;
+        }
         let Write {
             member,
             life,
             commit,
             map,
+            generation,
             ..
         } = self.writes[number as usize].clone();
         let p = commit.partition.0 as usize;
         let owns = self.seats[p].is_some_and(|s| (s.member, s.life) == (member, life));
         let record = &self.records[p];
+        let fenced = generation != self.generation;
         let newer = (commit.epoch.0, commit.write) > (record.epoch, record.write);
-        if !owns || commit.epoch.0 < record.epoch || !newer {
+        if !owns || fenced || commit.epoch.0 < record.epoch || !newer {
             let write = &mut self.writes[number as usize];
             if write.result == CommitResult::Stored {
-                // A later write of its own has landed, or it is not the owner any more.
+                // A later write of its own has landed, it comes from an older generation, or it is
+                // not the owner any more.
                 write.result = if owns {
                     CommitResult::Refused
                 } else {
@@ -103,6 +111,10 @@ impl World {
     }
 
     pub(super) fn commit_answer(&mut self, member: u32, number: u32) -> Checked {
+        // At one time with its landing: nobody answers what has not come.
+        if self.writes[number as usize].result == CommitResult::Stored {
+            self.commit_lands(number);
+        }
         let Write {
             commit,
             result,

@@ -6,6 +6,7 @@ mod commits;
 mod feeding;
 mod handlers;
 mod outputs;
+mod rebalance;
 mod seats;
 
 use std::fmt::Write as _;
@@ -38,6 +39,10 @@ struct Write {
     commit: Commit,
     map: Vec<u8>,
     result: CommitResult,
+    /// The generation in which it was sent.
+    generation: u32,
+    /// It reached the broker.
+    landed: bool,
 }
 
 /// A dead letter on its way to the broker.
@@ -88,6 +93,10 @@ pub(crate) struct World {
     /// Publishes so far, copies included.
     made: Vec<Item>,
     stamps: u64,
+    /// Generations of the group that ended (Kafka).
+    generation: u32,
+    /// Before this, an eager rebalance waits until nobody owns anything.
+    barrier: u64,
     /// Per partition, so that decisions about one do not hang on another.
     assignments: Vec<u64>,
     sessions: Vec<u64>,
@@ -148,6 +157,8 @@ impl World {
             checker: Checker::new(&plan.config, plan.members),
             made: Vec::new(),
             stamps: 0,
+            generation: 0,
+            barrier: 0,
             assignments: vec![0; partitions as usize],
             sessions: vec![0; partitions as usize],
             hash: plan.seed,
@@ -304,6 +315,13 @@ impl World {
             } => {
                 self.renew(member, partition, epoch)?;
             }
+            Event::Renewed {
+                member,
+                partition,
+                epoch,
+                until,
+                ..
+            } => self.renewed(member, partition, epoch, until),
             Event::LeaseCheck { partition, epoch } => self.lease_check(partition, epoch)?,
             Event::Fenced {
                 member,
@@ -315,6 +333,7 @@ impl World {
             }
             Event::Assign { partition } => self.assign(partition)?,
             Event::Restart { member } => self.restart(member),
+            Event::Generation => self.next_generation(),
             Event::Chaos { tick } => self.chaos(tick)?,
             Event::Heal => self.heal()?,
             Event::Watchdog => self.watchdog()?,

@@ -41,6 +41,10 @@ impl World {
         if self.seats[partition as usize].is_some() || self.stage == Stage::Draining {
             return Ok(());
         }
+        if self.behind_barrier() {
+            self.push_in(1_000_000, Event::Assign { partition });
+            return Ok(());
+        }
         self.assignments[partition as usize] += 1;
         let n = self.assignments[partition as usize];
         let ready: Vec<u32> = (0..self.plan.members)
@@ -296,17 +300,22 @@ impl World {
         {
             seat.lease_end = self.now + self.plan.lease;
             let until = seat.lease_end - self.plan.lease / 10;
-            let time = self.time();
-            if let Some(core) = &mut self.members[member as usize].core {
-                core.extend(
-                    time,
-                    PartitionId(partition),
-                    Epoch(epoch),
-                    Time::from_nanos(until),
+            let (p, now) = (u64::from(partition), self.now);
+            if self.fate.decide(Site::RenewLate, p, now) {
+                let lease = self.plan.lease;
+                let late = self.fate.draw(Site::RenewLate, p, now, lease / 2, lease);
+                self.push_in(
+                    late,
+                    Event::Renewed {
+                        member,
+                        life,
+                        partition,
+                        epoch,
+                        until,
+                    },
                 );
-            }
-            if let Some(tenure) = self.checker.tenure(member as usize, partition) {
-                tenure.until = until;
+            } else {
+                self.renewed(member, partition, epoch, until);
             }
         }
         self.push_in(
@@ -319,6 +328,21 @@ impl World {
             },
         );
         Ok(())
+    }
+
+    /// The owner hears until when its lease is good now. What it heard before may reach further.
+    pub(super) fn renewed(&mut self, member: u32, partition: u32, epoch: u64, until: u64) {
+        let feed = &self.members[member as usize].feeds[partition as usize];
+        let known = self.checker.tenure(member as usize, partition);
+        let Some(tenure) = known.filter(|t| feed.epoch == Some(epoch) && t.until < until) else {
+            return;
+        };
+        tenure.until = until;
+        let time = self.time();
+        if let Some(core) = &mut self.members[member as usize].core {
+            let until = Time::from_nanos(until);
+            core.extend(time, PartitionId(partition), Epoch(epoch), until);
+        }
     }
 
     /// A watcher looks at a lease; when it has run out, somebody takes over.
