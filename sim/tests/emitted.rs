@@ -31,6 +31,7 @@ retry-max = 1000000
 retry-jitter = 0
 handler-timeout = 12000000
 cancel-grace = 10000000
+stall-after = 1000000000
 commit-every = 1000000
 commit-messages = 1
 commit-first = 1000000

@@ -218,7 +218,7 @@ pub struct Health {
     pub uncommitted: u32,
     /// Those whose frontier has stood still for `stall_after`.
     pub stalled: u32,
-    /// What has been waited for longest, over all partitions.
+    /// What has been waited for longest, over all partitions that are not being given up.
     pub oldest: Option<Stall>,
 }
 

@@ -60,7 +60,8 @@ impl<M> Consumer<M> {
             health.lapsed += u32::from(part.lapsed);
             health.uncommitted += u32::from(part.commit_failures > 0);
             health.stalled += u32::from(part.stalled.is_some());
-            if part.window.len > 0 && worst.is_none_or(|(since, _)| part.since < since) {
+            let stands = part.phase == Phase::Open && part.window.len > 0;
+            if stands && worst.is_none_or(|(since, _)| part.since < since) {
                 worst = Some((part.since, index));
             }
         }

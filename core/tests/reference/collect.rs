@@ -286,7 +286,7 @@ impl Pair {
         let failing = count(&|p| p.failures > 0);
         let stalled = count(&|p| p.stalled.is_some());
         same("health", &told, &(failing, stalled))?;
-        let stands = ours().filter(|p| !p.window.is_empty());
+        let stands = ours().filter(|p| p.phase == Phase::Open && !p.window.is_empty());
         let oldest = stands.map(|p| p.since).min();
         same("oldest", &health.oldest.map(|s| s.since), &oldest)?;
         for (p, part) in self.model.parts.iter().enumerate() {
