@@ -179,7 +179,7 @@ impl<M> Consumer<M> {
         let slot = self.slab.slots[index as usize].hot;
         let attempts = self.slab.slots[index as usize].cold.attempts();
         if mutants::is(42) && attempts >= self.config.retry.attempts {
-            return self.finish(now, index, false, false);
+            return self.finish(index, false, false);
         }
         if attempts
             >= self
