@@ -83,7 +83,7 @@ impl<M> Consumer<M> {
                 self.restage(index);
             }
             Receipt::NotStored | Receipt::Unknown | Receipt::TooLarge
-                if !mutants::is(10) && !(mutants::is(43) && result == Receipt::Unknown) =>
+                if !(mutants::is(10) || mutants::is(43) && result == Receipt::Unknown) =>
             {
                 let position = self.pool.position(slot.entry);
                 self.notice(partition, NoticeKind::DeadLetterRetried, position);
