@@ -230,9 +230,12 @@ impl Checker {
             }
             Admit::Replayed if tenure.state(e) != State::Unseen => {}
             Admit::Replayed => {
-                // From its frontier on the core knows what stood where, even beside no anchor.
+                // Where nothing tells what the log is, a position is known by what stood there; holes
+                // that an earlier session told of are not known any more.
                 let told = tenure.inherited(entry.position)
-                    || (rewritten && entry.position < tenure.begun);
+                    || (rewritten
+                        && (entry.position < tenure.begun
+                            || (tenure.blind && tenure.knew(entry, all))));
                 if !told {
                     return Err(Verdict::new("S9", "called finished, and is not", at));
                 }

@@ -153,6 +153,13 @@ impl Tenure {
         self.waits.get(entry as usize).copied().unwrap_or_default()
     }
 
+    /// Whether something was taken in at the position of this message.
+    pub(crate) fn knew(&self, entry: &Entry, all: &[Entry]) -> bool {
+        let place = (entry.partition, entry.position);
+        let mut known = self.states.iter().zip(all);
+        known.any(|(s, e)| *s != State::Unseen && (e.partition, e.position) == place)
+    }
+
     pub(crate) fn failures(&self, entry: u32) -> u32 {
         self.failures
             .get(entry as usize)
