@@ -31,7 +31,7 @@ impl Raw {
             writer,
             requests: 0,
         };
-        raw.write("CONNECT {\"verbose\":false,\"pedantic\":false}\r\n");
+        raw.write("CONNECT {\"verbose\":false,\"pedantic\":false,\"headers\":true}\r\n");
         raw
     }
 
@@ -65,6 +65,21 @@ impl Raw {
                 return serde_json::from_slice(&payload).expect("JSON");
             }
         }
+    }
+
+    /// Publishes with these header fields, as any client may; nothing answers.
+    pub fn publish(&mut self, subject: &str, headers: &[(&str, &str)], body: &str) {
+        if headers.is_empty() {
+            self.write(&format!("PUB {subject} {}\r\n{body}\r\n", body.len()));
+            return;
+        }
+        let fields: String = headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        let block = format!("NATS/1.0\r\n{fields}\r\n");
+        let (head, all) = (block.len(), block.len() + body.len());
+        self.write(&format!("HPUB {subject} {head} {all}\r\n{block}{body}\r\n"));
     }
 
     /// Makes an empty stream again, as it is, with `persist_mode: async`: what was acknowledged and

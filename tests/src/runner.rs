@@ -4,7 +4,7 @@
 //! passed. This one prints `SKIPPED nats: reason; fix` for each such case and counts them; with
 //! `PROCESSION_BROKERS=required` they count as failures.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -46,6 +46,17 @@ const CASE_WITHIN: Duration = Duration::from_secs(120);
 /// `--test-threads` says otherwise).
 #[must_use]
 pub fn main(cases: Vec<Case>, threads: usize) -> ExitCode {
+    main_then(cases, threads, |_| true)
+}
+
+/// As [`main`]; when every case was run, `then` looks at how each of them ended, in one word, and says
+/// whether that is as it should be.
+#[must_use]
+pub fn main_then(
+    cases: Vec<Case>,
+    threads: usize,
+    then: impl FnOnce(&BTreeMap<String, &'static str>) -> bool,
+) -> ExitCode {
     let arguments = Arguments::read(std::env::args().skip(1), threads);
     let total = cases.len();
     let chosen: VecDeque<_> = cases
@@ -64,8 +75,15 @@ pub fn main(cases: Vec<Case>, threads: usize) -> ExitCode {
     println!("\nrunning {} tests", chosen.len());
     let required = std::env::var("PROCESSION_BROKERS").is_ok_and(|value| value == "required");
     let (mut passed, mut skipped, mut failed) = (0, 0, Vec::new());
+    let mut ends = BTreeMap::new();
     for (name, end, took) in run(chosen, arguments.threads) {
         let took = took.as_secs_f64();
+        let short = match end {
+            End::Passed => "ok",
+            End::Skipped(_) => "skipped",
+            End::Failed | End::TimedOut => "failed",
+        };
+        ends.insert(name.clone(), short);
         let word = match end {
             End::Passed => {
                 passed += 1;
@@ -90,6 +108,9 @@ pub fn main(cases: Vec<Case>, threads: usize) -> ExitCode {
         };
         println!("test {name} ... {word}");
         let _ = std::io::stdout().flush();
+    }
+    if filtered == 0 && !then(&ends) {
+        failed.push("what is written of all cases together".to_owned());
     }
     if !failed.is_empty() {
         println!("\nfailures:\n    {}", failed.join("\n    "));

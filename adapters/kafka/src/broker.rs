@@ -180,8 +180,11 @@ impl Broker for KafkaBroker {
                 return Err(self.control.closed());
             }
             let options = &self.control.options;
-            let sink =
-                KafkaSink::start(&options.client(), options.partitioner, self.known.clone())?;
+            let mut client = options.client();
+            // As large as the broker takes: the client's own limit is a little lower.
+            let largest = self.info.message_bytes_max.clamp(1_000, 1_000_000_000);
+            client.set("message.max.bytes", largest.to_string());
+            let sink = KafkaSink::start(&client, options.partitioner, self.known.clone())?;
             parts.sinks.push((sink.commands(), sink.ended()));
             Ok(Box::new(sink) as Box<dyn Sink>)
         })

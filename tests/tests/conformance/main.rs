@@ -5,11 +5,13 @@
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
 mod faults;
+mod forms;
 mod limits;
 mod members;
 mod order;
 mod progress;
 mod publishing;
+mod scenarios;
 mod subscribing;
 
 use std::pin::Pin;
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         members::ROWS,
         limits::ROWS,
         faults::ROWS,
+        forms::ROWS,
     ];
     let mut cases = Vec::new();
     for kind in Kind::ALL {
@@ -84,7 +87,7 @@ fn main() -> ExitCode {
         }
     }
     // Most of a case is waiting; the work of a few at a time keeps two cores busy.
-    runner::main(cases, 6)
+    runner::main_then(cases, 6, scenarios::check)
 }
 
 fn case(kind: Kind, row: &'static Row) -> Case {

@@ -53,7 +53,13 @@ async fn w2_one_group_with_several_subscriptions_gets_everything_once(venue: Arc
     let working = subscriptions
         .iter()
         .filter(|s| s.health().partitions.iter().any(|p| p.epoch.is_some()));
-    assert_eq!(working.count(), 1, "one works, the others stand by");
+    let working = working.count();
+    if venue.kind == procession_tests::venue::Kind::Kafka {
+        // Two partitions, shared.
+        assert!((1..=2).contains(&working), "{working}");
+    } else {
+        assert_eq!(working, 1, "one works, the others stand by");
+    }
     bus.close(Duration::from_secs(10)).await.unwrap();
 }
 
@@ -133,8 +139,11 @@ async fn w13_contexts_are_cancelled_on_close(venue: Arc<Venue>) {
     let (sender, cancelled) = oneshot::channel();
     let sender = std::sync::Mutex::new(Some(sender));
     let seen = Seen::new();
+    let started = Arc::new(tokio::sync::Notify::new());
+    let starts = Arc::clone(&started);
     let handler = seen.handler_with(move |_, context| {
         let sender = sender.lock().unwrap().take();
+        starts.notify_one();
         async move {
             // What outlives the attempt hears of the end.
             tokio::spawn(async move {
@@ -152,7 +161,9 @@ async fn w13_contexts_are_cancelled_on_close(venue: Arc<Venue>) {
         .unwrap();
     bus.publish(&topic, envelope("k", 1)).await.unwrap();
     owning(&subscription).await;
-    tokio::time::sleep(Duration::from_millis(100)).await;
+    tokio::time::timeout(PATIENCE, started.notified())
+        .await
+        .unwrap();
     subscription.retire(Duration::from_secs(5)).await.unwrap();
     let told = tokio::time::timeout(PATIENCE, cancelled).await;
     assert_eq!(told.unwrap(), Ok(true));
