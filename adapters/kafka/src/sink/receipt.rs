@@ -10,20 +10,22 @@ use rdkafka::error::RDKafkaErrorCode;
 
 use crate::ffi::producer::{Delivery, Failure, Fate};
 
-/// The position of a message that is in the log, of which the broker did not say where: it
-/// recognised a repeated batch that it had no numbers of any more.
-const SOMEWHERE: Position = Position(u64::MAX);
-
 /// What a report says.
 pub(super) fn of_delivery(delivery: &Delivery<'_>) -> SinkReceipt {
     let fate = delivery.fate();
-    match delivery.failure() {
-        None => SinkReceipt::Stored {
-            partition: delivery.partition().unwrap_or(u32::MAX),
-            position: delivery.offset().map_or(SOMEWHERE, Position),
+    match (delivery.failure(), delivery.partition(), delivery.offset()) {
+        (None, Some(partition), Some(position)) => SinkReceipt::Stored {
+            partition,
+            position: Position(position),
             duplicate: false,
         },
-        Some(failure) => of_failure(delivery.topic(), fate, &failure),
+        // The broker calls it a repetition of something that it does not say where it is. That is what
+        // it says, too, of a first batch that a later one has overtaken: no proof that it is there.
+        (None, ..) => SinkReceipt::Unknown(PortError::new(
+            PortErrorKind::Refused,
+            "the broker calls the message a repetition, and does not say of what",
+        )),
+        (Some(failure), ..) => of_failure(delivery.topic(), fate, &failure),
     }
 }
 
