@@ -185,6 +185,10 @@ impl Checker {
             ));
         }
         if admit == Admit::Void {
+            // A core that cannot tell may want another session already, which brings this again.
+            if let Some(tenure) = self.tenure(member, partition).filter(|t| t.untold) {
+                tenure.gap |= !void;
+            }
             return Ok(());
         }
         let age = self.config.dedupe.age.as_nanos();
