@@ -2,6 +2,7 @@
 //!
 //! [`engine`] is the loop; [`rebalance`] what the group decides; [`partition`] what is known of one
 //! partition; [`reading`] its session, from the place where it begins to the records that it delivers;
+//! [`sessions`] which of them are read;
 //! [`commits`] progress on its way out; [`lookup`] questions that block.
 
 mod commits;
@@ -12,6 +13,7 @@ mod lookup;
 mod partition;
 pub(crate) mod reading;
 mod rebalance;
+mod sessions;
 
 use core::task::{Context as TaskContext, Poll};
 use std::sync::Arc;
