@@ -11,7 +11,7 @@ origin sim
 mutant 5
 verdict S2 start-before-its-predecessor-is-finished
 detail key=Some(0) msg=1 partition=0 position=4 epoch=1 at=22000000: msg=0 at position=3 is not
-shrunk from 69 faults, 9 messages to 1 faults, 2 messages in 84 runs
+shrunk from 72 faults, 9 messages to 1 faults, 2 messages in 83 runs
 seed 4
 [config]
 order = key
@@ -31,7 +31,7 @@ retry-max = 1000000
 retry-jitter = 0
 handler-timeout = 12000000
 cancel-grace = 10000000
-stall-after = 1000000000
+stall-after = 1000000
 commit-every = 1000000
 commit-messages = 1
 commit-first = 1000000
@@ -81,6 +81,8 @@ handler-hang 4 1
 9000000 m0 poll sdlkwnrfgxt
 9000000 m0 offer partition=0 epoch=1 session=1 delivery=- position=3 stamp=1 lane=1 key=5692161d100b05e52cfa56b4a2af9298 identity=18aa0cfb6a5535919c0f699516f39339 bytes=1 quarantine=- message=0
 9000000 m0 poll csddlkwnrfgxcsdlkwnrfgxt
+10000000 m0 timeout
+10000000 m0 poll csdlkwnnrfgxcsdlkwnrfgxttcsdlkwnrfgxt
 10000000 m0 offer partition=0 epoch=1 session=1 delivery=- position=4 stamp=2 lane=1 key=5692161d100b05e52cfa56b4a2af9298 identity=f96a8578e0a9a74f137d044a523c2658 bytes=1 quarantine=- message=1
 10000000 m0 poll csdlkwnrfgxt
 21000000 m0 timeout
@@ -89,7 +91,8 @@ handler-hang 4 1
 22000000 m0 poll csd
 [outputs]
 582f7433 aa62ab29 631e6cbd aa0cfb2e 75352d14 b23786d0 9abedcb7 d9e65e78
-80ccf41f c31f136e 435e7fed 516432ca 687e85d8 cddf680b 88da0261
+a7348b08 3243b4c9 12ebc0e8 f4e1b613 768093ed c42ba086 d508b20c e0d43302
+ee9cca38
 [digest]
-8a7f1da708612849
+bc6e3537969016a2
 "#;
