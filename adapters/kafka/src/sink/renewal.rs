@@ -15,7 +15,7 @@ use crate::ffi::producer::Producer;
 /// the old connections and not yet read is given this long to land.
 const SETTLE: Duration = Duration::from_millis(500);
 /// How long one question to a leader may take, and the wait before it is asked again.
-const ANSWERED_WITHIN: Duration = Duration::from_secs(2);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 const ASKED_AGAIN: Duration = Duration::from_millis(100);
 /// An end that takes longer is said to be late, and again after each such time.
 const LATE: Duration = Duration::from_secs(5);
