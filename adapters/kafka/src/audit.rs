@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use procession_runtime::port::{PortError, PortErrorKind, Record};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::context::Context;
@@ -46,9 +46,7 @@ pub(crate) fn read_log(
     let name = c_string(topic);
     let mut parts = Vec::new();
     for partition in 0..i32::try_from(partitions).unwrap_or(i32::MAX) {
-        let (low, high) = reader
-            .fetch_watermarks(topic, partition, WITHIN)
-            .map_err(failed)?;
+        let (low, high) = extent(&reader, topic, partition).map_err(failed)?;
         if high <= low {
             continue;
         }
@@ -97,6 +95,25 @@ pub(crate) fn read_log(
     reader.context().close();
     log.sort_by_key(|(partition, record)| (*partition, record.position));
     Ok(log)
+}
+
+/// How far a log reaches. A leader that is just changing, or a topic that was just made, is asked again.
+fn extent(reader: &BaseConsumer<Context>, topic: &str, partition: i32) -> KafkaResult<(i64, i64)> {
+    use RDKafkaErrorCode as E;
+    let until = Instant::now() + WITHIN;
+    loop {
+        let answer = reader.fetch_watermarks(topic, partition, WITHIN);
+        let passing = answer.as_ref().is_err_and(|error| {
+            matches!(
+                error.rdkafka_error_code(),
+                Some(E::NotLeaderForPartition | E::LeaderNotAvailable | E::UnknownTopicOrPartition)
+            )
+        });
+        if !passing || until <= Instant::now() {
+            return answer;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// A partition that is read to where it ended when the audit began.
