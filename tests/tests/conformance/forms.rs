@@ -123,6 +123,9 @@ async fn send(venue: &Venue, bus: &Bus, topic: &str, messages: &[Foreign<'_>]) {
             for (headers, _, body) in messages {
                 raw.publish(&format!("{topic}.0"), headers, body);
             }
+            // An answer shows that the server has read what stands before it: closed at once, the
+            // connection would be reset, and what was not read yet be gone.
+            let _ = raw.request("$JS.API.INFO", &serde_json::Value::Null);
         }
         Kind::Kafka => {
             let mut config = ClientConfig::new();
