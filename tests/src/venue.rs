@@ -51,7 +51,7 @@ pub struct Venue {
     _server: Option<Server>,
 }
 
-/// Settings of all cases; a case changes what it is about. Topics get two partitions.
+/// Settings of all cases; a case changes what it is about. Topics get three partitions.
 const SETTINGS: &str = r#"
 [bus]
 topics = "create"

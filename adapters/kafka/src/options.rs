@@ -61,9 +61,14 @@ pub struct KafkaOptions {
 }
 
 /// Properties that decide about delivery or ownership: they are the port's.
+///
+/// With their aliases: under another name a setting would take the place of ours in silence.
 const OWN: &[&str] = &[
+    "acks",
     "auto.offset.reset",
     "bootstrap.servers",
+    "delivery.report.only.error",
+    "delivery.timeout.ms",
     "enable.auto.commit",
     "enable.auto.offset.store",
     "enable.idempotence",
@@ -73,10 +78,15 @@ const OWN: &[&str] = &[
     "group.protocol",
     "group.instance.id",
     "isolation.level",
+    "max.in.flight",
+    "max.in.flight.requests.per.connection",
     "message.timeout.ms",
     "metadata.broker.list",
     "partition.assignment.strategy",
+    "queue.buffering.max.kbytes",
+    "queue.buffering.max.messages",
     "queued.max.messages.kbytes",
+    "request.required.acks",
     "session.timeout.ms",
     "transactional.id",
 ];
@@ -332,7 +342,12 @@ mod tests {
     #[test]
     fn properties_that_the_port_depends_on_are_refused() {
         let mut options = KafkaOptions::parse("kafka://h").unwrap();
-        for (name, value) in [("enable.auto.commit", "true"), ("no.such.thing", "1")] {
+        for (name, value) in [
+            ("enable.auto.commit", "true"),
+            ("max.in.flight", "5"),
+            ("acks", "1"),
+            ("no.such.thing", "1"),
+        ] {
             options.properties = BTreeMap::from([(name.to_owned(), value.to_owned())]);
             let error = options.validate().unwrap_err();
             assert!(error.message.contains(name), "{error}");
