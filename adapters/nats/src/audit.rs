@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::feed::session::{Place, Session};
 use crate::jetstream::JetStream;
 use crate::names::{stream_of, subjects_of};
+use crate::options::HEARTBEAT;
 use crate::thread::{Ended, IoThread};
 use crate::topics;
 use crate::wire::{
@@ -124,6 +125,7 @@ impl Audit {
             filter: Arc::clone(&part.filter),
             max_payload: self.max_payload,
             pull_bytes_max: PULL_BYTES,
+            heartbeat: HEARTBEAT,
         };
         part.sessions += 1;
         part.retry_at = None;

@@ -77,6 +77,18 @@ impl NatsBroker {
             shown: Arc::clone(&servers.shown),
         };
         let name = format!("{} control", options.name);
+        let beats = Duration::from_millis(100)..=Duration::from_secs(10);
+        if !beats.contains(&options.heartbeat) {
+            return Err(PortError::new(
+                PortErrorKind::Invalid,
+                format!(
+                    "heartbeat {:?} is not between {:?} and {:?}; 500ms suits most",
+                    options.heartbeat,
+                    beats.start(),
+                    beats.end()
+                ),
+            ));
+        }
         let within = options.connect_within.min(Duration::from_secs(5));
         let supervised = jetstream.clone();
         let shared = servers.clone();
@@ -155,6 +167,7 @@ impl NatsBroker {
             name: self.options.name.clone(),
             bucket: bucket.clone(),
             partitions: topic.partitions,
+            heartbeat: self.options.heartbeat,
         };
         let mut parts = self.parts();
         if parts.close.is_none() {

@@ -9,6 +9,9 @@ use procession_runtime::port::{PortError, PortErrorKind};
 use crate::wire::servers::Server;
 use crate::wire::{Credentials, Servers, Tls};
 
+/// So that a silent server is found within 1.1 s.
+pub(crate) const HEARTBEAT: Duration = Duration::from_millis(500);
+
 /// How to reach NATS, and how to use it.
 ///
 /// ```
@@ -32,6 +35,10 @@ pub struct NatsOptions {
     pub bucket: String,
     /// How long [`NatsBroker::connect`](crate::NatsBroker::connect) tries (at most 5 s).
     pub connect_within: Duration,
+    /// How often the server is to say that a pull still waits; at least 100 ms, at most 10 s. After
+    /// two of them without a word a session is taken for dead and begun anew: shorter finds dead
+    /// servers sooner, longer bears slower ones.
+    pub heartbeat: Duration,
 }
 
 impl NatsOptions {
@@ -99,6 +106,7 @@ impl NatsOptions {
             replicas: 1,
             bucket: "procession-progress".into(),
             connect_within: Duration::from_secs(5),
+            heartbeat: HEARTBEAT,
         })
     }
 

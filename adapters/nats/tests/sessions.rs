@@ -20,7 +20,7 @@ fn a_session_overlaps_by_one() {
         return;
     };
     block_on(async {
-        let broker = server.broker().await;
+        let broker = server.patient_broker().await;
         topic(&broker, "t.x", 1).await;
         let mut sink = Sinking::begin(&broker).await;
         for n in 1..=10 {
@@ -65,7 +65,7 @@ fn what_a_session_finds_at_its_anchor() {
         return;
     };
     block_on(async {
-        let broker = server.broker().await;
+        let broker = server.patient_broker().await;
         topic(&broker, "t", 2).await;
         let context = raw::connect(&server.url()).await;
         let stream = context.get_stream("t").await.unwrap();
@@ -155,7 +155,7 @@ fn s9_the_frontier_never_passes_holes_that_the_log_may_fill_again() {
         return;
     };
     block_on(async {
-        let broker = server.broker().await;
+        let broker = server.patient_broker().await;
         topic(&broker, "t", 2).await;
         let context = raw::connect(&server.url()).await;
         raw::publish(&context, "t.0", "1").await;
@@ -184,7 +184,7 @@ fn a_deleted_consumer_and_a_deleted_stream_end_the_session() {
         return;
     };
     block_on(async {
-        let broker = server.broker().await;
+        let broker = server.patient_broker().await;
         topic(&broker, "t", 1).await;
         let context = raw::connect(&server.url()).await;
         let stream = context.get_stream("t").await.unwrap();
@@ -222,7 +222,7 @@ fn credit_is_kept_and_nothing_is_pulled_without_it() {
         return;
     };
     block_on(async {
-        let broker = server.broker().await;
+        let broker = server.patient_broker().await;
         topic(&broker, "t", 1).await;
         let mut sink = Sinking::begin(&broker).await;
         for n in 1..=3_000 {
@@ -270,7 +270,7 @@ fn messages_larger_than_the_credit_still_come() {
         return;
     };
     block_on(async {
-        let broker = server.broker().await;
+        let broker = server.patient_broker().await;
         topic(&broker, "t", 1).await;
         let context = raw::connect(&server.url()).await;
         let large = "x".repeat(1_000_000);
@@ -302,7 +302,7 @@ fn header_fields_survive_as_they_were_sent() {
         return;
     };
     block_on(async {
-        let broker = server.broker().await;
+        let broker = server.patient_broker().await;
         topic(&broker, "t", 1).await;
         let mut sink = Sinking::begin(&broker).await;
         let mut message = outgoing("t", "k", 7);

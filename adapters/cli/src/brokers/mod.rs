@@ -19,6 +19,7 @@ pub use cannot::CannotBeHad;
 pub use dirs::default_dir;
 pub use kafka::{KAFKA_VERSION, Kafka, KafkaOptions, KafkaProgram, RunningKafka, ensure_kafka_in};
 pub use nats::{NATS_VERSION, Nats, NatsOptions, RunningNats, ensure_nats, ensure_nats_in};
+pub use port::free_port;
 pub use process::Identity;
 pub use record::{BrokerRecord, find_records};
 pub use server::RunningServer;

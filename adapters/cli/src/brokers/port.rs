@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 /// A port that is free at the moment, below the range from which the system takes ports for
 /// outgoing connections: there a client that keeps reconnecting to a stopped server could be given
 /// the server's own port, and would then talk to itself.
-pub(super) fn free_port() -> Option<u16> {
+pub fn free_port() -> Option<u16> {
     use std::hash::{BuildHasher, RandomState};
     let seed = RandomState::new();
     (0..200u32).find_map(|attempt| {

@@ -39,6 +39,7 @@ pub(super) struct Deliveries {
     /// Numbers subscriptions; never reused on this feed.
     next_sid: u64,
     max_payload: u64,
+    heartbeat: Duration,
     connected: bool,
     /// The keeper's view of the records' connection.
     keeper_connection: Option<u64>,
@@ -70,11 +71,13 @@ impl Deliveries {
         burial: Burial,
         stream: Arc<str>,
         subjects: Vec<String>,
+        heartbeat: Duration,
     ) -> Self {
         Self {
             commands,
             events,
             keeper,
+            heartbeat,
             requests,
             burial,
             stream,
@@ -173,6 +176,7 @@ impl Deliveries {
             filter: Arc::clone(&known.filter),
             max_payload: self.max_payload,
             pull_bytes_max: (PULL_BYTES / sessions.max(1)).max(PULL_BYTES_LEAST),
+            heartbeat: self.heartbeat,
         };
         let sid = (self.next_sid << PARTITION_BITS) | u64::from(partition.0);
         self.next_sid += 1;

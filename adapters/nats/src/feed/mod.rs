@@ -7,6 +7,7 @@ pub(crate) mod session;
 mod session_tests;
 
 use core::task::{Context, Poll};
+use core::time::Duration;
 use std::sync::Arc;
 
 use procession_core::Span;
@@ -41,6 +42,7 @@ pub(crate) struct FeedPlan {
     pub(crate) name: String,
     pub(crate) bucket: String,
     pub(crate) partitions: u32,
+    pub(crate) heartbeat: Duration,
 }
 
 impl NatsFeed {
@@ -82,6 +84,7 @@ impl NatsFeed {
             Burial::new(requests.clone()),
             stream.into(),
             subjects_of(&spec.topic, plan.partitions),
+            plan.heartbeat,
         );
         let closed = Arc::clone(&events);
         let thread = IoThread::spawn(

@@ -14,10 +14,8 @@ const REFILL_AT_LEAST: u64 = 100;
 const WAITING_MAX: usize = 2;
 /// How long a pull waits at the server.
 const EXPIRES: Duration = Duration::from_secs(30);
-/// How often the server tells that a waiting pull still waits.
-pub(crate) const HEARTBEAT: Duration = Duration::from_millis(500);
-/// Silence after which a session is over: two heartbeats and a little.
-pub(crate) const SILENCE: Duration = Duration::from_millis(1_050);
+/// What a session may be silent for beyond two heartbeats.
+const PATIENCE: Duration = Duration::from_millis(50);
 /// Without credit, a pull that delivers nothing keeps the consumer alive and the line checked.
 const KEEPALIVE: Duration = Duration::from_secs(1);
 /// Waiting time after a pull that the server refused.
@@ -39,6 +37,8 @@ pub(crate) struct Pulls {
     bytes_max: u64,
     /// What the largest message can take with everything that the server counts.
     message_max: u64,
+    /// How often the server tells that a waiting pull still waits.
+    heartbeat: Duration,
     /// The next message did not fit into a pull: the next pull asks for one, of any size.
     oversize: bool,
     not_before: Option<Instant>,
@@ -65,6 +65,7 @@ pub(crate) struct PullRequest {
     pub(crate) number: u64,
     pub(crate) batch: u64,
     pub(crate) max_bytes: u64,
+    pub(crate) heartbeat: Duration,
 }
 
 impl PullRequest {
@@ -76,13 +77,13 @@ impl PullRequest {
             self.batch,
             self.max_bytes,
             EXPIRES.as_nanos(),
-            HEARTBEAT.as_nanos()
+            self.heartbeat.as_nanos()
         )
     }
 }
 
 impl Pulls {
-    pub(crate) fn new(now: Instant, bytes_max: u64, message_max: u64) -> Self {
+    pub(crate) fn new(now: Instant, heartbeat: Duration, bytes_max: u64, message_max: u64) -> Self {
         Self {
             granted: Amount::default(),
             received: Amount::default(),
@@ -91,6 +92,7 @@ impl Pulls {
             next: 1,
             bytes_max,
             message_max,
+            heartbeat,
             oversize: false,
             not_before: None,
             heard: now,
@@ -235,7 +237,12 @@ impl Pulls {
 
     /// Whether the server owes a sign of life and has been silent for too long.
     pub(crate) fn is_silent(&self, now: Instant) -> bool {
-        self.is_waiting() && self.heard + SILENCE <= now
+        self.is_waiting() && self.heard + self.silence() <= now
+    }
+
+    /// Silence after which a session is over.
+    pub(crate) fn silence(&self) -> Duration {
+        self.heartbeat * 2 + PATIENCE
     }
 
     pub(crate) fn is_waiting(&self) -> bool {
@@ -245,7 +252,7 @@ impl Pulls {
     /// When to look again.
     pub(crate) fn wake_at(&self, now: Instant) -> Instant {
         let at = if self.is_waiting() {
-            self.heard + SILENCE
+            self.heard + self.silence()
         } else {
             self.heard + KEEPALIVE
         };
@@ -268,6 +275,7 @@ impl Pulls {
             number,
             batch: asked.messages.max(1),
             max_bytes: asked.bytes.max(1),
+            heartbeat: self.heartbeat,
         }
     }
 }
@@ -276,9 +284,11 @@ impl Pulls {
 mod tests {
     use super::*;
 
+    const HEARTBEAT: Duration = Duration::from_millis(500);
+
     fn pulls() -> (Pulls, Instant) {
         let now = Instant::now();
-        (Pulls::new(now, 1 << 20, 2 << 20), now)
+        (Pulls::new(now, HEARTBEAT, 1 << 20, 2 << 20), now)
     }
 
     #[test]
@@ -390,12 +400,12 @@ mod tests {
     #[test]
     fn silence_is_two_heartbeats() {
         let (mut pulls, now) = pulls();
-        assert!(!pulls.is_silent(now + SILENCE), "nothing was asked");
+        assert!(!pulls.is_silent(now + pulls.silence()), "nothing was asked");
         pulls.grant(5, 5_000);
         pulls.poll(now).unwrap();
         pulls.heartbeat(now + HEARTBEAT);
-        assert!(!pulls.is_silent(now + SILENCE));
-        assert!(pulls.is_silent(now + HEARTBEAT + SILENCE));
+        assert!(!pulls.is_silent(now + pulls.silence()));
+        assert!(pulls.is_silent(now + HEARTBEAT + pulls.silence()));
     }
 
     #[test]

@@ -75,6 +75,8 @@ pub(crate) struct Place {
     pub(crate) max_payload: u64,
     /// Bytes that one pull may ask for.
     pub(crate) pull_bytes_max: u64,
+    /// How often the server is to say that a pull still waits.
+    pub(crate) heartbeat: Duration,
 }
 
 impl Session {
@@ -98,7 +100,12 @@ impl Session {
             inbox,
             phase: Phase::Creating,
             deadline: now + STEP,
-            pulls: Pulls::new(now, place.pull_bytes_max, place.max_payload + MESSAGE_EXTRA),
+            pulls: Pulls::new(
+                now,
+                place.heartbeat,
+                place.pull_bytes_max,
+                place.max_payload + MESSAGE_EXTRA,
+            ),
             last: 0,
             overlap: 0,
             advanced: Position(0),

@@ -1,10 +1,11 @@
 //! Sessions on hand-made frames: what a real server does too seldom to wait for it.
 
+use core::time::Duration;
+
 use procession_core::{Continuity, Epoch, PartitionId, Position, Session as Number, Start};
 use procession_runtime::port::{BreakReason, FeedEvent};
 use tokio::time::Instant;
 
-use super::pulls::SILENCE;
 use super::session::{Place, Session};
 use crate::wire::{Message, Outbox};
 
@@ -28,6 +29,7 @@ impl Bench {
             filter: "t.0".into(),
             max_payload: 1 << 20,
             pull_bytes_max: 1 << 20,
+            heartbeat: Duration::from_millis(500),
         };
         let start = Start {
             partition: PartitionId(0),
@@ -206,7 +208,7 @@ fn every_status_is_accounted() {
 #[test]
 fn silence_ends_a_session_unless_it_is_ours() {
     let mut bench = Bench::running();
-    let late = bench.now + SILENCE;
+    let late = bench.now + bench.session.pulls.silence();
     // Not everything that the server has sent was read.
     assert_eq!(bench.session.turn(late, false, &mut bench.out), Ok(()));
     let silent = bench.session.turn(late, true, &mut bench.out);

@@ -156,6 +156,11 @@ impl Feeding {
                         assert_eq!(n, number, "records of another session");
                         Some(records)
                     }
+                    FeedEvent::Broken {
+                        session: Session(n),
+                        why,
+                        ..
+                    } if n == number => panic!("session {n} is broken: {why:?}"),
                     _ => None,
                 })
                 .await;

@@ -6,7 +6,7 @@
 )]
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -181,6 +181,13 @@ impl Server {
         self.broker_at(&self.url()).await
     }
 
+    /// One that bears 10 s of silence: for tests of one session on a machine that may stand still.
+    pub async fn patient_broker(&self) -> NatsBroker {
+        let mut options = NatsOptions::parse(&self.url()).expect("a good address");
+        options.heartbeat = Duration::from_secs(5);
+        NatsBroker::connect(options).await.expect("a connection")
+    }
+
     pub async fn broker_at(&self, url: &str) -> NatsBroker {
         let options = NatsOptions::parse(url).expect("a good address");
         NatsBroker::connect(options).await.expect("a connection")
@@ -221,6 +228,5 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("its address").port()
+    procession_cli::brokers::free_port().expect("a free port")
 }
