@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 #[cfg(feature = "bench")]
-pub use bench::BenchArgs;
+pub use bench::{BenchArgs, What};
 pub use brokers::{Action, BrokerKind, BrokersArgs};
 pub use compare::{CompareArgs, Form, StorageArg, Without};
 pub use duration::{HandlerTime, duration};

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::report::{Row, Sides, What};
+use super::report::{Row, Sides};
 use super::{Depth, Load, Ours, Raw, Run};
-use crate::args::BenchArgs;
+use crate::args::{BenchArgs, What};
 use crate::failure::Failure;
 use crate::signals::Stop;
 use crate::sites::Site;
@@ -15,12 +15,14 @@ pub(super) struct Pairs<'a> {
     kind: &'static str,
     pairs: u32,
     load: Load,
+    /// This and nothing else.
+    only: Option<What>,
     /// Begins the name of every topic and group, so that nothing from before is found.
     run: String,
     stop: &'a Stop,
 }
 
-/// One of the three that take turns.
+/// One of those that take turns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Side {
     Ours,
@@ -29,9 +31,19 @@ enum Side {
 
 /// Turn about, so that neither side of a pair always runs on a warmer machine. Those two are always
 /// neighbours.
-const TURNS: [[Side; 3]; 2] = [
-    [Side::Ours, Side::Raw(Depth::Equal), Side::Raw(Depth::Bare)],
-    [Side::Raw(Depth::Bare), Side::Raw(Depth::Equal), Side::Ours],
+const TURNS: [[Side; 4]; 2] = [
+    [
+        Side::Raw(Depth::Tuned),
+        Side::Ours,
+        Side::Raw(Depth::Equal),
+        Side::Raw(Depth::Bare),
+    ],
+    [
+        Side::Raw(Depth::Bare),
+        Side::Raw(Depth::Equal),
+        Side::Ours,
+        Side::Raw(Depth::Tuned),
+    ],
 ];
 
 /// Messages published to a new topic before the clock starts.
@@ -42,6 +54,7 @@ impl Side {
         match self {
             Self::Ours => "ours",
             Self::Raw(Depth::Equal) => "raw-equal",
+            Self::Raw(Depth::Tuned) => "tuned",
             Self::Raw(Depth::Bare) => "bare",
         }
     }
@@ -59,6 +72,7 @@ impl<'a> Pairs<'a> {
                 keys: u64::from(args.keys),
                 payload: Bytes::from(vec![7; args.payload as usize]),
             },
+            only: args.only,
             run: terminal::random_name("bench"),
             stop,
         }
@@ -112,10 +126,14 @@ impl Bench<'_> {
         let filled = self.ours.publish(&log, &self.pairs.load).await;
         progress.finish_and_clear();
         filled?;
-        let consume = self.all(What::Consume).await?;
-        let publish = self.all(What::Publish).await?;
+        let mut rows = Vec::new();
+        for what in [What::Consume, What::Publish] {
+            if self.pairs.only.is_none_or(|only| only == what) {
+                rows.push(self.all(what).await?);
+            }
+        }
         self.raw.delete(&log).await?;
-        Ok(vec![consume, publish])
+        Ok(rows)
     }
 
     async fn all(&self, what: What) -> Result<Row, Failure> {
@@ -138,8 +156,11 @@ impl Bench<'_> {
     }
 
     async fn pair(&self, what: What, pair: u32) -> Result<Sides, Failure> {
-        let (mut ours, mut equal, mut bare) = (None, None, None);
+        let (mut ours, mut equal, mut tuned, mut bare) = (None, None, None, None);
         for side in TURNS[pair as usize % 2] {
+            if side == Side::Raw(Depth::Tuned) && !self.raw.can_be_tuned() {
+                continue;
+            }
             let run = match what {
                 What::Consume => self.consume(pair, side).await?,
                 What::Publish => self.publish(pair, side).await?,
@@ -147,6 +168,7 @@ impl Bench<'_> {
             let place = match side {
                 Side::Ours => &mut ours,
                 Side::Raw(Depth::Equal) => &mut equal,
+                Side::Raw(Depth::Tuned) => &mut tuned,
                 Side::Raw(Depth::Bare) => &mut bare,
             };
             *place = Some(run);
@@ -155,6 +177,7 @@ impl Bench<'_> {
         Ok(Sides {
             ours: ours.ok_or_else(missing)?,
             equal: equal.ok_or_else(missing)?,
+            tuned,
             bare: bare.ok_or_else(missing)?,
         })
     }
@@ -200,7 +223,7 @@ mod tests {
 
     /// Raw-equal refuses what it cannot read whole, so it reads what the bus has written.
     #[tokio::test(flavor = "multi_thread")]
-    async fn all_three_sides_run_on_kafka() {
+    async fn all_sides_run_on_kafka() {
         let Some(server) = kafka_of_tests() else {
             return;
         };
@@ -211,6 +234,7 @@ mod tests {
             pairs: 1,
             messages: Some(1_000),
             core: false,
+            only: None,
             offline: true,
             output: Output::default(),
         };
@@ -221,7 +245,8 @@ mod tests {
             let [pair] = &row.pairs[..] else {
                 panic!("the pair that warms up is not counted: {row:?}");
             };
-            for run in [pair.ours, pair.equal, pair.bare] {
+            let tuned = pair.tuned.unwrap();
+            for run in [pair.ours, pair.equal, tuned, pair.bare] {
                 assert!(run.rate > 0.0 && run.cpu_nanos > 0.0, "{row:?}");
             }
         }

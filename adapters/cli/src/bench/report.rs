@@ -5,29 +5,15 @@ use serde_json::{Value, json};
 
 use super::load::PARTITIONS;
 use super::{Estimate, Run, raw};
-use crate::args::BenchArgs;
-
-/// What was measured.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum What {
-    Consume,
-    Publish,
-}
-
-impl What {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Consume => "consume",
-            Self::Publish => "publish",
-        }
-    }
-}
+use crate::args::{BenchArgs, What};
 
 /// One pair, with the bare loop beside it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sides {
     pub(super) ours: Run,
     pub(super) equal: Run,
+    /// `None` where there is nothing to tune.
+    pub(super) tuned: Option<Run>,
     pub(super) bare: Run,
 }
 
@@ -36,6 +22,7 @@ impl Sides {
         json!({
             "ours_per_s": self.ours.rate.round(),
             "raw_equal_per_s": self.equal.rate.round(),
+            "tuned_per_s": self.tuned.map(|run| run.rate.round()),
             "bare_per_s": self.bare.rate.round(),
         })
     }
@@ -67,9 +54,30 @@ impl Row {
         self.of(|pair| pair.ours.rate / pair.equal.rate)
     }
 
+    /// How many times as fast as the tuned client, where there is one.
+    fn ratio_tuned(&self) -> Option<Estimate> {
+        let ratios: Option<Vec<f64>> = self
+            .pairs
+            .iter()
+            .map(|pair| Some(pair.ours.rate / pair.tuned?.rate))
+            .collect();
+        ratios.filter(|ratios| !ratios.is_empty()).map(Estimate::of)
+    }
+
+    fn tuned(&self, value: impl Fn(&Run) -> f64) -> Option<f64> {
+        let values = self.pairs.iter().filter_map(|pair| pair.tuned.as_ref());
+        let values: Vec<f64> = values.map(value).collect();
+        (!values.is_empty()).then(|| Estimate::of(values).median)
+    }
+
     fn json(&self) -> Value {
         let ratio = self.ratio();
         json!({
+            "tuned_per_s": self.tuned(|run| run.rate).map(f64::round),
+            "ratio_tuned": self.ratio_tuned().map(|ratio| thousandths(ratio.median)),
+            "ratio_tuned_low": self.ratio_tuned().map(|ratio| thousandths(ratio.low)),
+            "ratio_tuned_high": self.ratio_tuned().map(|ratio| thousandths(ratio.high)),
+            "cpu_ns_tuned": self.tuned(|run| run.cpu_nanos).map(f64::round),
             "broker": self.broker,
             "what": self.what.name(),
             "ours_per_s": self.of(|p| p.ours.rate).median.round(),
@@ -86,22 +94,28 @@ impl Row {
         })
     }
 
-    fn cells(&self) -> [String; 9] {
+    fn cells(&self) -> [String; 12] {
         let thousands = |rate: f64| format!("{:.0} k", rate / 1e3);
         let whole = |nanos: f64| format!("{nanos:.0}");
-        let ratio = self.ratio();
+        let text = |ratio: Estimate| {
+            format!(
+                "{:.2} ({:.2} to {:.2})",
+                ratio.median, ratio.low, ratio.high
+            )
+        };
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".into());
         [
             self.broker.to_owned(),
             self.what.name().to_owned(),
             thousands(self.of(|p| p.ours.rate).median),
             thousands(self.of(|p| p.equal.rate).median),
             thousands(self.of(|p| p.bare.rate).median),
-            format!(
-                "{:.2} ({:.2} to {:.2})",
-                ratio.median, ratio.low, ratio.high
-            ),
+            text(self.ratio()),
+            or_none(self.tuned(|run| run.rate).map(thousands)),
+            or_none(self.ratio_tuned().map(text)),
             whole(self.of(|p| p.ours.cpu_nanos).median),
             whole(self.of(|p| p.equal.cpu_nanos).median),
+            or_none(self.tuned(|run| run.cpu_nanos).map(whole)),
             self.pairs.len().to_string(),
         ]
     }
@@ -150,15 +164,18 @@ pub(crate) struct Report {
     not_run: Vec<(&'static str, String)>,
 }
 
-const HEADER: [&str; 9] = [
+const HEADER: [&str; 12] = [
     "broker",
     "what",
     "ours/s",
     "raw-equal/s",
     "bare/s",
     "ratio (95 %)",
+    "tuned/s",
+    "to tuned (95 %)",
     "CPU ns ours",
-    "CPU ns raw-equal",
+    "raw-equal",
+    "tuned",
     "pairs",
 ];
 

@@ -1,5 +1,7 @@
-//! rdkafka: a poll loop with asynchronous commits, and a threaded idempotent producer.
+//! rdkafka: a poll loop with asynchronous commits, an idempotent producer whose results are awaited,
+//! and one whose results are counted.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,9 +17,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::message::{BorrowedMessage, DeliveryResult, Header, Headers as _, Message as _};
 use rdkafka::producer::{
-    BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext, ThreadedProducer,
+    BaseRecord, DeliveryFuture, FutureProducer, FutureRecord, NoCustomPartitioner, Producer as _,
+    ProducerContext, ThreadedProducer,
 };
 use rdkafka::util::get_rdkafka_version;
+use tokio::time::timeout;
 
 use super::{Depth, failed};
 use crate::bench::load::{CONTENT_TYPE, Owned, SOURCE, TYPE, handle};
@@ -29,6 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The bus's own cadence of commits.
 const COMMIT_EVERY: Duration = Duration::from_millis(100);
 const COMMIT_MESSAGES: u32 = 1_000;
+/// Results awaited at once, as in the bus's own run.
+const PUBLISHES: usize = 10_000;
 
 pub(super) fn version() -> String {
     format!("librdkafka {}", get_rdkafka_version().1)
@@ -39,6 +45,7 @@ pub(in crate::bench) struct RawKafka {
     admin: AdminClient<DefaultClientContext>,
     /// One for all runs, as the bus has one: connecting is no rate.
     publishing: Arc<Publishing>,
+    awaiting: FutureProducer,
 }
 
 impl RawKafka {
@@ -47,8 +54,11 @@ impl RawKafka {
         config.set("bootstrap.servers", url.trim_start_matches("kafka://"));
         let admin = config.create().map_err(failed("connecting"))?;
         let publishing = Arc::new(Publishing::new(config.clone())?);
+        let awaiting = of_producer(config.clone()).create();
+        let awaiting = awaiting.map_err(failed("the producer"))?;
         Ok(Self {
             config,
+            awaiting,
             admin,
             publishing,
         })
@@ -60,9 +70,38 @@ impl RawKafka {
         load: &Load,
         depth: Depth,
     ) -> Result<Run, Failure> {
+        if depth == Depth::Equal {
+            return self.publish_and_await(topic, load).await;
+        }
         let publishing = Arc::clone(&self.publishing);
         let (load, topic) = (load.clone(), topic.to_owned());
         blocking(move || publishing.publish(&topic, &load, depth)).await
+    }
+
+    /// Awaits the result of each message, as many on their way as the bus has room for.
+    async fn publish_and_await(&self, topic: &str, load: &Load) -> Result<Run, Failure> {
+        let id = Load::ids();
+        let mut results = VecDeque::with_capacity(PUBLISHES);
+        let clock = Clock::start();
+        for number in 0..load.count {
+            if results.len() == PUBLISHES
+                && let Some(oldest) = results.pop_front()
+            {
+                stored_one(oldest).await?;
+            }
+            let key = load.key(number);
+            let record = FutureRecord::to(topic)
+                .key(&key)
+                .payload(&load.payload[..])
+                .headers(fields(&key, &id(number)));
+            // Its own queue has room for ten times as many.
+            let sent = self.awaiting.send_result(record);
+            results.push_back(sent.map_err(|(error, _)| failed("publishing")(error))?);
+        }
+        for result in results {
+            stored_one(result).await?;
+        }
+        Ok(clock.stop(load.count))
     }
 
     pub(super) async fn consume(
@@ -76,10 +115,12 @@ impl RawKafka {
         config
             .set("group.id", group)
             .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", "earliest")
+            .set("auto.offset.reset", "earliest");
+        if depth != Depth::Equal {
             // With the default of 1 s a loop that falls behind its prefetch stands still for most of
-            // a second each time, and the ratio would measure how often that happened.
-            .set("fetch.queue.backoff.ms", "10");
+            // a second each time.
+            config.set("fetch.queue.backoff.ms", "10");
+        }
         let (load, topic) = (load.clone(), topic.to_owned());
         blocking(move || consume(&config, &topic, &load, depth)).await
     }
@@ -120,7 +161,7 @@ fn consume(config: &ClientConfig, topic: &str, load: &Load, depth: Depth) -> Res
         clock.get_or_insert_with(Clock::start);
         match depth {
             Depth::Bare => handle(message.payload()),
-            Depth::Equal => {
+            Depth::Equal | Depth::Tuned => {
                 let owned = owned(&message).map_err(failed("a header field"))?;
                 if !owned.is_whole(load) {
                     return Err(failed("consuming")("a message that nobody published"));
@@ -192,12 +233,10 @@ struct Publishing {
 }
 
 impl Publishing {
-    fn new(mut config: ClientConfig) -> Result<Self, Failure> {
+    fn new(config: ClientConfig) -> Result<Self, Failure> {
         let (told, results) = sync_channel(1);
         let left = AtomicU64::new(0);
-        let producer = config
-            .set("enable.idempotence", "true")
-            .set("partitioner", "murmur2_random")
+        let producer = of_producer(config)
             .create_with_context(Results { left, told })
             .map_err(failed("the producer"))?;
         let results = Mutex::new(results);
@@ -213,7 +252,7 @@ impl Publishing {
         for number in 0..load.count {
             let key = load.key(number);
             let mut record = BaseRecord::to(topic).key(&key).payload(&load.payload[..]);
-            if depth == Depth::Equal {
+            if depth == Depth::Tuned {
                 record = record.headers(fields(&key, &id(number)));
             }
             send(&self.producer, record)?;
@@ -221,6 +260,23 @@ impl Publishing {
         stored(&results)?;
         Ok(clock.stop(load.count))
     }
+}
+
+/// The promises of the bus need both.
+fn of_producer(mut config: ClientConfig) -> ClientConfig {
+    config
+        .set("enable.idempotence", "true")
+        .set("partitioner", "murmur2_random");
+    config
+}
+
+async fn stored_one(result: DeliveryFuture) -> Result<(), Failure> {
+    let stored = timeout(PATIENCE, result).await;
+    let told = stored.map_err(failed("publishing"))?;
+    let stored = told.map_err(failed("publishing"))?;
+    stored
+        .map(drop)
+        .map_err(|(error, _)| failed("publishing")(error))
 }
 
 fn send(producer: &Producer, record: BaseRecord<'_, String, [u8]>) -> Result<(), Failure> {

@@ -63,7 +63,7 @@ impl RawNats {
             let payload = load.payload.clone();
             let sent = match depth {
                 Depth::Bare => self.context.publish(subject, payload).await,
-                Depth::Equal => {
+                Depth::Equal | Depth::Tuned => {
                     let headers = fields(load, number, &id(number));
                     let context = &self.context;
                     context
@@ -108,7 +108,7 @@ impl RawNats {
             clock.get_or_insert_with(Clock::start);
             match depth {
                 Depth::Bare => handle(&message.payload),
-                Depth::Equal => {
+                Depth::Equal | Depth::Tuned => {
                     let owned = owned(&message);
                     if !owned.is_whole(load) {
                         return Err(failed("consuming")("a message that nobody published"));
