@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use procession_core::{Span, Time};
-use procession_runtime::port::Outgoing;
+use procession_runtime::port::{BoxFuture, Outgoing};
 use procession_runtime::{Clock as _, publisher};
 use tracing::Instrument as _;
 
@@ -103,7 +103,6 @@ pub(crate) struct Terms {
 struct Ready {
     message: Outgoing,
     lane: Option<u64>,
-    deadline: Time,
     wait: bool,
 }
 
@@ -116,27 +115,88 @@ pub(crate) fn publish(
 ) -> impl Future<Output = Result<Stored, PublishError>> + Send + 'static {
     let topic = bus.topics.entry(topic);
     let span = span(&topic, &envelope);
-    let publish = async move {
-        let topic = topic?;
-        let turn = turn(&bus, &topic).await?;
-        let Ready {
-            message,
-            lane,
-            deadline,
-            wait,
-        } = ready(&bus, &topic, &envelope, terms)?;
-        let mut publish = bus.publisher.publish(message, lane, deadline, wait);
-        // Nothing else of the message is kept while its answer is awaited.
-        drop((topic, envelope));
-        if let Some(result) = hand_over(turn, &mut publish).await {
-            return Ok(result?);
-        }
-        let stored = publish.await?;
-        // Kept until here: the publisher ends with the last of its buses.
-        drop(bus);
-        Ok(stored)
+    let publish = match topic {
+        Err(error) => Publishing::Failed(Box::new(error.into())),
+        // The message is made at once: what waits for an answer, maybe with thousands of others, is
+        // small then.
+        Ok(topic) if topic.is_open() => match ready(&bus, &topic, &envelope, terms) {
+            Err(error) => Publishing::Failed(Box::new(error)),
+            Ok(r) => Publishing::Made {
+                publish: bus.publisher.publish(r.message, r.lane, Time::MAX, r.wait),
+                begun: false,
+                bus,
+            },
+        },
+        Ok(topic) => Publishing::InLine(Box::pin(in_line(bus, topic, envelope, terms))),
     };
     publish.instrument(span)
+}
+
+/// A publish to a topic that is not known yet.
+async fn in_line(
+    bus: Arc<Inner>,
+    topic: Arc<Topic>,
+    envelope: Envelope,
+    terms: Terms,
+) -> Result<Stored, PublishError> {
+    let turn = turn(&bus, &topic).await?;
+    let Ready {
+        message,
+        lane,
+        wait,
+    } = ready(&bus, &topic, &envelope, terms)?;
+    let deadline = deadline(&bus);
+    let mut publish = bus.publisher.publish(message, lane, deadline, wait);
+    // Nothing else of the message is kept while its answer is awaited.
+    drop((topic, envelope));
+    if let Some(result) = hand_over(turn, &mut publish).await {
+        return Ok(result?);
+    }
+    let stored = publish.await?;
+    // Kept until here: the publisher ends with the last of its buses.
+    drop(bus);
+    Ok(stored)
+}
+
+/// A publish on its way.
+enum Publishing {
+    Failed(Box<PublishError>),
+    Made {
+        publish: publisher::Publish,
+        /// The first poll hands it over; its deadline counts from then.
+        begun: bool,
+        /// The publisher ends with the last of its buses.
+        bus: Arc<Inner>,
+    },
+    InLine(BoxFuture<'static, Result<Stored, PublishError>>),
+}
+
+impl Future for Publishing {
+    type Output = Result<Stored, PublishError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        match &mut *self {
+            Self::Failed(error) => Poll::Ready(Err((**error).clone())),
+            Self::Made {
+                publish,
+                begun,
+                bus,
+            } => {
+                if !core::mem::replace(begun, true) {
+                    if bus.closed.load(Ordering::Acquire) {
+                        return Poll::Ready(Err(PublishError::Closed));
+                    }
+                    publish.set_deadline(deadline(bus));
+                }
+                Pin::new(publish).poll(cx).map_err(PublishError::from)
+            }
+            Self::InLine(publish) => publish.as_mut().poll(cx),
+        }
+    }
+}
+
+fn deadline(bus: &Inner) -> Time {
+    bus.shell.now() + Span::from(bus.settings.publish.deadline)
 }
 
 /// Publishes without waiting for the result; see [`Bus::enqueue`](crate::Bus::enqueue).
@@ -154,9 +214,9 @@ pub(crate) fn enqueue(
         let Ready {
             message,
             lane,
-            deadline,
             wait,
         } = ready(&bus, &topic, &envelope, terms)?;
+        let deadline = deadline(&bus);
         let mut enqueue = bus.publisher.enqueue(message, lane, deadline, wait);
         drop((topic, envelope));
         let publish = match hand_over(turn, &mut enqueue).await {
@@ -190,10 +250,11 @@ pub(crate) fn publish_all(
             Ok(ready) => ready,
             Err(error) => return envelopes.iter().map(|_| Err(error.clone())).collect(),
         };
+        let deadline = deadline(&bus);
         let mut all: Vec<Slot> = Vec::with_capacity(envelopes.len());
         for envelope in envelopes {
             all.push(match ready(&bus, &topic, &envelope, Terms::default()) {
-                Ok(r) => Slot::Open(bus.publisher.publish(r.message, r.lane, r.deadline, r.wait)),
+                Ok(r) => Slot::Open(bus.publisher.publish(r.message, r.lane, deadline, r.wait)),
                 Err(error) => Slot::Done(Err(error)),
             });
         }
@@ -307,7 +368,6 @@ fn ready(
     Ok(Ready {
         message,
         lane,
-        deadline: bus.shell.now() + Span::from(settings.deadline),
         wait: terms.when_full.unwrap_or(settings.when_full) == WhenFull::Wait,
     })
 }

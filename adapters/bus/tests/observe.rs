@@ -137,7 +137,7 @@ async fn a_record_that_cannot_be_read_is_quarantined_in_its_turn() {
             token: 1,
             attempt: 1,
         },
-        message: Outgoing {
+        message: Arc::new(Outgoing {
             topic: "orders".into(),
             key: Some(Bytes::from_static(b"a")),
             id: "x".into(),
@@ -146,7 +146,7 @@ async fn a_record_that_cannot_be_read_is_quarantined_in_its_turn() {
             headers,
             payload: Bytes::from_static(b"body"),
             partition: None,
-        },
+        }),
     });
     let mut events = Vec::new();
     std::future::poll_fn(|cx| sink.poll_events(cx, &mut events)).await;

@@ -33,7 +33,7 @@ pub(crate) struct MemorySink<C> {
 
 struct Queue {
     topic: Arc<Topic>,
-    messages: VecDeque<(SinkTicket, Outgoing)>,
+    messages: VecDeque<(SinkTicket, Arc<Outgoing>)>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ impl<C: Clock> MemorySink<C> {
         }
     }
 
-    fn send(&mut self, ticket: SinkTicket, message: Outgoing) {
+    fn send(&mut self, ticket: SinkTicket, message: Arc<Outgoing>) {
         let most = self.hub.settings.message_bytes_max;
         let refused = if message.bytes() > most {
             Some(PortError::new(
@@ -153,7 +153,13 @@ impl<C: Clock> MemorySink<C> {
                         continue;
                     }
                 };
-                match state.store(message, partition, now, &self.hub.budget, ceiling) {
+                match state.store(
+                    Arc::unwrap_or_clone(message),
+                    partition,
+                    now,
+                    &self.hub.budget,
+                    ceiling,
+                ) {
                     Stored::At { place, duplicate } => {
                         stored_any = true;
                         let receipt = SinkReceipt::Stored {
@@ -164,7 +170,7 @@ impl<C: Clock> MemorySink<C> {
                         self.events.push(SinkEvent::Result { ticket, receipt });
                     }
                     Stored::Full(message) => {
-                        queue.messages.push_front((ticket, message));
+                        queue.messages.push_front((ticket, Arc::new(message)));
                         all = false;
                         break;
                     }

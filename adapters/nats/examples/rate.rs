@@ -19,6 +19,7 @@ mod support;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
@@ -123,7 +124,7 @@ async fn publish_ours(broker: &NatsBroker, topic: &str, count: u64) -> Duration 
     let mut events = Vec::new();
     poll_fn(|cx| sink.poll_events(cx, &mut events)).await;
     let payload = Bytes::from(vec![7; 256]);
-    let topic: std::sync::Arc<str> = topic.into();
+    let topic: Arc<str> = topic.into();
     let begin = Instant::now();
     let (mut sent, mut stored) = (0, 0);
     while stored < count {
@@ -135,7 +136,7 @@ async fn publish_ours(broker: &NatsBroker, topic: &str, count: u64) -> Duration 
                     token: sent,
                     attempt: 1,
                 },
-                message: Outgoing {
+                message: Arc::new(Outgoing {
                     topic: topic.clone(),
                     key: Some(key.clone().into()),
                     id: key.into(),
@@ -144,7 +145,7 @@ async fn publish_ours(broker: &NatsBroker, topic: &str, count: u64) -> Duration 
                     headers: fields.collect(),
                     payload: payload.clone(),
                     partition: None,
-                },
+                }),
             });
             sent += 1;
         }

@@ -92,7 +92,8 @@ impl Attribute {
     }
 
     /// The attribute with this CloudEvents name (without prefix), whatever its case.
-    pub(crate) fn find(name: &str) -> Option<Self> {
+    pub(crate) fn find(name: impl AsRef<[u8]>) -> Option<Self> {
+        let name = name.as_ref();
         // The length decides between one or two candidates: this runs for every field received.
         let candidates: &[Self] = match name.len() {
             2 => &[Self::Id],
@@ -106,10 +107,10 @@ impl Attribute {
             15 => &[Self::ContentType],
             _ => &[],
         };
-        candidates
-            .iter()
-            .copied()
-            .find(|a| a.name().eq_ignore_ascii_case(name))
+        candidates.iter().copied().find(|a| {
+            let own = a.name().as_bytes();
+            own == name || own.eq_ignore_ascii_case(name)
+        })
     }
 }
 
@@ -138,7 +139,7 @@ mod tests {
         for attribute in all {
             let name = &attribute.header(Binding::Dashed)[3..];
             assert_eq!(Attribute::find(name), Some(attribute));
-            assert_eq!(Attribute::find(&name.to_uppercase()), Some(attribute));
+            assert_eq!(Attribute::find(name.to_uppercase()), Some(attribute));
         }
         assert_eq!(Attribute::find("subject"), None);
         assert_eq!(Attribute::find(""), None);

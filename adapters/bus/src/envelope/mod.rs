@@ -285,7 +285,7 @@ impl Envelope {
             return Some(value);
         }
         let index = self.parts.index.get(attribute)?;
-        let (_, value) = self.parts.headers.at(index)?;
+        let value = self.parts.headers.value_at(index)?;
         core::str::from_utf8(value).ok()
     }
 }

@@ -66,7 +66,7 @@ fn attributes(record: &Record, parts: &mut Parts) -> Result<(), EnvelopeError> {
     let headers = &record.headers;
     validate::header_block(headers.len(), headers.byte_len())?;
     let mut fault = Ok(());
-    for (number, (name, value)) in headers.iter().enumerate() {
+    for (number, (name, value)) in headers.iter_bytes().enumerate() {
         let Some((attribute, escaped)) = attribute_of(name) else {
             continue;
         };
@@ -92,7 +92,7 @@ fn attributes(record: &Record, parts: &mut Parts) -> Result<(), EnvelopeError> {
         if let Some((_, unescaped)) = parts.text.iter().find(|(a, _)| *a == attribute) {
             return Some(&**unescaped);
         }
-        let (_, value) = headers.at(parts.index.get(attribute)?)?;
+        let value = headers.value_at(parts.index.get(attribute)?)?;
         core::str::from_utf8(value).ok()
     };
     for attribute in [Attribute::SpecVersion, Attribute::Time] {
@@ -191,12 +191,12 @@ pub(super) const REQUIRED: [Attribute; 4] = [
 ];
 
 /// Which attribute a header field stands for, and whether its value is escaped.
-fn attribute_of(name: &str) -> Option<(Attribute, bool)> {
-    if let [b'c' | b'C', b'e' | b'E', dash @ (b'-' | b'_'), ..] = name.as_bytes() {
-        let attribute = Attribute::find(name.get(3..)?)?;
+fn attribute_of(name: &[u8]) -> Option<(Attribute, bool)> {
+    if let [b'c' | b'C', b'e' | b'E', dash @ (b'-' | b'_'), rest @ ..] = name {
+        let attribute = Attribute::find(rest)?;
         return Some((attribute, *dash == b'-'));
     }
-    let is_content_type = name.len() == 12 && name.eq_ignore_ascii_case("content-type");
+    let is_content_type = name.len() == 12 && name.eq_ignore_ascii_case(b"content-type");
     is_content_type.then_some((Attribute::ContentType, false))
 }
 

@@ -120,6 +120,13 @@ pub(crate) fn for_wire(envelope: &Envelope, binding: Binding, source: &str) -> H
         let is = |attribute| envelope.parts.index.get(attribute) == Some(number);
         if starts(name, "nats-") {
             continue;
+        } else if binding == Binding::Underscored && is_plain(name, value) {
+            // Nearly every field on its way to Kafka: another name, and the value as it is.
+            match name.get(3..) {
+                _ if is(Attribute::ContentType) => builder.push("content-type", value),
+                Some(rest) => builder.push_joined("ce_", rest, value),
+                None => builder.push(name, value),
+            };
         } else if is(Attribute::ContentType) {
             let header = Attribute::ContentType.header(binding);
             translate(&mut builder, name, header, value, binding);
@@ -150,6 +157,11 @@ pub(crate) fn for_wire(envelope: &Envelope, binding: Binding, source: &str) -> H
         builder.push(Attribute::Key.header(binding), value.as_bytes());
     }
     builder.build()
+}
+
+/// Whether the value of a draft's own field is not escaped, so that it is the same in every binding.
+fn is_plain(name: &str, value: &[u8]) -> bool {
+    starts(name, "ce-") && !value.iter().any(|b| matches!(b, b'%' | b'"' | 0x80..))
 }
 
 /// Moves a value from the binding that its old name tells of to `binding`.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use procession_core::{Continuity, Position, Stamp, Start};
 use procession_runtime::port::{BreakReason, FeedEvent, HeadersBuilder, Record};
 use rdkafka::error::RDKafkaErrorCode;
@@ -17,6 +17,9 @@ use crate::ffi::queue::{Batch, Fetched, Queue};
 pub(super) const BATCH: usize = 500;
 /// How long the first message may take to come.
 const BEGIN_WITHIN: Duration = Duration::from_secs(5);
+/// Bytes that neighbouring messages share: an allocation for a dozen of them, and at most so much is
+/// kept by one that is held for long (S7).
+const CHUNK: usize = 4 << 10;
 /// Header fields of an envelope, as a rule, and their bytes: room that is made at once.
 const FIELDS: usize = 12;
 const FIELD_BYTES: usize = 320;
@@ -33,6 +36,8 @@ pub(super) struct Reading {
     next: u64,
     /// The first message, where it is not the one that was expected.
     held: Option<Record>,
+    /// Room for the next messages.
+    chunk: BytesMut,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,6 +82,7 @@ impl Reading {
             bytes: 0,
             next: start.at.0,
             held: None,
+            chunk: BytesMut::new(),
         }
     }
 
@@ -89,6 +95,7 @@ impl Reading {
             bytes: self.bytes,
             next: at.0,
             held: None,
+            chunk: BytesMut::new(),
             ..*self
         }
     }
@@ -120,8 +127,12 @@ impl Reading {
             Stage::Verifying => 1,
             Stage::Live => self.room(granted),
         };
-        let mut seen = Seen::default();
+        let mut seen = Seen {
+            chunk: std::mem::take(&mut self.chunk),
+            ..Seen::default()
+        };
         let count = self.queue.batch(batch, max, |message| seen.take(&message));
+        self.chunk = std::mem::take(&mut seen.chunk);
         if seen.foreign_error {
             tracing::debug!(
                 partition = self.start.partition.0,
@@ -265,6 +276,8 @@ pub(crate) struct Seen {
     pub(crate) end: Option<u64>,
     pub(crate) error: Option<Problem>,
     foreign_error: bool,
+    /// Room for the next messages.
+    chunk: BytesMut,
 }
 
 /// What stands in the way of reading on.
@@ -295,7 +308,7 @@ impl Seen {
                 if self.records.capacity() == 0 {
                     self.records.reserve(BATCH);
                 }
-                self.records.push(record(message));
+                self.records.push(record(message, &mut self.chunk));
             }
             Some(E::PartitionEOF) => self.end = Some(message.offset()),
             Some(E::AutoOffsetReset | E::OffsetOutOfRange) => {
@@ -317,18 +330,28 @@ impl Seen {
     }
 }
 
+/// Copies into a chunk that is shared with the neighbours.
+fn copied(bytes: &[u8], chunk: &mut BytesMut) -> Bytes {
+    if CHUNK / 4 < bytes.len() {
+        return Bytes::copy_from_slice(bytes);
+    }
+    if chunk.capacity() < bytes.len() {
+        *chunk = BytesMut::with_capacity(CHUNK);
+    }
+    chunk.extend_from_slice(bytes);
+    chunk.split().freeze()
+}
+
 /// Owned bytes, copied: a held message would pin the whole response that it came in (S7).
-fn record(message: &Fetched<'_>) -> Record {
-    let key = message.key().map(Bytes::copy_from_slice);
-    let payload = Bytes::copy_from_slice(message.payload());
+fn record(message: &Fetched<'_>, chunk: &mut BytesMut) -> Record {
+    let key = message.key().map(|key| copied(key, chunk));
+    let payload = copied(message.payload(), chunk);
     let mut headers = HeadersBuilder::with_capacity(FIELDS, FIELD_BYTES);
     let mut header_bytes = 0;
     message.each_header(|name, value| {
-        header_bytes += name.count_bytes() + value.len();
-        match name.to_str() {
-            Ok(name) => headers.push(name, value),
-            Err(_) => headers.push(&name.to_string_lossy(), value),
-        };
+        let name = name.to_bytes();
+        header_bytes += name.len() + value.len();
+        headers.push_bytes(name, value);
     });
     let bytes = payload.len() + key.as_ref().map_or(0, Bytes::len) + header_bytes;
     Record {

@@ -83,7 +83,7 @@ fn run(
                 closing = Some(Instant::now() + CLOSE_GRACE);
             }
             for (token, letter) in batch.drain(..) {
-                sender.send(token, letter);
+                sender.send(token, Arc::new(letter));
             }
             within = Duration::ZERO;
         }

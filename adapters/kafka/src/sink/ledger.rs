@@ -1,9 +1,10 @@
 //! What a sender knows: topics, messages without an answer, answers that wait to be told.
 
 use core::time::Duration;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use procession_runtime::port::{Outgoing, PortError, PortErrorKind, SinkReceipt};
 
 use super::known::TOPICS_MAX;
@@ -40,7 +41,7 @@ enum Place<T> {
     /// Asked for: the number of the question, and what waits for the answer, in order.
     Asked {
         question: usize,
-        waiting: Vec<(T, Outgoing)>,
+        waiting: Vec<(T, Arc<Outgoing>)>,
     },
 }
 
@@ -84,7 +85,7 @@ impl<T: Copy> Ledger<T> {
         self.ready.push(Report::Receipt(tag, receipt));
     }
 
-    pub(super) fn send(&mut self, producer: &Producer, tag: T, message: Outgoing) {
+    pub(super) fn send(&mut self, producer: &Producer, tag: T, message: Arc<Outgoing>) {
         if let Some((tag, message, _)) = self.try_send(producer, tag, message) {
             // What is behind it in its key waits for the same answer, so the order stays.
             self.find(producer, tag, message);
@@ -96,8 +97,8 @@ impl<T: Copy> Ledger<T> {
         &mut self,
         producer: &Producer,
         tag: T,
-        message: Outgoing,
-    ) -> Option<(T, Outgoing, SinkReceipt)> {
+        message: Arc<Outgoing>,
+    ) -> Option<(T, Arc<Outgoing>, SinkReceipt)> {
         match self.topics.get_mut(&message.topic) {
             Some(Place::Ready { topic, partitions }) => {
                 let sent = hand_over(
@@ -124,7 +125,7 @@ impl<T: Copy> Ledger<T> {
         None
     }
 
-    fn find(&mut self, producer: &Producer, tag: T, message: Outgoing) {
+    fn find(&mut self, producer: &Producer, tag: T, message: Arc<Outgoing>) {
         if TOPICS_MAX <= self.topics.len() {
             self.topics
                 .retain(|_, place| matches!(place, Place::Asked { .. }));

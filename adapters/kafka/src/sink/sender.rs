@@ -102,7 +102,7 @@ impl<T: Copy> Sender<T> {
     }
 
     /// Takes a message. Never blocks.
-    pub(crate) fn send(&mut self, tag: T, message: Outgoing) {
+    pub(crate) fn send(&mut self, tag: T, message: Arc<Outgoing>) {
         match &self.stage {
             Stage::Up(producer) => self.ledger.send(producer, tag, message),
             Stage::Draining { .. } | Stage::Renewing(_) | Stage::Ended => {

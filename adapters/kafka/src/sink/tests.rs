@@ -60,7 +60,7 @@ impl Rig {
 
     fn send(&mut self, tags: core::ops::Range<u64>) {
         for tag in tags {
-            self.sender.send(tag, outgoing("t", "k", tag));
+            self.sender.send(tag, outgoing("t", "k", tag).into());
         }
     }
 
@@ -97,7 +97,7 @@ impl Rig {
 
     /// Sends one and waits for its receipt.
     fn one(&mut self, tag: u64, message: Outgoing) -> SinkReceipt {
-        self.sender.send(tag, message);
+        self.sender.send(tag, message.into());
         self.until(|rig| rig.receipts.contains_key(&tag));
         self.receipts[&tag].clone()
     }

@@ -54,6 +54,7 @@ impl Sinking {
             token: self.tickets,
             attempt: 1,
         };
+        let message = message.into();
         self.sink.submit(SinkCommand::Send { ticket, message });
         self.tickets
     }

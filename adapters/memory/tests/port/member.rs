@@ -77,6 +77,7 @@ impl Publisher {
             token: self.sent,
             attempt: 1,
         };
+        let message = message.into();
         self.sink.submit(SinkCommand::Send { ticket, message });
     }
 

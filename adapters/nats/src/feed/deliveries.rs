@@ -12,6 +12,7 @@ use procession_runtime::{BootClock, Clock as _};
 use tokio::time::Instant;
 
 use super::session::{Place, Session};
+use crate::options::HEARTBEAT;
 use crate::publish::Burial;
 use crate::records::Records;
 use crate::requests::Requests;
@@ -39,7 +40,7 @@ pub(super) struct Deliveries {
     /// Numbers subscriptions; never reused on this feed.
     next_sid: u64,
     max_payload: u64,
-    heartbeat: Duration,
+    pub(super) heartbeat: Duration,
     connected: bool,
     /// The keeper's view of the records' connection.
     keeper_connection: Option<u64>,
@@ -71,13 +72,12 @@ impl Deliveries {
         burial: Burial,
         stream: Arc<str>,
         subjects: Vec<String>,
-        heartbeat: Duration,
     ) -> Self {
         Self {
             commands,
             events,
             keeper,
-            heartbeat,
+            heartbeat: HEARTBEAT,
             requests,
             burial,
             stream,

@@ -84,8 +84,8 @@ impl NatsFeed {
             Burial::new(requests.clone()),
             stream.into(),
             subjects_of(&spec.topic, plan.partitions),
-            plan.heartbeat,
         );
+        deliveries.heartbeat = plan.heartbeat;
         let closed = Arc::clone(&events);
         let thread = IoThread::spawn(
             "procession-nats-feed",

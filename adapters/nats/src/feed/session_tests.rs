@@ -193,7 +193,7 @@ fn every_status_is_accounted() {
         assert_eq!(bench.status(1, block), result, "{block}");
         if result.is_ok() {
             // The pull is over: another one is sent, at once or after the waiting time.
-            let later = bench.now + std::time::Duration::from_millis(150);
+            let later = bench.now + Duration::from_millis(150);
             bench.session.turn(later, true, &mut bench.out).unwrap();
             assert!(bench.sent().contains("CONSUMER.MSG.NEXT"), "{block}");
         }

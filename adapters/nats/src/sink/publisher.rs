@@ -94,7 +94,7 @@ enum Topic {
     Asked {
         question: u64,
         until: Instant,
-        waiting: Vec<(SinkTicket, Outgoing)>,
+        waiting: Vec<(SinkTicket, Arc<Outgoing>)>,
     },
 }
 
@@ -127,7 +127,7 @@ impl Publisher {
         self.results.push(SinkEvent::Result { ticket, receipt });
     }
 
-    fn send(&mut self, now: Instant, ticket: SinkTicket, message: Outgoing, out: &mut Outbox) {
+    fn send(&mut self, now: Instant, ticket: SinkTicket, message: Arc<Outgoing>, out: &mut Outbox) {
         match self.topics.get_mut(&message.topic) {
             Some(Topic::Ready(_)) => self.publish(now, ticket, &message, out),
             Some(Topic::Asked { waiting, .. }) => waiting.push((ticket, message)),
@@ -205,7 +205,7 @@ impl Publisher {
     }
 
     /// Asks how many partitions a topic has; the message waits for the answer.
-    fn ask(&mut self, now: Instant, ticket: SinkTicket, message: Outgoing, out: &mut Outbox) {
+    fn ask(&mut self, now: Instant, ticket: SinkTicket, message: Arc<Outgoing>, out: &mut Outbox) {
         let subject = format!("$JS.API.STREAM.INFO.{}", stream_of(&message.topic));
         if let Some(subject) = self.denied_for(&subject) {
             let receipt = publish::unanswered(Unanswered::Denied(subject));
@@ -220,7 +220,7 @@ impl Publisher {
             until: now + ACK_WITHIN,
             waiting: Vec::from([(ticket, message.clone())]),
         };
-        self.topics.insert(message.topic, topic);
+        self.topics.insert(Arc::clone(&message.topic), topic);
     }
 
     /// The answer to a question for a topic.

@@ -1,5 +1,6 @@
 //! Header fields of a record: one block of memory, order and duplicates kept.
 
+use core::cell::Cell;
 use core::fmt;
 use std::sync::Arc;
 
@@ -20,10 +21,33 @@ pub struct Headers {
 const ENDS: usize = 8;
 /// Fields whose ends a builder notes without an allocation: more than an envelope has as a rule.
 const INLINE: usize = 16;
+/// Room that a thread keeps for its next builder, in bytes at most.
+const ROOM_MAX: usize = 16 << 10;
+
+thread_local! {
+    /// Where the fields of one message after the other are collected.
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// The thread's room, or a new one while it is used or when the thread ends.
+fn room(bytes: usize) -> Vec<u8> {
+    let mut room = ROOM.try_with(Cell::take).unwrap_or_default();
+    room.reserve(bytes);
+    room
+}
+
+fn give_back(mut room: Vec<u8>) {
+    if room.capacity() <= ROOM_MAX {
+        room.clear();
+        let _ends_anyway = ROOM.try_with(|own| own.set(room));
+    }
+}
 
 /// Collects fields into [`Headers`].
 #[derive(Default, Debug)]
 pub struct HeadersBuilder {
+    /// The thread's own room as a rule, so that the fields cost one allocation, that of their exact
+    /// size.
     block: Vec<u8>,
     ends: [(u32, u32); INLINE],
     /// The ends of the fields past the first [`INLINE`].
@@ -36,7 +60,7 @@ impl HeadersBuilder {
     #[must_use]
     pub fn with_capacity(fields: usize, bytes: usize) -> Self {
         Self {
-            block: Vec::with_capacity(bytes + ENDS * fields),
+            block: room(bytes + ENDS * fields),
             more: Vec::with_capacity(fields.saturating_sub(INLINE)),
             ..Self::default()
         }
@@ -44,8 +68,27 @@ impl HeadersBuilder {
 
     /// Appends a field.
     pub fn push(&mut self, name: &str, value: &[u8]) -> &mut Self {
+        self.push_parts("", name.as_bytes(), value)
+    }
+
+    /// Appends a field whose name came from a broker. What is not UTF-8 in it is replaced.
+    pub fn push_bytes(&mut self, name: &[u8], value: &[u8]) -> &mut Self {
+        if name.is_ascii() {
+            return self.push_parts("", name, value);
+        }
+        let name = String::from_utf8_lossy(name);
+        self.push_parts("", name.as_bytes(), value)
+    }
+
+    /// Appends a field with a name of two parts.
+    pub fn push_joined(&mut self, prefix: &str, name: &str, value: &[u8]) -> &mut Self {
+        self.push_parts(prefix, name.as_bytes(), value)
+    }
+
+    fn push_parts(&mut self, prefix: &str, name: &[u8], value: &[u8]) -> &mut Self {
         let clamp = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
-        self.block.extend_from_slice(name.as_bytes());
+        self.block.extend_from_slice(prefix.as_bytes());
+        self.block.extend_from_slice(name);
         let name_end = clamp(self.block.len());
         self.block.extend_from_slice(value);
         let ends = (name_end, clamp(self.block.len()));
@@ -67,16 +110,24 @@ impl HeadersBuilder {
             self.block.extend_from_slice(&name.to_le_bytes());
             self.block.extend_from_slice(&value.to_le_bytes());
         }
-        Headers {
-            block: self.block.into(),
+        let headers = Headers {
+            block: Arc::from(&self.block[..]),
             fields: u32::try_from(self.fields).unwrap_or(u32::MAX),
-        }
+        };
+        give_back(self.block);
+        headers
     }
 }
 
 impl Headers {
     /// All fields, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.iter_bytes()
+            .map(|(name, value)| (core::str::from_utf8(name).unwrap_or_default(), value))
+    }
+
+    /// As [`iter`](Self::iter), the names as bytes too: nobody looks at them once more.
+    pub fn iter_bytes(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let (bytes, ends) = self.block.split_at(self.byte_len());
         let mut start = 0usize;
         ends.chunks_exact(ENDS).map(move |ends| {
@@ -84,13 +135,24 @@ impl Headers {
             let name = bytes.get(start..name_end).unwrap_or_default();
             let value = bytes.get(name_end..value_end).unwrap_or_default();
             start = value_end;
-            (core::str::from_utf8(name).unwrap_or_default(), value)
+            (name, value)
         })
     }
 
     /// The field with this number, counted from 0: found without a search.
     #[must_use]
     pub fn at(&self, index: usize) -> Option<(&str, &[u8])> {
+        let (name, value) = self.bytes_at(index)?;
+        Some((core::str::from_utf8(name).unwrap_or_default(), value))
+    }
+
+    /// The value of the field with this number.
+    #[must_use]
+    pub fn value_at(&self, index: usize) -> Option<&[u8]> {
+        self.bytes_at(index).map(|(_, value)| value)
+    }
+
+    fn bytes_at(&self, index: usize) -> Option<(&[u8], &[u8])> {
         let (bytes, ends) = self.block.split_at(self.byte_len());
         let ends = |index: usize| ends.chunks_exact(ENDS).nth(index).map(read_ends);
         let (name_end, value_end) = ends(index)?;
@@ -100,7 +162,7 @@ impl Headers {
         };
         let name = bytes.get(start..name_end)?;
         let value = bytes.get(name_end..value_end)?;
-        Some((core::str::from_utf8(name).unwrap_or_default(), value))
+        Some((name, value))
     }
 
     /// The first value of the field `name`, compared without regard to ASCII case.

@@ -1,6 +1,7 @@
 //! The publishing half of a broker.
 
 use core::task::{Context, Poll};
+use std::sync::Arc;
 
 use procession_core::Position;
 
@@ -53,8 +54,8 @@ pub enum SinkCommand {
     Send {
         /// Names the send.
         ticket: SinkTicket,
-        /// The message.
-        message: Outgoing,
+        /// The message. Shared with the core, which may send it again.
+        message: Arc<Outgoing>,
     },
     /// End everything. Answered by [`SinkEvent::Closed`].
     Close,

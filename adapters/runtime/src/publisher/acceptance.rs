@@ -52,7 +52,7 @@ impl<K: Sink, S: Shell, O: PublishObserver> PublisherDriver<K, S, O> {
         let told = tell.then(|| Arc::clone(&cell));
         let bytes = u32::try_from(message.bytes()).unwrap_or(u32::MAX);
         // The core keeps the message once it has accepted it; an observer needs a look at it.
-        let copy = self.observed.then(|| message.clone());
+        let copy = self.observed.then(|| Arc::clone(&message));
         let publish = Publish {
             lane,
             bytes,

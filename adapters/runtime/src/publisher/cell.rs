@@ -1,7 +1,7 @@
 //! What one publish shares with the driver: first the message, then the result.
 
 use core::task::{Context, Poll, Waker};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use procession_core::Time;
 
@@ -11,7 +11,7 @@ use crate::port::Outgoing;
 /// What a caller asks for.
 #[derive(Debug)]
 pub(super) struct Request {
-    pub(super) message: Outgoing,
+    pub(super) message: Arc<Outgoing>,
     pub(super) lane: u64,
     pub(super) deadline: Time,
     pub(super) wait_for_room: bool,
@@ -74,6 +74,13 @@ impl Cell {
 
     pub(super) fn is_abandoned(&self) -> bool {
         self.lock().abandoned
+    }
+
+    /// Another deadline of a message that was not taken.
+    pub(super) fn set_deadline(&self, deadline: Time) {
+        if let Some(request) = &mut self.lock().request {
+            request.deadline = deadline;
+        }
     }
 
     /// When a message that waits for room gives up, if it still waits.

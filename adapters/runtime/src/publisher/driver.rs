@@ -54,7 +54,7 @@ where
 /// What the core holds of a publish.
 #[derive(Debug)]
 pub(super) struct Accepted {
-    pub(super) message: Outgoing,
+    pub(super) message: Arc<Outgoing>,
     pub(super) cell: Arc<Cell>,
 }
 
@@ -207,7 +207,7 @@ impl<K: Sink, S: Shell, O: PublishObserver> PublisherDriver<K, S, O> {
                     token: token.to_bits(),
                     attempt,
                 },
-                message: message.message.clone(),
+                message: Arc::clone(&message.message),
             });
         }
     }

@@ -80,7 +80,7 @@ impl PublisherHandle {
             })
         });
         let request = Request {
-            message,
+            message: Arc::new(message),
             lane,
             deadline,
             wait_for_room,
@@ -165,6 +165,13 @@ impl Future for Publish {
 }
 
 impl Publish {
+    /// Another deadline, before the first poll.
+    pub fn set_deadline(&mut self, deadline: Time) {
+        if self.step == Step::New {
+            self.cell.set_deadline(deadline);
+        }
+    }
+
     /// Hands the message to the driver, the first time.
     fn hand_over(&mut self) -> Result<(), PublishError> {
         if self.step != Step::New {

@@ -15,7 +15,7 @@ pub(crate) struct ScriptSink(Arc<Mutex<Inner>>);
 struct Inner {
     events: Vec<SinkEvent>,
     waker: Option<Waker>,
-    sent: Vec<(SinkTicket, Outgoing)>,
+    sent: Vec<(SinkTicket, Arc<Outgoing>)>,
     position: u64,
     /// Every send is stored at once.
     eager: bool,
@@ -42,7 +42,7 @@ impl ScriptSink {
     }
 
     /// Sends without an answer, taken out.
-    pub(crate) fn sent(&self) -> Vec<(SinkTicket, Outgoing)> {
+    pub(crate) fn sent(&self) -> Vec<(SinkTicket, Arc<Outgoing>)> {
         core::mem::take(&mut self.0.lock().unwrap().sent)
     }
 

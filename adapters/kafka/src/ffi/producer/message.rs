@@ -107,13 +107,13 @@ impl OwnedHeaders {
         let length = |bytes: &[u8]| {
             isize::try_from(bytes.len()).map_err(|_| Failure::local("a field is too long"))
         };
-        for (name, value) in fields.iter() {
+        for (name, value) in fields.iter_bytes() {
             // SAFETY: name and value are read during the call only, by their lengths.
             unsafe {
                 sys::rd_kafka_header_add(
                     this.as_ptr(),
                     name.as_ptr().cast(),
-                    length(name.as_bytes())?,
+                    length(name)?,
                     value.as_ptr().cast(),
                     length(value)?,
                 );
