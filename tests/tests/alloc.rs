@@ -8,7 +8,7 @@ use procession_core::{
 use procession_counting::{Allocations, Counting, count};
 
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
+static ALLOCATOR: Counting = Counting(std::alloc::System);
 
 const PARTITIONS: u32 = 4;
 const KEYS: u64 = 1_000;

@@ -1,14 +1,16 @@
-//! The system's allocator with a count, so that a program can say what a piece of its work
+//! An allocator with a count, so that a program can say what a piece of its work
 //! allocates.
 //!
 //! Each thread counts for itself, in two plain cells without a destructor: an allocation costs no
 //! more than two additions, and threads that meanwhile do something else do not disturb.
 //!
 //! ```
+//! use std::alloc::System;
+//!
 //! use procession_counting::{Counting, count};
 //!
 //! #[global_allocator]
-//! static ALLOCATOR: Counting = Counting;
+//! static ALLOCATOR: Counting = Counting(System);
 //!
 //! let (allocations, _kept) = count(|| Box::new(7_u64)).expect("it is the program's allocator");
 //! assert_eq!((allocations.calls, allocations.bytes), (1, 8));
@@ -19,10 +21,10 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
 
-/// The system's allocator, with a count. It counts once a program makes it its
+/// An allocator, with a count. It counts once a program makes it its
 /// `#[global_allocator]`.
 #[derive(Clone, Copy, Debug)]
-pub struct Counting;
+pub struct Counting<A = System>(pub A);
 
 /// What a piece of work allocated.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -73,32 +75,32 @@ const fn signed(bytes: usize) -> i64 {
     bytes as i64
 }
 
-// SAFETY: every call is handed to the system's allocator unchanged; the cells are without a
+// SAFETY: every call is handed on unchanged; the cells are without a
 // destructor and initialised at compile time, so counting neither allocates nor fails.
 #[allow(unsafe_code)]
-unsafe impl GlobalAlloc for Counting {
+unsafe impl<A: GlobalAlloc> GlobalAlloc for Counting<A> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(1, signed(layout.size()));
-        // SAFETY: the caller keeps the contract of `alloc`, which is the system's.
-        unsafe { System.alloc(layout) }
+        // SAFETY: the caller keeps the contract of `alloc`, which is that of the one within.
+        unsafe { self.0.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         note(1, signed(layout.size()));
         // SAFETY: as for `alloc`.
-        unsafe { System.alloc_zeroed(layout) }
+        unsafe { self.0.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         note(0, -signed(layout.size()));
-        // SAFETY: `pointer` came from this allocator, so from the system.
-        unsafe { System.dealloc(pointer, layout) }
+        // SAFETY: `pointer` came from this allocator, so from the one within.
+        unsafe { self.0.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         note(1, signed(size) - signed(layout.size()));
         // SAFETY: as for `dealloc`.
-        unsafe { System.realloc(pointer, layout, size) }
+        unsafe { self.0.realloc(pointer, layout, size) }
     }
 }
 
@@ -107,7 +109,7 @@ mod tests {
     use super::*;
 
     #[global_allocator]
-    static ALLOCATOR: Counting = Counting;
+    static ALLOCATOR: Counting = Counting(System);
 
     #[test]
     fn what_is_kept_and_what_is_given_back_is_told_apart() {

@@ -7,6 +7,9 @@ use super::load::PARTITIONS;
 use super::{Estimate, Run, raw};
 use crate::args::{BenchArgs, What};
 
+/// The allocator of the program (librdkafka keeps that of the C library).
+const ALLOCATOR: &str = "mimalloc";
+
 /// One pair, with the bare loop beside it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sides {
@@ -213,6 +216,7 @@ impl Report {
                 "partitions": PARTITIONS,
                 "brokers": self.brokers,
                 "clients": raw::clients(),
+                "allocator": ALLOCATOR,
             },
             "results": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
             "not_run": not_run
@@ -228,7 +232,7 @@ impl Report {
             .map_or_else(|| "unknown".into(), |l| format!("{l:.2}"));
         let mut text = format!(
             "{} cores shared with the broker, load average {load} before; payload {} B, {} keys, \
-             {PARTITIONS} partitions\n{}; {}\n",
+             {PARTITIONS} partitions\n{}; {}; the allocator of both sides is {ALLOCATOR}\n",
             c.cores,
             c.payload,
             c.keys,
