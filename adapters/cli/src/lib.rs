@@ -12,6 +12,7 @@ mod compare;
 mod consume;
 pub mod failure;
 pub mod history;
+mod html;
 mod picks;
 mod produce;
 mod runtime;

@@ -11,7 +11,14 @@ pub(crate) struct Site {
     /// What a server that was started here says of itself; some cannot be asked.
     pub(crate) version: Option<String>,
     /// Stops with the site.
-    _server: Option<RunningServer>,
+    server: Option<RunningServer>,
+}
+
+impl Site {
+    /// Whether it is a server that was started here.
+    pub(crate) fn is_own(&self) -> bool {
+        self.server.is_some()
+    }
 }
 
 /// A broker that runs.
@@ -36,7 +43,7 @@ pub(crate) fn open(on: &On, offline: bool) -> Result<Site, CannotBeHad> {
         kind: on.kind(),
         url,
         version: server.as_ref().map(|server| server.version.clone()),
-        _server: server,
+        server,
     })
 }
 

@@ -16,6 +16,7 @@ use super::{HandlerTime, Load, On, Output, Preset, Senders, Share, duration};
     procession compare --on memory --on nats --load extreme\n  \
     procession compare --on nats --load 1000000x10000 --payload 1024 --fail-rate 0.01\n  \
     procession compare --on nats --load low --without acks --restart-at 0.5   (ends with status 1)\n  \
+    procession compare --html report.html   (with the negative controls)\n  \
     procession compare --on memory --load low --history run.hist && procession check run.hist"
 )]
 pub struct CompareArgs {
@@ -66,22 +67,27 @@ pub struct CompareArgs {
     /// Where brokers keep the log.
     #[arg(long, value_enum, default_value_t = StorageArg::File)]
     pub storage: StorageArg,
-    /// Run everything so often.
+    /// Run everything so often. A broker that was started here is replaced by a fresh one now and
+    /// then; on one given by URL the topics of all runs stay.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=10_000))]
     pub repeat: u32,
-    /// Repeat until this much time has passed.
+    /// Repeat until this much time has passed, on each broker; the round that was begun is finished.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub duration: Option<Duration>,
     /// A negative control: switch a part of the bus off and see the fault reported.
     #[arg(long, value_enum)]
     pub without: Option<Without>,
+    /// Run the negative controls too: each --without, and the same with everything on, at load low.
+    /// With --html they always run.
+    #[arg(long, conflicts_with = "without")]
+    pub controls: bool,
     /// Do not fetch brokers.
     #[arg(long)]
     pub offline: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub output: Output,
-    /// Write the report as one HTML file.
+    /// Write the report as one HTML file that needs nothing else.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
     /// Write the history of everything that happened, for `procession check`.

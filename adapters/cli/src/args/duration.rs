@@ -51,6 +51,13 @@ impl HandlerTime {
     }
 }
 
+impl std::fmt::Display for HandlerTime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let exact = if self.exact { "!" } else { "" };
+        write!(f, "{:?}{exact}", self.around)
+    }
+}
+
 impl std::str::FromStr for HandlerTime {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {

@@ -35,6 +35,17 @@ impl Load {
             .collect()
     }
 
+    /// The smallest named load.
+    #[must_use]
+    pub fn low() -> Self {
+        let (name, messages, aggregates) = NAMED[0];
+        Self {
+            name: name.into(),
+            messages,
+            aggregates,
+        }
+    }
+
     /// Messages of one aggregate: the first ones take the remainder.
     #[must_use]
     pub fn versions(&self, aggregate: u32) -> u32 {

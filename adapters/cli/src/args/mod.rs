@@ -7,6 +7,7 @@ mod compare;
 mod duration;
 mod load;
 mod on;
+mod report;
 mod sim;
 mod values;
 mod work;
@@ -22,6 +23,7 @@ pub use compare::{CompareArgs, Form, StorageArg, Without};
 pub use duration::{HandlerTime, duration};
 pub use load::{Load, Preset};
 pub use on::On;
+pub use report::ReportArgs;
 pub use sim::{
     Level, Model, MutantsArgs, ProfileArg, ReplayArgs, RunArgs, Seeds, SeedsArgs, ShrinkArgs,
     SimAction, SimArgs,
@@ -57,6 +59,8 @@ pub struct Arguments {
 pub enum Command {
     /// Run the same loads on several brokers and say what arrived, how often, in which order.
     Compare(CompareArgs),
+    /// Make the page of comparisons that were written down with --json.
+    Report(ReportArgs),
     /// Publish messages with per-key sequences.
     Produce(ProduceArgs),
     /// Consume a topic as one member of a group.

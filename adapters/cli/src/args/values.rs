@@ -1,5 +1,6 @@
 //! Small values of options.
 
+use std::fmt;
 use std::str::FromStr;
 
 /// A share between 0 and 1.
@@ -44,6 +45,15 @@ pub enum Senders {
     Aggregate,
     /// So many; aggregates are dealt out to them.
     Count(u32),
+}
+
+impl fmt::Display for Senders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Aggregate => f.write_str("aggregate"),
+            Self::Count(n) => write!(f, "{n}"),
+        }
+    }
 }
 
 impl FromStr for Senders {

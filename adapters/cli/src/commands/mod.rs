@@ -6,6 +6,7 @@ mod brokers;
 mod check;
 mod compare;
 mod replay;
+mod report;
 mod shrink;
 mod sim;
 mod work;
@@ -38,6 +39,7 @@ pub fn main() -> ExitCode {
         Some(Command::Brokers(args)) => brokers::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Compare(args)) => compare::run(&args),
+        Some(Command::Report(args)) => report::run(&args),
         None => compare::run(&CompareArgs::default()),
         Some(Command::Sim(args)) => sim::run(&args),
         Some(Command::Shrink(args)) => shrink::run(&args),

@@ -5,12 +5,15 @@
 //! positions; what the process uses is sampled from a side thread before, at the peak, and after
 //! everything was closed. The negative controls (`--without`) are there to see the harness fail.
 
+mod controls;
+mod latency;
 mod message;
 mod plan;
 mod report;
 mod result;
 mod run;
 mod senders;
+mod setting;
 mod side;
 mod table;
 mod tally;
@@ -20,10 +23,11 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Instant;
 
+use controls::Control;
+pub(crate) use latency::Latency;
 use message::Stamp;
 use plan::Plan;
 use report::Report;
-pub(crate) use result::Latency;
 use result::{NotRun, RunResult};
 use run::Run;
 use tally::Tally;
@@ -36,6 +40,14 @@ use crate::picks::Picks;
 use crate::runtime;
 use crate::signals::Stop;
 use crate::sites::{self, Site};
+
+/// So many topics are put on a broker that was started here.
+const TOPICS_MAX: u32 = 200;
+/// So many messages, about: of a kilobyte, some gigabytes.
+const MESSAGES_MAX: u64 = 5_000_000;
+/// So many runs keep how tasks and memory went; later ones keep the outline, so that the report of
+/// thousands stays small.
+const CURVES_MAX: usize = 100;
 
 /// Runs everything that was asked for.
 ///
@@ -61,6 +73,7 @@ pub(crate) fn run(args: &CompareArgs) -> Result<Report, Failure> {
         history: history.transpose()?,
         runtime,
         stop,
+        began: Instant::now(),
     };
     let report = session.run_all();
     if let Some(history) = &session.history {
@@ -80,11 +93,12 @@ struct Session<'a> {
     history: Option<Arc<History>>,
     runtime: Runtime,
     stop: Stop,
+    began: Instant,
 }
 
 impl Session<'_> {
     fn run_all(&self) -> Result<Report, Failure> {
-        let mut report = Report::default();
+        let mut report = Report::new(self.args.clone());
         let required = !self.args.on.is_empty();
         let brokers = if required {
             self.args.on.clone()
@@ -101,7 +115,12 @@ impl Session<'_> {
                 continue;
             }
             match sites::open(on, self.args.offline) {
-                Ok(site) => self.run_on(&site, &mut report)?,
+                Ok(site) => {
+                    let site = self.run_on(on, site, &mut report)?;
+                    if self.args.controls || self.args.html.is_some() {
+                        self.control(&site, &mut report)?;
+                    }
+                }
                 Err(cannot) if required => {
                     return Err(Failure::unavailable(format!("{broker}: not run: {cannot}")));
                 }
@@ -111,12 +130,16 @@ impl Session<'_> {
                 }
             }
         }
+        report.end();
         Ok(report)
     }
 
-    /// All loads on one broker, as often as asked for.
-    fn run_on(&self, site: &Site, report: &mut Report) -> Result<(), Failure> {
+    /// All loads on one broker, as often as asked for. A broker that was started here is replaced
+    /// by a fresh one now and then: what it holds of runs that are over would fill disks, and make
+    /// the thousandth run slower than the first.
+    fn run_on(&self, on: &On, mut site: Site, report: &mut Report) -> Result<Site, Failure> {
         let begun = Instant::now();
+        let (mut topics, mut messages) = (0, 0);
         for round in 0.. {
             let enough = match self.args.duration {
                 Some(duration) => round > 0 && begun.elapsed() >= duration,
@@ -127,16 +150,52 @@ impl Session<'_> {
             }
             for load in self.args.loads() {
                 if self.stop.is_asked() {
-                    return Ok(());
+                    return Ok(site);
                 }
-                report.results.push(self.run_load(site, &load)?);
+                if site.is_own() && (topics >= TOPICS_MAX || messages >= MESSAGES_MAX) {
+                    drop(site);
+                    site = sites::open(on, self.args.offline).map_err(|cannot| {
+                        Failure::unavailable(format!("{}: no longer: {cannot}", on.kind()))
+                    })?;
+                    (topics, messages) = (0, 0);
+                }
+                topics += self.args.topics;
+                messages += u64::from(load.messages);
+                let mut run = self.run_load(self.args, &site, &load, self.history.as_ref())?;
+                if report.results.len() >= CURVES_MAX {
+                    run.usages.course.shorten();
+                }
+                report.results.push(run);
             }
+        }
+        Ok(site)
+    }
+
+    /// The negative controls on one broker. What they break on purpose is in no history.
+    fn control(&self, site: &Site, report: &mut Report) -> Result<(), Failure> {
+        if self.args.without.is_some() {
+            return Ok(());
+        }
+        for without in controls::ALL {
+            if self.stop.is_asked() {
+                return Ok(());
+            }
+            let mut args = controls::arguments(self.args, without).map_err(Failure::usage)?;
+            let on = self.run_load(&args, site, &Load::low(), None)?;
+            args.without = Some(without);
+            let off = self.run_load(&args, site, &Load::low(), None)?;
+            report.controls.push(Control { without, off, on });
         }
         Ok(())
     }
 
-    fn run_load(&self, site: &Site, load: &Load) -> Result<RunResult, Failure> {
-        let args = self.args;
+    fn run_load(
+        &self,
+        args: &CompareArgs,
+        site: &Site,
+        load: &Load,
+        history: Option<&Arc<History>>,
+    ) -> Result<RunResult, Failure> {
         let payload = args.payload as usize;
         let plan = Plan::new(
             &random_name(),
@@ -151,7 +210,8 @@ impl Session<'_> {
             url: &url_of(site, &plan),
             version: site.version.as_deref(),
             plan: Arc::new(plan),
-            history: self.history.as_ref(),
+            history,
+            began: self.began,
             stop: &self.stop,
         };
         self.runtime.block_on(run.run())
@@ -169,12 +229,6 @@ fn unsuited(on: &On, args: &CompareArgs) -> Option<String> {
 }
 
 fn refuse_what_cannot_be(args: &CompareArgs) -> Result<(), Failure> {
-    if let Some(path) = &args.html {
-        return Err(Failure::usage(format!(
-            "--html {}: not built yet; use --json FILE",
-            path.display()
-        )));
-    }
     if args.form == Form::Raw && !args.republish_rate.is_zero() {
         return Err(Failure::usage(format!(
             "--republish-rate {}: raw messages have no identity by which a copy could be known; use \

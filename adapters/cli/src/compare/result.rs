@@ -1,48 +1,10 @@
 //! What a run came to, and its JSON.
 
-use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
+use super::latency::Told;
 use crate::args::Load;
 use crate::sample::Usages;
-
-/// Latencies in nanoseconds, three significant digits, up to ten minutes.
-#[derive(Clone, Debug)]
-pub(crate) struct Latency {
-    micros: Histogram<u64>,
-}
-
-impl Default for Latency {
-    fn default() -> Self {
-        let micros = Histogram::new_with_bounds(1, 600_000_000, 3);
-        Self {
-            micros: micros.expect("the bounds are constants that fit"),
-        }
-    }
-}
-
-impl Latency {
-    pub(crate) fn record(&mut self, nanos: u64) {
-        self.micros.saturating_record(nanos.div_ceil(1_000).max(1));
-    }
-
-    /// In microseconds.
-    pub(crate) fn at(&self, quantile: f64) -> u64 {
-        if self.micros.is_empty() {
-            return 0;
-        }
-        self.micros
-            .value_at_quantile(quantile)
-            .min(self.micros.max())
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        json!({
-            "p50": self.at(0.5), "p90": self.at(0.9), "p99": self.at(0.99),
-            "p999": self.at(0.999), "max": self.at(1.0),
-        })
-    }
-}
 
 /// A broker that was not run, and why.
 #[derive(Clone, Debug)]
@@ -72,8 +34,10 @@ pub(crate) struct RunResult {
     pub(crate) gaps: u64,
     pub(crate) unresolved: u64,
     pub(crate) seconds: f64,
-    pub(crate) publish_latency: Latency,
-    pub(crate) end_to_end_latency: Latency,
+    /// When it began, in seconds after the comparison did.
+    pub(crate) started_s: f64,
+    pub(crate) publish_latency: Told,
+    pub(crate) end_to_end_latency: Told,
     pub(crate) usages: Usages,
     /// It was ended by a signal; what had been accepted was finished.
     pub(crate) interrupted: bool,
@@ -152,10 +116,14 @@ impl RunResult {
             "loss_rate": rate(self.lost, self.stored),
             "duplication_rate": rate(self.duplicates, self.unique),
             "seconds": self.seconds, "throughput_per_s": self.throughput(),
-            "publish_latency_us": self.publish_latency.json(),
-            "end_to_end_latency_us": self.end_to_end_latency.json(),
+            "publish_latency_us": self.publish_latency.quantiles,
+            "end_to_end_latency_us": self.end_to_end_latency.quantiles,
+            "publish_distribution_us": self.publish_latency.distribution,
+            "end_to_end_distribution_us": self.end_to_end_latency.distribution,
+            "started_s": self.started_s,
             "interrupted": self.interrupted,
             "verdict": if faults.is_empty() { json!("ok") } else { json!(faults) },
+            "why": faults.iter().map(|fault| self.say(fault)).collect::<Vec<_>>(),
             "not_run": null,
         });
         self.usages.write_into(&mut value);
@@ -193,11 +161,18 @@ impl NotRun {
             "throughput_per_s",
             "publish_latency_us",
             "end_to_end_latency_us",
+            "publish_distribution_us",
+            "end_to_end_distribution_us",
+            "started_s",
+            "interrupted",
             "tasks",
             "threads",
             "sockets",
             "rss_bytes",
+            "cpu_seconds",
+            "over_time",
             "verdict",
+            "why",
         ] {
             value[field] = Value::Null;
         }

@@ -35,6 +35,8 @@ pub(super) struct Run<'a> {
     pub(super) args: &'a CompareArgs,
     pub(super) plan: Arc<Plan>,
     pub(super) url: &'a str,
+    /// When the comparison began.
+    pub(super) began: std::time::Instant,
     /// The broker's version, where it was started here and cannot be asked.
     pub(super) version: Option<&'a str>,
     pub(super) history: Option<&'a Arc<History>>,
@@ -53,6 +55,7 @@ struct Outcome {
 impl Run<'_> {
     pub(super) async fn run(&self) -> Result<RunResult, Failure> {
         let plan = &self.plan;
+        let started_s = self.began.elapsed().as_secs_f64();
         let sampler = Sampler::start(tokio::runtime::Handle::current());
         if let Some(history) = self.history {
             let line = Line::new("run")
@@ -91,8 +94,9 @@ impl Run<'_> {
             gaps,
             unresolved: tally.unresolved(plan),
             seconds: Duration::from_nanos(took).as_secs_f64(),
-            publish_latency: tally.publish_latency(),
-            end_to_end_latency: tally.end_to_end_latency(),
+            started_s,
+            publish_latency: tally.publish_latency().told(),
+            end_to_end_latency: tally.end_to_end_latency().told(),
             usages,
             interrupted: outcome.interrupted,
             trouble: outcome.trouble,

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::result::Latency;
+use super::Latency;
 use super::{Plan, Stamp};
 
 /// What happened to the messages of a run.

@@ -39,9 +39,11 @@ const WRONG: &[(&[&str], &[&str])] = &[
         &["--preset", "--load"],
     ),
     (
-        &["compare", "--on", "memory", "--html", "x.html"],
-        &["--html", "not built yet"],
+        &["compare", "--controls", "--without", "acks"],
+        &["--controls", "--without"],
     ),
+    (&["report", "x.json"], &["--html"]),
+    (&["report", "--html", "x.html"], &["FILE"]),
     (
         &["compare", "--on", "kafka", "--storage", "memory"],
         &["--storage memory", "kafka", "--storage file"],
@@ -133,7 +135,7 @@ fn a_payload_over_the_limit_is_wrong_use() {
 
 #[test]
 fn an_output_that_cannot_be_written_is_said_before_anything_runs() {
-    for option in ["--json", "--history"] {
+    for option in ["--json", "--html", "--history"] {
         let file = "/nonexistent/dir/file";
         let output = run(&["compare", "--on", "memory", "--load", "low", option, file]);
         let message = stderr(&output);
@@ -155,6 +157,7 @@ fn help_has_examples_for_every_command() {
         Some("bench"),
         Some("brokers"),
         Some("check"),
+        Some("report"),
     ] {
         let arguments: Vec<_> = command.into_iter().chain(["--help"]).collect();
         let output = run(&arguments);

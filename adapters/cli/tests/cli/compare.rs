@@ -1,5 +1,6 @@
 //! `compare` from outside: verdicts, negative controls, and a history that says the same.
 
+use procession_cli::brokers::{Nats, NatsOptions};
 use serde_json::Value;
 
 use super::support::{nats_or_skip, procession, status, stderr};
@@ -163,6 +164,130 @@ fn raw_messages_are_compared_too() {
         "--load low --form raw",
         assert_fine,
     );
+}
+
+/// Messages of each run.
+fn sizes(compared: &Compared) -> Vec<u64> {
+    let runs = compared.runs.iter();
+    runs.filter_map(|run| run["unique"].as_u64()).collect()
+}
+
+#[test]
+fn everything_is_repeated_so_often() {
+    let test = "everything_is_repeated_so_often";
+    on_every_broker(test, "--load 60 --load 70 --repeat 3", |compared| {
+        assert_fine(compared);
+        assert_eq!(sizes(compared), [60, 70, 60, 70, 60, 70]);
+        // One after the other, in one process.
+        let begun: Vec<_> = compared
+            .runs
+            .iter()
+            .map(|r| r["started_s"].as_f64())
+            .collect();
+        assert!(begun.is_sorted_by(|a, b| a < b), "{begun:?}");
+    });
+}
+
+#[test]
+fn everything_is_repeated_until_the_time_is_over() {
+    let test = "everything_is_repeated_until_the_time_is_over";
+    on_every_broker(test, "--load 50 --duration 2s", |compared| {
+        assert_fine(compared);
+        let begun = |run: &Value| run["started_s"].as_f64().unwrap();
+        let (first, last) = (&compared.runs[0], compared.runs.last().unwrap());
+        let ended = last["over_time"]["at_s"].as_array().unwrap();
+        let ended = begun(last) + ended.last().and_then(Value::as_f64).unwrap();
+        assert!(ended - begun(first) >= 1.9, "{ended}");
+        // The last round was begun before the time was over.
+        assert!(begun(last) - begun(first) < 2.0);
+    });
+}
+
+#[test]
+fn a_broker_that_holds_many_topics_is_replaced_by_a_fresh_one() {
+    let test = "a_broker_that_holds_many_topics_is_replaced_by_a_fresh_one";
+    if !nats_or_skip(test) {
+        return;
+    }
+    let compared = compare("--on nats --load 100 --topics 100 --partitions 1 --repeat 3");
+    assert_fine(&compared);
+    assert_eq!(sizes(&compared), [100, 100, 100]);
+    // The third run waited for the new server.
+    let gap = |i: usize| {
+        let run = &compared.runs[i];
+        let ended = run["over_time"]["at_s"].as_array().unwrap().last().cloned();
+        let ended = ended.and_then(|e| e.as_f64()).unwrap() + run["started_s"].as_f64().unwrap();
+        compared.runs[i + 1]["started_s"].as_f64().unwrap() - ended
+    };
+    assert!(gap(1) > 3.0 * gap(0), "{} and {}", gap(0), gap(1));
+}
+
+#[test]
+fn presets_are_lists_of_loads() {
+    let seeds = compare("--on memory --preset seeds");
+    assert_fine(&seeds);
+    assert_eq!(sizes(&seeds), [500, 2_000, 5_000, 10_000]);
+    let pool = compare("--on memory --preset actor-pool");
+    assert_fine(&pool);
+    assert_eq!(sizes(&pool), [1_000, 4_000, 6_000, 10_000]);
+    let aggregates: Vec<_> = pool.runs.iter().map(|r| r["aggregates"].as_u64()).collect();
+    assert_eq!(aggregates, [100, 400, 600, 1_000].map(Some));
+}
+
+/// Bytes of messages that a NATS server keeps in files, in its own directory.
+fn stored_in_files(dir: &std::path::Path) -> u64 {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            // Progress records are files whatever topics are.
+            let is_theirs = path
+                .file_name()
+                .is_some_and(|n| n.to_string_lossy().contains("cmp-"));
+            bytes += if is_theirs {
+                blocks(&path)
+            } else {
+                stored_in_files(&path)
+            };
+        }
+    }
+    bytes
+}
+
+fn blocks(stream: &std::path::Path) -> u64 {
+    let files = std::fs::read_dir(stream.join("msgs"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    files
+        .filter(|file| file.path().extension().is_some_and(|e| e == "blk"))
+        .filter_map(|file| file.metadata().ok())
+        .map(|metadata| metadata.len())
+        .sum()
+}
+
+#[test]
+fn storage_is_where_it_was_asked_for() {
+    if !nats_or_skip("storage_is_where_it_was_asked_for") {
+        return;
+    }
+    for (storage, in_files) in [("file", true), ("memory", false)] {
+        let server = Nats::start(NatsOptions {
+            brokers_dir: Some(super::support::brokers_dir()),
+            ..NatsOptions::default()
+        });
+        let server = server.unwrap();
+        let compared = compare(&format!(
+            "--on {} --load low --storage {storage}",
+            server.url
+        ));
+        assert_fine(&compared);
+        assert_eq!(compared.runs[0]["storage"], storage);
+        let bytes = stored_in_files(&server.dir);
+        // 500 messages of 256 bytes and more.
+        assert_eq!(bytes > 128_000, in_files, "{storage}: {bytes} bytes");
+        assert!(in_files || bytes == 0, "{storage}: {bytes} bytes");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod bench;
 mod brokers;
 mod check;
 mod compare;
+mod report;
 mod sim;
 mod support;
 mod work;

@@ -1,10 +1,13 @@
 //! What this process uses, sampled from one side thread so that the measured one is not disturbed.
 
+mod course;
+
 use std::fs;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+pub(crate) use course::Course;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -24,8 +27,8 @@ pub(crate) struct Usage {
     pub(crate) rss_bytes: u64,
 }
 
-/// Before, at the peak of each figure, and after everything was closed.
-#[derive(Clone, Copy, Default, Debug)]
+/// Before, at the peak of each figure, after everything was closed, and the way between.
+#[derive(Clone, Debug)]
 pub(crate) struct Usages {
     /// Before anything was started.
     pub(crate) before: Usage,
@@ -33,6 +36,10 @@ pub(crate) struct Usages {
     pub(crate) peak: Usage,
     /// After everything was closed.
     pub(crate) after: Usage,
+    /// How it came to that.
+    pub(crate) course: Course,
+    /// Time of processors that the process took, from before to after.
+    pub(crate) cpu: Duration,
 }
 
 impl Usage {
@@ -65,7 +72,8 @@ impl Usage {
 }
 
 impl Usages {
-    /// `tasks`, `threads`, `sockets`, `rss_bytes`, each with before, peak and after.
+    /// `tasks`, `threads`, `sockets`, `rss_bytes`, each with before, peak and after; `cpu_seconds`
+    /// and `over_time`.
     pub(crate) fn write_into(&self, value: &mut Value) {
         type Figure = (&'static str, fn(&Usage) -> u64);
         let figures: [Figure; 4] = [
@@ -79,13 +87,17 @@ impl Usages {
                 "before": of(&self.before), "peak": of(&self.peak), "after": of(&self.after),
             });
         }
+        value["cpu_seconds"] = json!(self.cpu.as_secs_f64());
+        value["over_time"] = self.course.json();
     }
 }
 
 /// The side thread.
 pub(crate) struct Sampler {
     stop: Sender<()>,
-    thread: JoinHandle<Usage>,
+    thread: JoinHandle<Course>,
+    began: Instant,
+    cpu: Duration,
     before: Usage,
     runtime: Handle,
 }
@@ -97,15 +109,18 @@ impl Sampler {
         let (stop, stopped) = channel();
         let (begin, begun) = channel();
         let handle = runtime.clone();
+        let began = Instant::now();
         let thread = std::thread::spawn(move || {
             let _started = begin.send(());
-            watch(&handle, &stopped)
+            watch(&handle, began, &stopped)
         });
         // The thread itself belongs to `before`.
         let _started = begun.recv();
         Self {
             stop,
             thread,
+            began,
+            cpu: cpu_time(),
             before: Usage::now(&runtime),
             runtime,
         }
@@ -120,23 +135,34 @@ impl Sampler {
             after = Usage::now(&self.runtime);
         }
         drop(self.stop);
-        let peak = self.thread.join().unwrap_or_default();
+        let course = self.thread.join();
+        let mut course = course.unwrap_or_else(|_| Course::new(EVERY));
+        course.end(self.began.elapsed(), after);
         Usages {
             before: self.before,
-            peak: peak.max(self.before).max(after),
+            peak: course.peak().max(self.before),
             after,
+            course,
+            cpu: cpu_time().saturating_sub(self.cpu),
         }
     }
 }
 
-fn watch(runtime: &Handle, stopped: &Receiver<()>) -> Usage {
-    let mut peak = Usage::default();
+fn watch(runtime: &Handle, began: Instant, stopped: &Receiver<()>) -> Course {
+    let mut course = Course::new(EVERY);
     loop {
-        peak = peak.max(Usage::now(runtime));
+        course.add(began.elapsed(), Usage::now(runtime));
         if stopped.recv_timeout(EVERY) != Err(RecvTimeoutError::Timeout) {
-            return peak;
+            return course;
         }
     }
+}
+
+/// Time of processors that this process took, all threads together.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 fn sockets() -> u64 {
@@ -191,5 +217,6 @@ mod tests {
         assert!(usages.peak.threads > before.threads + half, "{usages:?}");
         assert!(usages.after.threads < before.threads + half, "{usages:?}");
         assert!(usages.after.rss_bytes > 1 << 20);
+        assert!(usages.cpu > Duration::ZERO);
     }
 }
