@@ -8,6 +8,7 @@ mod duration;
 mod load;
 mod on;
 mod report;
+mod shell;
 mod sim;
 mod values;
 mod work;
@@ -24,6 +25,7 @@ pub use duration::{HandlerTime, duration};
 pub use load::{Load, Preset};
 pub use on::On;
 pub use report::ReportArgs;
+pub use shell::{CompletionsArgs, ManArgs, Shell};
 pub use sim::{
     Level, Model, MutantsArgs, ProfileArg, ReplayArgs, RunArgs, Seeds, SeedsArgs, ShrinkArgs,
     SimAction, SimArgs,
@@ -78,6 +80,10 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Make a failure report small.
     Shrink(ShrinkArgs),
+    /// Print what a shell needs to complete these commands.
+    Completions(CompletionsArgs),
+    /// Print or write the manual.
+    Man(ManArgs),
 }
 
 /// `check`.

@@ -7,6 +7,7 @@ mod check;
 mod compare;
 mod replay;
 mod report;
+mod shell;
 mod shrink;
 mod sim;
 mod work;
@@ -39,6 +40,11 @@ pub fn main() -> ExitCode {
         Some(Command::Brokers(args)) => brokers::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Compare(args)) => compare::run(&args),
+        Some(Command::Completions(args)) => {
+            shell::completions(&args);
+            Ok(())
+        }
+        Some(Command::Man(args)) => shell::man(&args),
         Some(Command::Report(args)) => report::run(&args),
         None => compare::run(&CompareArgs::default()),
         Some(Command::Sim(args)) => sim::run(&args),

@@ -44,6 +44,7 @@ const WRONG: &[(&[&str], &[&str])] = &[
     ),
     (&["report", "x.json"], &["--html"]),
     (&["report", "--html", "x.html"], &["FILE"]),
+    (&["completions"], &["SHELL"]),
     (
         &["compare", "--on", "kafka", "--storage", "memory"],
         &["--storage memory", "kafka", "--storage file"],
@@ -158,6 +159,8 @@ fn help_has_examples_for_every_command() {
         Some("brokers"),
         Some("check"),
         Some("report"),
+        Some("completions"),
+        Some("man"),
     ] {
         let arguments: Vec<_> = command.into_iter().chain(["--help"]).collect();
         let output = run(&arguments);

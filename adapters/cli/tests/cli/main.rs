@@ -9,6 +9,7 @@ mod brokers;
 mod check;
 mod compare;
 mod report;
+mod shell;
 mod sim;
 mod support;
 mod work;
