@@ -114,6 +114,10 @@ mod claim;
 mod config;
 mod consumer;
 mod ids;
+#[cfg(feature = "marks")]
+pub mod marks;
+#[cfg(not(feature = "marks"))]
+mod marks;
 #[cfg(feature = "mutants")]
 pub mod mutants;
 #[cfg(not(feature = "mutants"))]

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use crate::coverage::STATES;
 use crate::site::{SITES, Site};
 
 /// SplitMix64's finaliser (public domain, Sebastiano Vigna).
@@ -41,6 +42,13 @@ pub struct Decision {
     pub occurrence: u64,
 }
 
+/// Faults by the states that they struck in.
+#[derive(Debug)]
+struct Struck {
+    table: [[u64; STATES]; SITES],
+    states: u16,
+}
+
 /// The decisions of one run. Copies share what they note.
 #[derive(Clone, Debug)]
 pub struct Fate {
@@ -55,6 +63,9 @@ pub struct Fate {
     fired: Rc<Cell<u128>>,
     /// The faults themselves, where somebody wants to know.
     noted: Option<Rc<RefCell<BTreeSet<Decision>>>>,
+    /// In which states of a core each fault struck, where somebody wants to know, and the states of
+    /// the core that is concerned now.
+    struck: Option<Rc<RefCell<Struck>>>,
 }
 
 const _: () = assert!(SITES <= 128);
@@ -70,6 +81,7 @@ impl Fate {
             healed: false,
             fired: Rc::default(),
             noted: None,
+            struck: None,
         }
     }
 
@@ -85,6 +97,29 @@ impl Fate {
     pub fn noting(mut self) -> Self {
         self.noted = Some(Rc::default());
         self
+    }
+
+    /// Counts in which states of a core faults strike.
+    #[must_use]
+    pub(crate) fn counting(mut self) -> Self {
+        self.struck = Some(Rc::new(RefCell::new(Struck {
+            table: [[0; STATES]; SITES],
+            states: 0,
+        })));
+        self
+    }
+
+    /// What is decided from here on concerns a core in these states, one bit each.
+    pub(crate) fn concerns(&self, states: u16) {
+        if let Some(struck) = &self.struck {
+            struck.borrow_mut().states = states;
+        }
+    }
+
+    /// How often each fault struck in each state; nothing unless it was counted.
+    pub(crate) fn struck(&self) -> [[u64; STATES]; SITES] {
+        let struck = self.struck.as_ref();
+        struck.map_or([[0; STATES]; SITES], |s| s.borrow().table)
     }
 
     /// Whether the fault `site` happens to `entity` this time. Never after healing.
@@ -119,6 +154,12 @@ impl Fate {
     /// Notes that a fault happened.
     pub fn mark(&self, site: Site) {
         self.fired.set(self.fired.get() | 1 << site as u8);
+        if let Some(struck) = &self.struck {
+            let Struck { table, states } = &mut *struck.borrow_mut();
+            for (state, count) in table[site as usize].iter_mut().enumerate() {
+                *count += u64::from(*states >> state & 1);
+            }
+        }
     }
 
     /// A number from `low` to `high`, both included.

@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod checker;
+mod coverage;
 mod emit;
 mod event;
 mod explain;
@@ -33,6 +34,7 @@ mod plan;
 mod record;
 mod replay;
 mod report;
+mod rule;
 mod run;
 mod shrink;
 mod site;
@@ -43,6 +45,7 @@ mod verdict;
 mod world;
 
 pub use checker::Tally;
+pub use coverage::{COVERAGE_LEAST, Coverage, MARKS, Mark, STATES, State, TABLE_LEAST};
 pub use emit::emit_test;
 pub use explain::explain_failure;
 pub use fate::{Decision, Fate, hash, log_uniform, mix};
@@ -50,11 +53,12 @@ pub use html::draw;
 pub use item::Item;
 pub use judge::{Judged, judge, with_its_mutant};
 #[cfg(feature = "mutants")]
-pub use mutants::{Caught, MUTANTS, Mutant, hunt, prove, with_mutant};
+pub use mutants::{CANARY, Caught, MUTANTS, Mutant, first_broken, hunt, prove, with_mutant};
 pub use plan::{Flavour, Plan, Profile};
 pub use record::{must_hold, record, verdict_id};
 pub use replay::{Replayed, replay};
 pub use report::{BYTES_MAX, Failure, ParseError, VERSION, parse, print, step_text};
+pub use rule::{RULES, Rule};
 pub use run::{Batch, Fired, Report, Summary, explain, run, run_plan};
 pub use shrink::{RUNS_MAX, shrink};
 pub use site::{SITES, Site};

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::checker::Tally;
+use crate::coverage::{Coverage, TABLE_LEAST};
 use crate::plan::{Flavour, Plan, Profile};
 use crate::site::{SITES, Site};
 use crate::verdict::Verdict;
@@ -25,6 +26,8 @@ pub struct Report {
     pub hash: u64,
     /// Fault sites that fired, one bit each.
     pub fired: u128,
+    /// What it has been to, where it was counted.
+    pub coverage: Option<Box<Coverage>>,
 }
 
 /// How many seeds went.
@@ -44,6 +47,8 @@ pub struct Summary {
     pub hash: u64,
     /// In how many runs each site fired.
     pub fired: Fired,
+    /// What all runs have been to, where it was counted.
+    pub coverage: Coverage,
     /// Runs by their number of events, in steps of 16.
     spread: BTreeMap<u64, u64>,
 }
@@ -92,6 +97,7 @@ fn report(seed: u64, ended: Ended) -> Report {
         events: ended.events,
         hash: ended.hash,
         fired: ended.fired,
+        coverage: ended.coverage,
     }
 }
 
@@ -108,6 +114,8 @@ pub struct Batch {
     pub threads: usize,
     /// Stops after so many violations; 0: never.
     pub most: u64,
+    /// Counts what the runs have been to.
+    pub coverage: bool,
 }
 
 impl Batch {
@@ -137,7 +145,12 @@ impl Batch {
                         }
                         let last = first.saturating_add(CHUNK).min(to);
                         for seed in first..last {
-                            mine.take(run_plan(self.plan(seed)));
+                            let watch = Watch {
+                                coverage: self.coverage,
+                                ..Watch::default()
+                            };
+                            let ended = World::new(self.plan(seed), watch).run();
+                            mine.take(report(seed, ended));
                         }
                         let found = std::mem::take(&mut mine.violated);
                         let all = violated.fetch_add(found, Ordering::Relaxed) + found;
@@ -171,6 +184,23 @@ impl Summary {
             .filter(|s| s.is_fault() && self.fired.0[*s as usize] == 0)
     }
 
+    /// Everything that was reached in or by less than `least` runs: sites, rules, places, and the
+    /// table where too little of it is filled.
+    #[must_use]
+    pub fn short_of(&self, least: u64) -> Vec<String> {
+        let faults = Site::ALL.into_iter().filter(|s| s.is_fault());
+        let short = faults.filter(|s| self.fired.0[*s as usize] < least);
+        let mut all: Vec<String> = short
+            .map(|s| format!("fault {} ({})", s.name(), self.fired.0[s as usize]))
+            .collect();
+        all.extend(self.coverage.short_of(least));
+        let filled = self.coverage.filled_percent();
+        if filled < TABLE_LEAST {
+            all.push(format!("table of faults and states ({filled} % filled)"));
+        }
+        all
+    }
+
     /// The median of the runs' numbers of events, to the next 16.
     #[must_use]
     pub fn events_median(&self) -> u64 {
@@ -197,7 +227,10 @@ impl Summary {
         shapes
     }
 
-    fn take(&mut self, report: Report) {
+    fn take(&mut self, mut report: Report) {
+        if let Some(coverage) = report.coverage.take() {
+            self.coverage.add(&coverage);
+        }
         self.runs += 1;
         self.events += report.events;
         self.tally.add(&report.tally);
@@ -221,6 +254,7 @@ impl Summary {
         self.runs += other.runs;
         self.events += other.events;
         self.tally.add(&other.tally);
+        self.coverage.add(&other.coverage);
         self.hash = self.hash.wrapping_add(other.hash);
         for (mine, theirs) in self.fired.0.iter_mut().zip(other.fired.0) {
             *mine += theirs;

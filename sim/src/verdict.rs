@@ -2,9 +2,13 @@
 
 use std::fmt;
 
+use crate::rule::Rule;
+
 /// A broken promise: which, and where. Compared by `id` when cases are told apart.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Verdict {
+    /// The rule that is broken.
+    pub rule: Rule,
     /// The promise of design.md section 3 (`S1`, `L5`, ...), or `core` for a broken invariant.
     pub id: &'static str,
     /// Which shape of it.
@@ -14,12 +18,21 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// A verdict with its story.
-    pub fn new(id: &'static str, shape: &'static str, detail: impl Into<String>) -> Self {
+    /// A rule is broken; the story tells where.
+    pub fn new(rule: Rule, detail: impl Into<String>) -> Self {
         Self {
-            id,
-            shape,
+            rule,
+            id: rule.id(),
+            shape: rule.shape(),
             detail: detail.into(),
+        }
+    }
+
+    /// The core says itself what is wrong with it.
+    pub(crate) fn invariant(what: &'static str, detail: String) -> Self {
+        Self {
+            shape: what,
+            ..Self::new(Rule::Invariant, detail)
         }
     }
 }

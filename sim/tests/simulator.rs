@@ -11,6 +11,7 @@ fn batch(profile: Profile, seeds: u64, threads: usize) -> Summary {
         model: None,
         threads,
         most: 0,
+        coverage: true,
     };
     batch.run(&|_| true)
 }

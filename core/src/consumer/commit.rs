@@ -2,6 +2,7 @@
 
 use super::partition::Phase;
 use super::{Commit, CommitResult, Consumer, NoticeKind, WakeReason, map};
+use crate::marks::mark;
 use crate::{Epoch, PartitionId, Time, mutants};
 
 impl<M> Consumer<M> {
@@ -91,12 +92,14 @@ impl<M> Consumer<M> {
         part.outstanding = None;
         let last = core::mem::take(&mut part.outstanding_last);
         if result == CommitResult::Lost {
+            mark!(CommitLost);
             let epoch = part.epoch;
             return self.lose(now, partition, epoch);
         }
         if part.epoch != epoch {
             // The log was rewritten while this one was under way. It says nothing about the new
             // epoch, whose first commit may go now.
+            mark!(CommitOfOldEpoch);
             self.commit_again(now, index);
             return;
         }
@@ -137,6 +140,7 @@ impl<M> Consumer<M> {
         let mut wait = backoff.after(part.commit_failures, seed, index as u64);
         match result {
             CommitResult::TooLarge => {
+                mark!(Mapless);
                 part.mapless = true;
                 wait = crate::Span::ZERO;
                 self.notice(index, NoticeKind::MapTooLarge, frontier);
@@ -156,6 +160,7 @@ impl<M> Consumer<M> {
         if wait == crate::Span::ZERO {
             self.commits.insert(index as u32);
         } else {
+            mark!(CommitWaits);
             part.commit_at = part.commit_after;
             let at = part.commit_at;
             self.look_at(at, WakeReason::Commit);

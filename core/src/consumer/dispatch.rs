@@ -3,6 +3,7 @@
 use super::slab::{HEAD, State, TIMED_OUT};
 use super::window::Note;
 use super::{Consumer, Copied, Dispatch, NoticeKind, Outcome, Stale, WakeReason, Why};
+use crate::marks::mark;
 use crate::{PartitionId, Position, Span, Time, Token, mutants};
 
 use super::partition::{Partition, Phase};
@@ -30,6 +31,7 @@ impl<M> Consumer<M> {
             let partition = usize::from(slot.hot.partition);
             let part = &mut partitions[partition];
             if now >= part.starts_until && !part.starts_anyway() {
+                mark!(Lapsed);
                 slot.hot.state = State::Held;
                 self.lapse(partition);
                 continue;
@@ -39,6 +41,7 @@ impl<M> Consumer<M> {
                 && let Note::Identity(identity) = block.held_note(slot.hot.entry)
             {
                 if identities.is_done(identity) {
+                    mark!(CopyInItsTurn);
                     slot.hot.state = State::Copied;
                     self.copies.insert(index);
                     continue;
@@ -157,9 +160,11 @@ impl<M> Consumer<M> {
                 self.bury(index, Why::Rejected);
             }
             Outcome::Cancelled(message) if slot.flags & TIMED_OUT != 0 => {
+                mark!(TimedOut);
                 self.failed(now, index, message);
             }
             Outcome::Cancelled(message) => {
+                mark!(CancelledUncounted);
                 // It never came to an end of its own: the attempt does not count.
                 self.slab.slots[index as usize].message = Some(message);
                 self.slab.slots[index as usize].cold.uncount_attempt();
@@ -188,9 +193,11 @@ impl<M> Consumer<M> {
                 .attempts
                 .saturating_add(u32::from(mutants::is(47)))
         {
+            mark!(Exhausted);
             return self.bury(index, Why::Exhausted);
         }
         if self.partitions[usize::from(slot.partition)].phase != Phase::Open {
+            mark!(FailedInHandover);
             self.slab.slots[index as usize].hot.state = State::Held;
             return;
         }
@@ -205,6 +212,7 @@ impl<M> Consumer<M> {
             .retry
             .backoff
             .after(attempts, self.config.seed, position);
+        mark!(RetrySet);
         self.slab.slots[index as usize].hot.state = State::Waiting;
         let at = if mutants::is(22) && attempts == 2 {
             Time::MAX
@@ -287,6 +295,7 @@ impl<M> Consumer<M> {
                 let (partition, entry) = (usize::from(slot.partition), slot.entry);
                 self.slab.slots[index].cold.at = Time::MAX;
                 let position = self.pool.position(entry);
+                mark!(HandlerStuck);
                 self.notice(partition, NoticeKind::HandlerStuck, position);
             }
         }

@@ -4,6 +4,7 @@ use super::partition::Phase;
 use super::slab::{HEAD, Hot, NONE, State};
 use super::window::{Note, Window};
 use super::{Anchor, Consumer, NoticeKind, WakeReason};
+use crate::marks::mark;
 use crate::{Stamp, Time, mutants};
 
 impl<M> Consumer<M> {
@@ -129,6 +130,7 @@ impl<M> Consumer<M> {
     /// The next of a key has become the head of its lane.
     #[inline(never)]
     fn go_on(&mut self, next: u32) {
+        mark!(HandedOn);
         if self.slab.slots[next as usize].hot.state == State::Queued {
             self.activate(next);
         }
@@ -184,6 +186,7 @@ impl<M> Consumer<M> {
 
     /// A handler goes on without its partition: it keeps its key busy (S1) and is asked to stop.
     fn orphan(&mut self, index: u32) {
+        mark!(Orphaned);
         let slot = &mut self.slab.slots[index as usize].hot;
         let partition = usize::from(slot.partition);
         slot.state = State::Orphan;
@@ -222,9 +225,11 @@ impl<M> Consumer<M> {
         if slot.entry != NONE {
             // S4: it succeeded in this process, whoever owns the partition now.
             if succeeded {
+                mark!(OrphanSucceeds);
                 self.identities
                     .succeed_late(self.remember_until, slot.entry);
             } else {
+                mark!(OrphanFails);
                 self.identities.release(slot.entry);
             }
         }
@@ -252,6 +257,7 @@ impl<M> Consumer<M> {
             let runs = matches!(slot.state, State::Running | State::Stopping);
             if runs && usize::from(slot.partition) == partition {
                 let position = self.pool.position(slot.entry);
+                mark!(Abandoned);
                 self.notice(partition, NoticeKind::Abandoned, position);
                 self.orphan(index);
                 abandoned += 1;
@@ -303,6 +309,7 @@ impl<M> Consumer<M> {
         while at != NONE {
             let slot = self.slab.slots[at as usize].hot;
             if dropped(&slot) {
+                mark!(PrunedInside);
                 self.slab.slots[before as usize].hot.next = slot.next;
                 self.drop_slot(at);
             } else {
@@ -340,6 +347,7 @@ impl<M> Consumer<M> {
         for index in 0..self.slab.capacity() as u32 {
             let slot = self.slab.slots[index as usize].hot;
             if slot.state == State::Held && usize::from(slot.partition) == partition {
+                mark!(WokenAfterLapse);
                 self.activate(index);
             }
         }

@@ -10,6 +10,7 @@ use super::grants::Amount;
 use super::partition::Partition;
 use super::slab::NONE;
 use super::{Consumer, Credit, Flow, NoticeKind};
+use crate::marks::mark;
 use crate::{Limits, PartitionId, Time};
 
 /// What is used, and what is kept free for partitions that have not used their share.
@@ -353,8 +354,10 @@ impl<M> Consumer<M> {
         part.paused = part.shut;
         let id = PartitionId(partition);
         Some(if part.paused {
+            mark!(Paused);
             Flow::Pause(id)
         } else {
+            mark!(Resumed);
             Flow::Resume(id)
         })
     }

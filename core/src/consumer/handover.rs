@@ -4,6 +4,7 @@ use super::grants::Totals;
 use super::partition::{Delivery, Phase};
 use super::slab::State;
 use super::{Consumer, Drained, Release, WakeReason};
+use crate::marks::mark;
 use crate::{Epoch, PartitionId, Time, mutants};
 
 impl<M> Consumer<M> {
@@ -24,6 +25,7 @@ impl<M> Consumer<M> {
         let part = &mut self.partitions[index];
         if part.phase == Phase::Open {
             part.phase = Phase::Revoking;
+            mark!(RevokedRunning, part.busy > 0);
         }
         let left = deadline.since(now);
         let stop_at = deadline - left.div(4);
@@ -169,6 +171,7 @@ impl<M> Consumer<M> {
             return Time::MAX;
         }
         if now >= part.deadline {
+            mark!(ReleasedAtDeadline);
             self.end_partition(index, false);
             return Time::MAX;
         }
@@ -181,6 +184,7 @@ impl<M> Consumer<M> {
                 part.busy = 0;
                 self.close_when_idle(now, index);
             } else if now >= part.stop_at {
+                mark!(StoppedForHandover);
                 self.stop_handlers(index);
                 return self.partitions[index].abandon_at;
             } else {

@@ -6,6 +6,7 @@ use super::partition::{Delivery, Partition, Phase};
 use super::slab::{Cold, Hot, QUARANTINED, WHY_SHIFT};
 use super::window::{Note, Pool};
 use super::{Admit, Anchor, Arrival, Consumer, NoticeKind, Refusal, Refused, Why};
+use crate::marks::mark;
 use crate::{Keyless, Order, Position, Time, mutants};
 
 impl<M> Consumer<M> {
@@ -86,6 +87,7 @@ impl<M> Consumer<M> {
     /// A copy of what succeeded: finished without running.
     #[cold]
     fn duplicate(&mut self, now: Time, index: usize, arrival: &Arrival<M>) -> Admit {
+        mark!(CopyArrives);
         self.stats.duplicates += 1;
         self.pass(now, index, arrival);
         Admit::Duplicate
@@ -112,6 +114,7 @@ impl<M> Consumer<M> {
         {
             // Something was lost on the way. Nothing ahead of the hole may start: its key is not
             // known (S2). A new session brings it again.
+            mark!(DeliveryGap);
             if !mutants::is(64) {
                 self.notice(index, NoticeKind::Gap, arrival.position);
             }
@@ -124,6 +127,7 @@ impl<M> Consumer<M> {
             return Ok(self.again(now, index, &arrival));
         }
         if now >= part.until && !mutants::is(17) {
+            mark!(ArrivalAfterLease);
             return Err(Refused {
                 why: Refusal::Credit,
                 arrival,
@@ -134,6 +138,7 @@ impl<M> Consumer<M> {
 
     #[cold]
     fn void(&mut self) -> Admit {
+        mark!(VoidArrival);
         self.stats.void += 1;
         Admit::Void
     }
@@ -153,10 +158,12 @@ impl<M> Consumer<M> {
                 return Admit::Void;
             }
             if !same {
+                mark!(OtherIdentity);
                 self.rewind(now, index, position);
                 return self.void();
             }
         }
+        mark!(KnownAgain);
         self.received(index, arrival);
         self.stats.replayed += 1;
         Admit::Replayed
@@ -182,6 +189,7 @@ impl<M> Consumer<M> {
         let part = &mut partitions[index];
         let known = arrival.quarantine == Some(Why::TooLarge);
         if arrival.bytes > config.message_bytes_max && !known {
+            mark!(TooLarge);
             return Err(Refused {
                 why: Refusal::TooLarge,
                 arrival,
@@ -228,6 +236,7 @@ impl<M> Consumer<M> {
                 arrival,
             });
         }
+        mark!(FinishedByMap);
         self.pass_map(index, arrival.position);
         self.stats.replayed += 1;
         self.pass(now, index, &arrival);
@@ -237,6 +246,7 @@ impl<M> Consumer<M> {
     /// There is no credit.
     #[cold]
     fn refuse(&mut self, index: usize, arrival: Arrival<M>) -> Refused<M> {
+        mark!(NoCredit);
         self.shut(index);
         Refused {
             why: Refusal::Credit,
@@ -251,6 +261,7 @@ impl<M> Consumer<M> {
         if part.window.blocks() < self.blocks_max() && self.blocks_free(index) > 0 {
             return true;
         }
+        mark!(NoWindow);
         let frontier = part.frontier;
         self.notice(index, NoticeKind::WindowFull, frontier);
         self.shut(index);
@@ -319,7 +330,10 @@ impl<M> Consumer<M> {
         let cold = Cold::new(arrival.stamp.0, bytes);
         slab.put(hot, cold, arrival.message);
         match head {
-            None if why.is_some() => self.stage(slot),
+            None if why.is_some() => {
+                mark!(Quarantined);
+                self.stage(slot);
+            }
             None => lanes.link_ready(slab, slot),
             Some(head) => lanes.queue(slab, slot, head),
         }

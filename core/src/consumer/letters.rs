@@ -2,6 +2,7 @@
 
 use super::slab::{QUARANTINED, SHORTEN_SHIFT, State, WHY_SHIFT};
 use super::{Consumer, DeadLetter, NoticeKind, Receipt, Why};
+use crate::marks::mark;
 use crate::{PartitionId, Time, Token, mutants};
 
 const WHYS: [Why; 5] = [
@@ -79,6 +80,7 @@ impl<M> Consumer<M> {
         let shorten = slot.flags >> SHORTEN_SHIFT;
         match result {
             Receipt::TooLarge if shorten < SHORTEN_MAX => {
+                mark!(LetterShortened);
                 self.slab.slots[index as usize].hot.flags += 1 << SHORTEN_SHIFT;
                 self.restage(index);
             }
@@ -86,6 +88,7 @@ impl<M> Consumer<M> {
                 if !(mutants::is(10) || mutants::is(43) && result == Receipt::Unknown) =>
             {
                 let position = self.pool.position(slot.entry);
+                mark!(LetterAgain);
                 self.notice(partition, NoticeKind::DeadLetterRetried, position);
                 let tries = self.slab.slots[index as usize].cold.count_burial();
                 let backoff = self.config.dead_letter_backoff;
@@ -94,6 +97,7 @@ impl<M> Consumer<M> {
                 self.timers.arm(&mut self.slab, index, now + wait);
             }
             Receipt::Stored | Receipt::NotStored | Receipt::Unknown | Receipt::TooLarge => {
+                mark!(LetterStored);
                 // Zero already when the hand-over has left it behind.
                 let part = &mut self.partitions[partition];
                 part.busy = part.busy.saturating_sub(1);

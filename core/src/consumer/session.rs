@@ -4,6 +4,7 @@ use super::grants::Totals;
 use super::partition::{Delivery, Partition, Phase, Resumed};
 use super::window::BLOCK;
 use super::{Anchor, Consumer, Continuity, NoticeKind, Resume, Start, WakeReason, map};
+use crate::marks::mark;
 use crate::{Epoch, PartitionId, Position, Session, Time, mutants};
 
 /// Positions that one block of a resumed map speaks of.
@@ -40,7 +41,9 @@ impl<M> Consumer<M> {
         } else {
             epoch
         };
+        mark!(EpochAhead, counted > epoch);
         if part.is_ours() {
+            mark!(OpenedAgain);
             self.drop_partition(index);
         }
         let keep = &self.partitions[index];
@@ -65,6 +68,7 @@ impl<M> Consumer<M> {
             self.flows.insert(partition.0);
         }
         if let Some(deadline) = self.draining.filter(|_| !mutants::is(53)) {
+            mark!(OpenedDraining);
             self.revoke_at(now, index, deadline);
         }
     }
@@ -74,6 +78,7 @@ impl<M> Consumer<M> {
         let recorded = resume.frontier.filter(|_| !foreign);
         let beyond = recorded.is_some_and(|f| f > resume.log_end);
         if foreign || beyond {
+            mark!(ResumeVoid);
             self.notice(
                 index,
                 NoticeKind::ResumeVoid,
@@ -88,6 +93,7 @@ impl<M> Consumer<M> {
         let frontier = recorded.filter(|_| !beyond || anchor.is_some());
         let frontier = frontier.unwrap_or(resume.log_start);
         if frontier < resume.log_start {
+            mark!(Truncated);
             self.notice(index, NoticeKind::Truncated, frontier);
         }
         let start = frontier.max(resume.log_start);
@@ -105,8 +111,14 @@ impl<M> Consumer<M> {
             Some(resume.incarnation)
         };
         match map::decode(resume.map, frontier, incarnation, resume.log_end) {
-            Some(bits) => self.keep_map(index, frontier, bits),
-            None => self.notice(index, NoticeKind::MapIgnored, frontier),
+            Some(bits) => {
+                mark!(MapKept);
+                self.keep_map(index, frontier, bits);
+            }
+            None => {
+                mark!(MapIgnored);
+                self.notice(index, NoticeKind::MapIgnored, frontier);
+            }
         }
     }
 
@@ -115,6 +127,7 @@ impl<M> Consumer<M> {
         let mut last = None;
         for chunk in bits.chunks(BLOCK as usize * 8) {
             if self.pool.free_blocks() <= self.blockless {
+                mark!(MapForgotten);
                 return;
             }
             let Some(block) = self.pool.take() else {
@@ -242,6 +255,7 @@ impl<M> Consumer<M> {
                     // This session started at the last message, which is gone. If the log was
                     // rewritten, others may stand before it: delivery goes on at the frontier (S9).
                     // Holes that an earlier session told of behind it may hold messages now.
+                    mark!(CannotTellBlind);
                     part.floor = last.position.next();
                     part.blind = true;
                     part.delivery = Delivery::Wanted(now);
@@ -258,6 +272,7 @@ impl<M> Consumer<M> {
     /// as can be told: what is written at its end from now on is new.
     fn cut(&mut self, now: Time, index: usize, end: Option<Position>, found: bool) {
         let Some(end) = end else { return };
+        mark!(CutAtEnd);
         let part = &mut self.partitions[index];
         // The log grew meanwhile if it holds the anchor at or beyond the end that was told.
         let held = part.anchor.filter(|_| found).map(|a| a.position.next());
@@ -302,6 +317,7 @@ impl<M> Consumer<M> {
         if wait == crate::Span::ZERO {
             self.sessions.insert(index as u32);
         } else {
+            mark!(SessionWaits);
             self.look_at(now + wait, WakeReason::Session);
         }
     }
@@ -323,6 +339,7 @@ impl<M> Consumer<M> {
         if part.delivery != Delivery::Live || position <= part.floor {
             return;
         }
+        mark!(HolesPassed);
         part.floor = position;
         if part.window.len == 0 {
             part.frontier = position;
@@ -383,6 +400,7 @@ impl<M> Consumer<M> {
     /// The log was rewritten: what is known of positions from `from` on is void. A new epoch begins
     /// there; what was queued comes again, what runs keeps its key busy and changes nothing else.
     pub(super) fn rewind(&mut self, now: Time, index: usize, from: Position) {
+        mark!(Rewound);
         self.notice(index, NoticeKind::LogRewritten, from);
         // What is unfinished below the rewritten part is still in the log, and must come again.
         let from = from.min(self.partitions[index].frontier);

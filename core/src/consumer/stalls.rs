@@ -7,6 +7,7 @@
 use super::partition::{Delivery, Phase};
 use super::slab::{Hot, State, WHY_SHIFT};
 use super::{Consumer, Health, NoticeKind, Stall, StallState, letters};
+use crate::marks::mark;
 use crate::{PartitionId, Span, Time, mutants};
 
 impl<M> Consumer<M> {
@@ -91,6 +92,7 @@ impl<M> Consumer<M> {
             // The next finished message may be the one that is waited for.
             part.touch_at = 0;
             let frontier = part.frontier;
+            mark!(StallTold);
             if !mutants::is(29) {
                 self.notice(index, NoticeKind::Stalled, frontier);
             }
@@ -112,6 +114,7 @@ impl<M> Consumer<M> {
         if let Some(position) = self.partitions[index].stalled.take()
             && !mutants::is(30)
         {
+            mark!(StallOver);
             self.notice(index, NoticeKind::StallOver, position);
         }
     }

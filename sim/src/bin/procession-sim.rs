@@ -5,6 +5,7 @@
 //! procession-sim explain SEED [--profile ...]
 //! procession-sim record SEED FILE
 //! procession-sim replay FILE
+//! procession-sim coverage [--seeds A..B] [--least N]
 //! procession-sim mutants [--seeds N] [--only M]        (feature `mutants`)
 //! ```
 //! Ends with 0 when every promise held, 1 when one was broken, 2 when the call was wrong; `replay`
@@ -16,8 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use procession_sim::{
-    Batch, ParseError, Plan, Profile, Report, explain, judge, parse, print, record, shrink,
-    with_its_mutant,
+    Batch, COVERAGE_LEAST, ParseError, Plan, Profile, Report, explain, judge, parse, print, record,
+    shrink, with_its_mutant,
 };
 
 /// What was asked for.
@@ -29,6 +30,8 @@ struct Options {
     all: bool,
     #[cfg_attr(not(feature = "mutants"), allow(dead_code))]
     only: Option<u8>,
+    /// How often everything must have been reached.
+    least: u64,
     rest: Vec<String>,
 }
 
@@ -49,13 +52,14 @@ fn main() -> ExitCode {
             [seed, path] => keep(number(seed), path, options.profile),
             _ => wrong("record needs a seed and a file: `procession-sim record 17 x.procfail`"),
         },
+        "coverage" => coverage(&options),
         "mutants" => mutants(&options),
         "replay" => match options.rest.first() {
             Some(path) => replay(path),
             None => wrong("replay needs a file: `procession-sim replay x.procfail`"),
         },
         other => wrong(&format!(
-            "`{other}` is not a command: run, explain, record, replay, mutants"
+            "`{other}` is not a command: run, coverage, explain, record, replay, mutants"
         )),
     }
 }
@@ -68,6 +72,7 @@ impl Options {
             threads: std::thread::available_parallelism().map_or(1, |n| n.get().min(2)),
             all: false,
             only: None,
+            least: COVERAGE_LEAST,
             rest: Vec::new(),
         };
         while let Some(argument) = arguments.next() {
@@ -106,6 +111,12 @@ impl Options {
                     let text = value("a mutant")?;
                     options.only =
                         Some(text.parse().map_err(|_| format!("`{text}` is no mutant"))?);
+                }
+                "--least" => {
+                    let text = value("a number")?;
+                    options.least = text
+                        .parse()
+                        .map_err(|_| format!("`{text}` is not a number"))?;
                 }
                 "--all" => options.all = true,
                 other if other.starts_with("--") => {
@@ -166,6 +177,7 @@ fn run(options: &Options) -> ExitCode {
         model: None,
         threads: options.threads,
         most: if options.all { 0 } else { 20 },
+        coverage: false,
     };
     let summary = batch.run(&progress);
     let seconds = began.elapsed().as_secs_f64();
@@ -196,6 +208,33 @@ fn run(options: &Options) -> ExitCode {
     }
     say(&format!("{} violations", summary.violated));
     ExitCode::from(u8::from(summary.violated > 0))
+}
+
+/// Fails where something was reached too seldom: what was not tried proves nothing.
+fn coverage(options: &Options) -> ExitCode {
+    let batch = Batch {
+        seeds: options.seeds,
+        profile: options.profile,
+        model: None,
+        threads: options.threads,
+        most: 1,
+        coverage: true,
+    };
+    let summary = batch.run(&|_| true);
+    say(&summary.coverage.to_string());
+    let short = summary.short_of(options.least);
+    for what in &short {
+        say(&format!("less than {}: {what}", options.least));
+    }
+    for report in &summary.violations {
+        violation(report);
+    }
+    let (runs, least) = (summary.runs, options.least);
+    say(&format!(
+        "{runs} runs, {} reached less than {least} times",
+        short.len()
+    ));
+    ExitCode::from(u8::from(!short.is_empty() || summary.violated > 0))
 }
 
 fn violation(report: &Report) {

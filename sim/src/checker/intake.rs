@@ -2,9 +2,9 @@
 
 use procession_core::{Admit, Arrival, NoticeKind, Start};
 
-use super::{Checked, Checker, Opening, State, Tenure};
+use super::{Checked, Checker, Fact, Opening, State, Tenure};
 use crate::log::{Entry, Log};
-use crate::verdict::Verdict;
+use crate::rule::{Rule, Rules};
 
 impl Checker {
     pub(crate) fn opened(&mut self, member: usize, partition: u32, opening: Opening) {
@@ -34,26 +34,23 @@ impl Checker {
     ) -> Checked {
         self.tally.sessions += 1;
         let partition = start.partition.0;
-        let at = format!("partition={partition} epoch={} at={now}", start.epoch.0);
+        let at = || format!("partition={partition} epoch={} at={now}", start.epoch.0);
+        let rules = &self.rules;
         let tenures = &mut self.processes[member].tenures;
         let Some(tenure) = tenures[partition as usize].as_mut() else {
-            return Err(Verdict::new("S5", "session after the end", at));
+            return rules.hold(Rule::SessionAfterTheEnd, false, at);
         };
-        if start.epoch.0 != tenure.epoch {
-            return Err(Verdict::new("S6", "session of another epoch", at));
-        }
-        if tenure.stopping.is_some() {
-            return Err(Verdict::new("S5", "session while stopping", at));
-        }
-        if start.session.0 <= tenure.session {
-            return Err(Verdict::new("S6", "session number did not grow", at));
-        }
+        rules.hold(Rule::SessionAfterTheEnd, true, at)?;
+        let same = start.epoch.0 == tenure.epoch;
+        rules.hold(Rule::SessionOfAnotherEpoch, same, at)?;
+        rules.hold(Rule::SessionWhileStopping, tenure.stopping.is_none(), at)?;
+        let grows = start.session.0 > tenure.session;
+        rules.hold(Rule::SessionDidNotGrow, grows, at)?;
         // Overlap by one: without it, what a rewritten log holds would be skipped in silence.
         let known =
             !tenure.untold && (tenure.received || (tenure.opening.anchored && !tenure.bumped));
-        if known && start.expect.is_none() {
-            return Err(Verdict::new("S9", "session without overlap", at));
-        }
+        let overlaps = !known || start.expect.is_some();
+        rules.hold(Rule::SessionWithoutOverlap, overlaps, at)?;
         tenure.blind = start.expect.is_none();
         if tenure.blind {
             // Nobody can tell what stood below.
@@ -173,34 +170,28 @@ impl Checker {
     ) -> Checked {
         let (e, partition) = (arrival.message, arrival.partition.0);
         let entry = &all[e as usize];
-        let at = format!(
-            "key={:?} msg={e} partition={partition} position={} at={now}",
-            entry.key, entry.position
-        );
-        if void && admit != Admit::Void {
-            return Err(Verdict::new(
-                "S6",
-                "stale arrival",
-                format!("{at}: {admit:?}"),
-            ));
-        }
+        let at = || {
+            format!(
+                "key={:?} msg={e} partition={partition} position={} at={now}",
+                entry.key, entry.position
+            )
+        };
+        let rules = &self.rules;
+        let stays = !void || admit == Admit::Void;
+        rules.hold(Rule::StaleArrival, stays, || format!("{}: {admit:?}", at()))?;
         if admit == Admit::Void {
             // A core that cannot tell may want another session already, which brings this again.
-            if let Some(tenure) = self.tenure(member, partition).filter(|t| t.untold) {
+            let tenure = self.processes[member].tenures[partition as usize].as_mut();
+            if let Some(tenure) = tenure.filter(|t| t.untold) {
                 tenure.gap |= !void;
             }
             return Ok(());
         }
-        let age = self.config.dedupe.age.as_nanos();
         let process = &mut self.processes[member];
-        let copy = process
-            .successes
-            .iter()
-            .rev()
-            .any(|&(i, t)| i == entry.identity && now.saturating_sub(t) <= age);
         let Some(tenure) = process.tenures[partition as usize].as_mut() else {
-            return Err(Verdict::new("S6", "arrival without a tenure", at));
+            return rules.hold(Rule::ArrivalWithoutTenure, false, at);
         };
+        rules.hold(Rule::ArrivalWithoutTenure, true, at)?;
         if let (Some(number), Some(next)) = (arrival.delivery, tenure.next_delivery.as_mut()) {
             *next = number + 1;
         }
@@ -211,23 +202,18 @@ impl Checker {
             Admit::Void => {}
             Admit::Queued => {
                 let again = tenure.state(e) == State::Finished && tenure.bumped;
-                if tenure.state(e) != State::Unseen && !again {
-                    return Err(Verdict::new("S2", "taken in twice", at));
-                }
-                let covered = if self.roomy {
-                    tenure.inherited(entry.position)
-                } else {
-                    entry.position < tenure.opening.floor
-                };
-                if covered && !rewritten {
-                    return Err(Verdict::new("S4", "covered by the last commit", at));
-                }
+                let new = tenure.state(e) == State::Unseen || again;
+                rules.hold(Rule::TakenInTwice, new, at)?;
+                let covered = !rewritten && tenure.covers(entry.position, self.roomy);
+                rules.hold(Rule::CoveredByCommit, !covered, at)?;
                 tenure.set(e, State::Held);
             }
             Admit::Duplicate => {
-                if !copy {
-                    return Err(Verdict::new("S9", "called a copy, and is none", at));
-                }
+                let age = self.config.dedupe.age.as_nanos();
+                let mut recent = process.successes.iter().rev();
+                let copy =
+                    recent.any(|&(i, t)| i == entry.identity && now.saturating_sub(t) <= age);
+                rules.hold(Rule::CalledACopy, copy, at)?;
                 self.tally.duplicates += 1;
                 tenure.set(e, State::Finished);
                 self.facts[e as usize].resolved = true;
@@ -240,25 +226,10 @@ impl Checker {
                     || (rewritten
                         && (entry.position < tenure.begun
                             || (tenure.blind && tenure.knew(entry, all))));
-                if !told {
-                    return Err(Verdict::new("S9", "called finished, and is not", at));
-                }
+                rules.hold(Rule::CalledFinished, told, at)?;
                 tenure.set(e, State::Finished);
-                self.excuse(e, rewritten, &at)?;
+                excuse(rules, &mut self.facts, e, rewritten, at)?;
             }
-        }
-        Ok(())
-    }
-
-    /// A message that is covered only by its position must have been resolved, unless its log was
-    /// rewritten where nobody could tell.
-    pub(super) fn excuse(&mut self, e: u32, rewritten: bool, at: &str) -> Checked {
-        let fact = &mut self.facts[e as usize];
-        if !fact.resolved {
-            if !rewritten {
-                return Err(Verdict::new("S9", "skipped by inherited progress", at));
-            }
-            fact.excused = true;
         }
         Ok(())
     }
@@ -273,18 +244,33 @@ impl Checker {
         now: u64,
     ) -> Checked {
         let entry = &all[e as usize];
-        let at = format!("key={:?} msg={e} partition={partition} at={now}", entry.key);
+        let at = || format!("key={:?} msg={e} partition={partition} at={now}", entry.key);
         self.tally.duplicates += 1;
-        let process = &mut self.processes[member];
-        let copy = process.successes.iter().any(|&(i, _)| i == entry.identity);
+        let (rules, process) = (&self.rules, &mut self.processes[member]);
         let Some(tenure) = process.tenures[partition as usize].as_mut() else {
-            return Err(Verdict::new("S5", "duplicate after the end", at));
+            return rules.hold(Rule::DuplicateAfterTheEnd, false, at);
         };
-        if !copy || tenure.state(e) != State::Held {
-            return Err(Verdict::new("S9", "called a copy, and is none", at));
-        }
+        rules.hold(Rule::DuplicateAfterTheEnd, true, at)?;
+        let copy = process.successes.iter().any(|&(i, _)| i == entry.identity);
+        let held = tenure.state(e) == State::Held;
+        rules.hold(Rule::CalledACopy, copy && held, at)?;
         tenure.set(e, State::Finished);
         self.facts[e as usize].resolved = true;
         Ok(())
     }
+}
+
+/// A message that is covered only by its position must have been resolved, unless its log was
+/// rewritten where nobody could tell.
+pub(super) fn excuse(
+    rules: &Rules,
+    facts: &mut [Fact],
+    e: u32,
+    rewritten: bool,
+    at: impl FnOnce() -> String,
+) -> Checked {
+    let fact = &mut facts[e as usize];
+    rules.hold(Rule::SkippedByProgress, fact.resolved || rewritten, at)?;
+    fact.excused |= !fact.resolved;
+    Ok(())
 }

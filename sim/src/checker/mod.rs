@@ -13,6 +13,7 @@ mod tenure;
 use procession_core::{Config, Keyless, NoticeKind, Order};
 
 use crate::log::{Entry, Log};
+use crate::rule::{Rule, Rules};
 use crate::verdict::Verdict;
 pub(crate) use order::Ending;
 pub(crate) use process::Process;
@@ -93,6 +94,7 @@ impl Tally {
 #[derive(Debug)]
 pub(crate) struct Checker {
     pub(crate) config: Config,
+    pub(crate) rules: Rules,
     /// The window pool has room for every window and every recorded map. Where it has not, a map may
     /// be forgotten, and what it covers runs again.
     pub(crate) roomy: bool,
@@ -102,9 +104,10 @@ pub(crate) struct Checker {
 }
 
 impl Checker {
-    pub(crate) fn new(config: &Config, members: u32) -> Self {
+    pub(crate) fn new(config: &Config, members: u32, muted: u128) -> Self {
         Self {
             config: config.clone(),
+            rules: Rules::new(muted),
             roomy: config.window_pool / 64 >= config.partitions * (config.window.div_ceil(64) + 2),
             facts: Vec::new(),
             processes: (0..members).map(|_| Process::new(config)).collect(),
@@ -129,14 +132,7 @@ impl Checker {
 
     /// What must not run beside each other and must run in log order; `None` for what is free.
     fn lane_of(&self, entry: &Entry) -> Option<u32> {
-        if self.config.order == Order::Unordered {
-            return None;
-        }
-        match (entry.key, self.config.keyless) {
-            (Some(key), _) => Some(key),
-            (None, Keyless::Shared) => Some(u32::MAX),
-            (None, Keyless::Unordered | Keyless::Refuse) => None,
-        }
+        lane_of((self.config.order, self.config.keyless), entry)
     }
 
     /// The tenure in which `member` holds `partition`, if the checker's books have one.
@@ -148,12 +144,9 @@ impl Checker {
     pub(crate) fn notices_came(&mut self, member: usize, now: u64) -> Checked {
         let missing = self.processes[member].expected.pop();
         self.processes[member].expected.clear();
-        missing.map_or(Ok(()), |(partition, kinds)| {
-            Err(Verdict::new(
-                "S9",
-                "silent",
-                format!("partition={partition} at={now}: no notice of {kinds:?}"),
-            ))
+        self.rules.hold(Rule::Silent, missing.is_none(), || {
+            let (partition, kinds) = missing.unwrap_or_default();
+            format!("partition={partition} at={now}: no notice of {kinds:?}")
         })
     }
 
@@ -192,15 +185,18 @@ impl Checker {
         for log in logs {
             for &e in &log.entries {
                 let (entry, fact) = (&entries[e as usize], &self.facts[e as usize]);
-                let at = format!(
-                    "key={:?} msg={e} partition={} position={} at={now}",
-                    entry.key, entry.partition, entry.position
-                );
-                if !fact.resolved && !fact.excused {
-                    return Err(Verdict::new("S9", "never resolved", at));
-                }
-                if clean && fact.starts != 1 {
-                    return Err(Verdict::new("S4", "clean run", format!("{at}: {fact:?}")));
+                let at = || {
+                    format!(
+                        "key={:?} msg={e} partition={} position={} at={now}",
+                        entry.key, entry.partition, entry.position
+                    )
+                };
+                let over = fact.resolved || fact.excused;
+                self.rules.hold(Rule::NeverResolved, over, at)?;
+                if clean {
+                    let once = fact.starts == 1;
+                    let story = || format!("{}: {fact:?}", at());
+                    self.rules.hold(Rule::CleanRun, once, story)?;
                 }
             }
         }
@@ -209,13 +205,19 @@ impl Checker {
             .iter()
             .flat_map(|l| &l.entries)
             .any(|e| sound(e) && entries[*e as usize].key.is_some());
-        if some && self.tally.started == 0 && self.tally.dead == 0 {
-            return Err(Verdict::new(
-                "vacuous",
-                "nothing was effective",
-                format!("at={now}"),
-            ));
-        }
-        Ok(())
+        let vacuous = some && self.tally.started == 0 && self.tally.dead == 0;
+        self.rules
+            .hold(Rule::NothingEffective, !vacuous, || format!("at={now}"))
+    }
+}
+
+fn lane_of((order, keyless): (Order, Keyless), entry: &Entry) -> Option<u32> {
+    if order == Order::Unordered {
+        return None;
+    }
+    match (entry.key, keyless) {
+        (Some(key), _) => Some(key),
+        (None, Keyless::Shared) => Some(u32::MAX),
+        (None, Keyless::Unordered | Keyless::Refuse) => None,
     }
 }

@@ -3,9 +3,9 @@
 use procession_core::{Dispatch, Stats, Why};
 
 use super::process::Run;
-use super::{Checked, Checker, State};
+use super::{Checked, Checker, State, lane_of};
 use crate::log::{Entry, Log};
-use crate::verdict::Verdict;
+use crate::rule::Rule;
 
 /// How an attempt ended, without the message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,94 +29,60 @@ impl Checker {
         let (e, partition) = (dispatch.message, dispatch.partition.0);
         let entry = &all[e as usize];
         let lane = self.lane_of(entry);
-        let at = format!(
-            "key={:?} msg={e} partition={partition} position={} epoch={} at={now}",
-            entry.key, entry.position, dispatch.epoch.0
-        );
-        let verdict = |id, shape| Err(Verdict::new(id, shape, at.clone()));
+        let at = || {
+            format!(
+                "key={:?} msg={e} partition={partition} position={} epoch={} at={now}",
+                entry.key, entry.position, dispatch.epoch.0
+            )
+        };
         self.tally.started += 1;
         self.facts[e as usize].starts += 1;
         let (ids, age) = (self.config.dedupe.ids, self.config.dedupe.age.as_nanos());
-        let process = &self.processes[member];
-        if process
-            .runs
-            .iter()
-            .any(|r| lane.is_some() && r.lane == lane)
-        {
-            return verdict("S1", "two of a key");
-        }
-        if process
-            .runs
-            .iter()
-            .any(|r| ids > 0 && all[r.entry as usize].identity == entry.identity)
-        {
-            return verdict("S4", "two of an identity");
-        }
+        let (rules, process) = (&self.rules, &mut self.processes[member]);
+        let alone = lane.is_none() || process.runs.iter().all(|r| r.lane != lane);
+        rules.hold(Rule::TwoOfAKey, alone, at)?;
+        let identity = entry.identity;
+        let mut runs = process.runs.iter();
+        let alone = ids == 0 || runs.all(|r| all[r.entry as usize].identity != identity);
+        rules.hold(Rule::TwoOfAnIdentity, alone, at)?;
         let Some(tenure) = &process.tenures[partition as usize] else {
-            return verdict("S5", "start after the end");
+            return rules.hold(Rule::StartAfterTheEnd, false, at);
         };
-        if dispatch.epoch.0 != tenure.epoch {
-            return verdict("S5", "start of another epoch");
-        }
-        if tenure.stopping.is_some() {
-            return verdict("S5", "start while stopping");
-        }
-        if now >= tenure.until {
-            return verdict("S5", "start after the lease");
-        }
-        if dispatch.position.0 != entry.position || tenure.state(e) != State::Held {
-            return verdict("S2", "start of what is not held");
-        }
-        let covered = if self.roomy {
-            tenure.inherited(entry.position)
-        } else {
-            entry.position < tenure.opening.floor
-        };
-        if covered && logs[partition as usize].rewrites == 0 {
-            return verdict("S4", "covered by the last commit");
-        }
-        if dispatch.attempt != tenure.failures(e) + 1 {
-            return verdict("L3", "attempts miscounted");
-        }
-        if dispatch.attempt > self.config.retry.attempts {
-            return verdict("L3", "more attempts than there may be");
-        }
-        if now < tenure.not_before(e) {
-            return verdict("L3", "tried again too early");
-        }
-        if entry.malformed {
-            return verdict("S9", "malformed message handed out");
-        }
+        rules.hold(Rule::StartAfterTheEnd, true, at)?;
+        let same = dispatch.epoch.0 == tenure.epoch;
+        rules.hold(Rule::StartOfAnotherEpoch, same, at)?;
+        rules.hold(Rule::StartWhileStopping, tenure.stopping.is_none(), at)?;
+        rules.hold(Rule::StartAfterTheLease, now < tenure.until, at)?;
+        let held = dispatch.position.0 == entry.position && tenure.state(e) == State::Held;
+        rules.hold(Rule::StartOfNothing, held, at)?;
+        let log = &logs[partition as usize];
+        let covered = log.rewrites == 0 && tenure.covers(entry.position, self.roomy);
+        rules.hold(Rule::CoveredByCommit, !covered, at)?;
+        let counted = dispatch.attempt == tenure.failures(e) + 1;
+        rules.hold(Rule::AttemptsMiscounted, counted, at)?;
+        let may = dispatch.attempt <= self.config.retry.attempts;
+        rules.hold(Rule::TooManyAttempts, may, at)?;
+        rules.hold(Rule::TriedTooEarly, now >= tenure.not_before(e), at)?;
+        rules.hold(Rule::MalformedHandedOut, !entry.malformed, at)?;
         let recent = process.successes.iter().rev().take(ids as usize);
-        if recent
+        let fresh = recent
             .take_while(|&&(_, t)| now.saturating_sub(t) < age)
-            .any(|&(i, _)| i == entry.identity)
-        {
-            return verdict("S4", "succeeded before");
-        }
+            .all(|&(i, _)| i != identity);
+        rules.hold(Rule::SucceededBefore, fresh, at)?;
         if lane.is_some() {
-            let log = &logs[partition as usize];
+            let order = self.config.order;
+            let keyless = self.config.keyless;
             let before = &log.entries[..log.seek(all, entry.position)];
-            if let Some(&earlier) = before
-                .iter()
-                .find(|&&b| self.lane_of(&all[b as usize]) == lane && !tenure.finished(b, all, log))
-            {
-                return Err(Verdict::new(
-                    "S2",
-                    "start before its predecessor is finished",
-                    format!(
-                        "{at}: msg={earlier} at position={} is not",
-                        all[earlier as usize].position
-                    ),
-                ));
-            }
+            let earlier = before.iter().find(|&&b| {
+                lane_of((order, keyless), &all[b as usize]) == lane && !tenure.finished(b, all, log)
+            });
+            rules.hold(Rule::StartOutOfOrder, earlier.is_none(), || {
+                let position = earlier.map(|&b| all[b as usize].position);
+                format!("{}: msg={earlier:?} at position={position:?} is not", at())
+            })?;
         }
-        if !self.processes[member]
-            .tokens
-            .insert(dispatch.token.to_bits())
-        {
-            return verdict("S6", "one token for two attempts");
-        }
+        let token = dispatch.token.to_bits();
+        rules.hold(Rule::TokenTwice, process.tokens.insert(token), at)?;
         self.processes[member].runs.push(Run {
             token: dispatch.token.to_bits(),
             entry: e,
@@ -133,21 +99,15 @@ impl Checker {
     /// The core asks a handler to stop.
     pub(crate) fn cancelled(&mut self, member: usize, token: u64, now: u64) -> Checked {
         self.tally.cancels += 1;
-        match self.processes[member]
-            .runs
-            .iter_mut()
-            .find(|r| r.token == token)
-        {
-            Some(run) => {
-                run.cancelled = true;
-                Ok(())
-            }
-            None => Err(Verdict::new(
-                "S6",
-                "cancel of nothing",
-                format!("token={token:#x} at={now}"),
-            )),
+        let mut runs = self.processes[member].runs.iter_mut();
+        let run = runs.find(|r| r.token == token);
+        self.rules.hold(Rule::CancelOfNothing, run.is_some(), || {
+            format!("token={token:#x} at={now}")
+        })?;
+        if let Some(run) = run {
+            run.cancelled = true;
         }
+        Ok(())
     }
 
     /// A handler ended well: the effect is in the world, whatever becomes of its result.
@@ -166,63 +126,51 @@ impl Checker {
         all: &[Entry],
         now: u64,
     ) -> Checked {
-        let process = &mut self.processes[member];
+        let (rules, process) = (&self.rules, &mut self.processes[member]);
         let Some(index) = process.runs.iter().position(|r| r.token == token) else {
             let same = before == after;
-            return if accepted || !same {
-                let story = format!(
-                    "token={token:#x} at={now}: accepted={accepted} changed={}",
-                    !same
-                );
-                Err(Verdict::new("S6", "settled twice", story))
-            } else {
-                Ok(())
-            };
+            return rules.hold(Rule::SettledTwice, !accepted && same, || {
+                let changed = !same;
+                format!("token={token:#x} at={now}: accepted={accepted} changed={changed}")
+            });
         };
         let run = process.runs.swap_remove(index);
-        let at = format!(
-            "key={:?} msg={} partition={} epoch={} at={now}",
-            all[run.entry as usize].key, run.entry, run.partition, run.epoch
-        );
-        if !accepted {
-            return Err(Verdict::new("S6", "live token called stale", at));
-        }
+        let at = || {
+            format!(
+                "key={:?} msg={} partition={} epoch={} at={now}",
+                all[run.entry as usize].key, run.entry, run.partition, run.epoch
+            )
+        };
+        rules.hold(Rule::LiveTokenStale, accepted, at)?;
         let counted = after.done > before.done;
+        let success = (all[run.entry as usize].identity, now);
         if run.orphan {
             if ending == Ending::Done {
                 // Its success is a fact of this process, whoever owns the partition now (S4).
-                process
-                    .successes
-                    .push((all[run.entry as usize].identity, now));
+                process.successes.push(success);
             }
-            return if counted || after.failed > before.failed {
-                Err(Verdict::new("S6", "result of an old epoch counted", at))
-            } else {
-                Ok(())
-            };
+            let nothing = !counted && after.failed == before.failed;
+            return rules.hold(Rule::OldResultCounted, nothing, at);
         }
         let Some(tenure) = process.tenures[run.partition as usize].as_mut() else {
-            return Err(Verdict::new("S6", "run without a tenure", at));
+            return rules.hold(Rule::RunWithoutTenure, false, at);
         };
+        rules.hold(Rule::RunWithoutTenure, true, at)?;
         match ending {
-            Ending::Done if counted => {
+            Ending::Done => {
+                rules.hold(Rule::SuccessNotCounted, counted, at)?;
                 tenure.set(run.entry, State::Finished);
-                process
-                    .successes
-                    .push((all[run.entry as usize].identity, now));
+                process.successes.push(success);
                 self.facts[run.entry as usize].resolved = true;
+                return Ok(());
             }
-            Ending::Done => return Err(Verdict::new("S6", "success was not counted", at)),
             Ending::Retry | Ending::Reject => tenure.failed(run.entry, now, &self.config.retry),
             Ending::Cancelled if after.failed > before.failed => {
                 tenure.failed(run.entry, now, &self.config.retry);
             }
             Ending::Cancelled => {}
         }
-        if counted && ending != Ending::Done {
-            return Err(Verdict::new("S2", "failure counted as success", at));
-        }
-        Ok(())
+        rules.hold(Rule::FailureCounted, !counted, at)
     }
 
     /// The core asks for a dead letter.
@@ -237,29 +185,29 @@ impl Checker {
     ) -> Checked {
         let entry = all[e as usize];
         let most = self.config.retry.attempts;
-        let at = format!(
-            "key={:?} msg={e} partition={partition} at={now}: {why:?}",
-            entry.key
-        );
-        let Some(tenure) = self.tenure(member, partition) else {
-            return Err(Verdict::new("S5", "dead letter after the end", at));
+        let at = || {
+            format!(
+                "key={:?} msg={e} partition={partition} at={now}: {why:?}",
+                entry.key
+            )
         };
-        if tenure.state(e) != State::Held {
-            return Err(Verdict::new("S9", "dead letter of what is not held", at));
-        }
+        let rules = &self.rules;
+        let Some(tenure) = self.processes[member].tenures[partition as usize].as_ref() else {
+            return rules.hold(Rule::LetterAfterTheEnd, false, at);
+        };
+        rules.hold(Rule::LetterAfterTheEnd, true, at)?;
+        rules.hold(Rule::LetterOfNothing, tenure.state(e) == State::Held, at)?;
+        let failures = tenure.failures(e);
         let due = match why {
-            Why::Exhausted => tenure.failures(e) >= most && attempts >= most,
+            Why::Exhausted => failures >= most && attempts >= most,
             Why::Rejected => attempts >= 1,
             Why::Malformed => entry.malformed,
             Why::TooLarge => true,
             Why::Keyless => entry.key.is_none(),
         };
-        if !due || attempts != tenure.failures(e) {
-            let failures = tenure.failures(e);
-            let story = format!("{at}: attempts={attempts} failures={failures}");
-            return Err(Verdict::new("L3", "dead letter out of turn", story));
-        }
-        Ok(())
+        rules.hold(Rule::LetterOutOfTurn, due && attempts == failures, || {
+            format!("{}: attempts={attempts} failures={failures}", at())
+        })
     }
 
     /// The broker confirmed a dead letter, and the core was told in time.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use procession_core::{Config, NoticeKind, Stats};
 
 use super::{Checked, Tenure};
-use crate::verdict::Verdict;
+use crate::rule::{Rule, Rules};
 
 /// One attempt that was handed out and not settled yet.
 #[derive(Clone, Copy, Debug)]
@@ -67,35 +67,24 @@ impl Process {
 
     /// After each event: what the core says that it holds is what it was given, and within its
     /// caps (S7).
-    pub(crate) fn check_stats(&self, config: &Config, stats: &Stats, now: u64) -> Checked {
-        let breach = |what: String| Err(Verdict::new("S7", "bounds", format!("{what} at={now}")));
+    pub(crate) fn check_stats(
+        &self,
+        rules: &Rules,
+        config: &Config,
+        stats: &Stats,
+        now: u64,
+    ) -> Checked {
         let orphans = self.runs.iter().filter(|r| r.orphan).count() as u32;
         let (held, running) = (self.held(), self.runs.len() as u32);
-        if stats.running != running {
-            return breach(format!("running={} of {running}", stats.running));
-        }
-        if stats.held < held || stats.held > held + orphans {
-            return breach(format!(
-                "held={}, expected {held} and {orphans} orphans",
-                stats.held
-            ));
-        }
-        // The message at the frontier of each partition can always be admitted.
-        if held > config.limits.messages + config.partitions {
-            return breach(format!("held={held} limit={}", config.limits.messages));
-        }
-        if stats.held_bytes > 0 && stats.held == 0 {
-            return breach(format!("bytes={} leaked", stats.held_bytes));
-        }
-        if stats.window > config.window_pool.next_multiple_of(64) {
-            return breach(format!("window={} of {}", stats.window, config.window_pool));
-        }
-        if stats.identities > config.dedupe.ids + stats.held {
-            return breach(format!(
-                "identities={} of {}",
-                stats.identities, config.dedupe.ids
-            ));
-        }
-        Ok(())
+        let fine = stats.running == running
+            && (held..=held + orphans).contains(&stats.held)
+            // The message at the frontier of each partition can always be admitted.
+            && held <= config.limits.messages + config.partitions
+            && (stats.held_bytes == 0 || stats.held > 0)
+            && stats.window <= config.window_pool.next_multiple_of(64)
+            && stats.identities <= config.dedupe.ids + stats.held;
+        rules.hold(Rule::Bounds, fine, || {
+            format!("running={running} held={held} orphans={orphans} at={now}: {stats:?}")
+        })
     }
 }

@@ -2,9 +2,10 @@
 
 use procession_core::{Commit, Drained, Flow, Release};
 
+use super::intake::excuse;
 use super::{Checked, Checker, State};
 use crate::log::{Entry, Log};
-use crate::verdict::Verdict;
+use crate::rule::Rule;
 
 impl Checker {
     /// The core wants progress written; `ranges` is what its map says, decoded.
@@ -19,65 +20,53 @@ impl Checker {
     ) -> Checked {
         self.tally.commits += 1;
         let (partition, frontier) = (commit.partition.0, commit.frontier.0);
-        let at = format!(
-            "partition={partition} epoch={} write={} frontier={frontier} at={now}",
-            commit.epoch.0, commit.write
-        );
-        let verdict = |id, shape| Err(Verdict::new(id, shape, at.clone()));
-        let Some(tenure) = self.processes[member].tenures[partition as usize].as_mut() else {
-            return verdict("S5", "commit after the end");
+        let at = || {
+            format!(
+                "partition={partition} epoch={} write={} frontier={frontier} at={now}",
+                commit.epoch.0, commit.write
+            )
         };
-        if commit.epoch.0 != tenure.epoch {
-            return verdict("S5", "commit of another epoch");
-        }
-        if tenure.outstanding.is_some() {
-            return verdict("S3b", "two commits outstanding");
-        }
+        let rules = &self.rules;
+        let Some(tenure) = self.processes[member].tenures[partition as usize].as_mut() else {
+            return rules.hold(Rule::CommitAfterTheEnd, false, at);
+        };
+        rules.hold(Rule::CommitAfterTheEnd, true, at)?;
+        let same = commit.epoch.0 == tenure.epoch;
+        rules.hold(Rule::CommitOfAnotherEpoch, same, at)?;
+        rules.hold(Rule::TwoCommits, tenure.outstanding.is_none(), at)?;
         tenure.outstanding = Some((commit.epoch.0, commit.write));
-        if frontier < tenure.committed {
-            return verdict("S3b", "commit went back");
-        }
+        rules.hold(Rule::CommitWentBack, frontier >= tenure.committed, at)?;
         tenure.committed = frontier;
-        if let Some(e) = tenure.unfinished_below(frontier, all, log) {
-            let entry = &all[e as usize];
-            return Err(Verdict::new(
-                "S3",
-                "commit covers an unfinished message",
-                format!(
-                    "{at}: key={:?} msg={e} position={}",
-                    entry.key, entry.position
-                ),
-            ));
-        }
+        let missed = tenure.unfinished_below(frontier, all, log);
+        rules.hold(Rule::CommitCovers, missed.is_none(), || {
+            let entry = missed.map(|e| &all[e as usize]);
+            let (key, position) = (entry.map(|e| e.key), entry.map(|e| e.position));
+            format!("{}: key={key:?} msg={missed:?} position={position:?}", at())
+        })?;
         for &(from, to) in ranges {
             let first = log.seek(all, from);
-            let inside = log.entries[first..]
+            let mut inside = log.entries[first..]
                 .iter()
                 .take_while(|&&e| all[e as usize].position < to);
-            if let Some(&e) = inside.clone().find(|&&e| !tenure.finished(e, all, log)) {
-                let position = all[e as usize].position;
-                return Err(Verdict::new(
-                    "S3",
-                    "map covers an unfinished message",
-                    format!("{at}: msg={e} position={position} in {from}..{to}"),
-                ));
-            }
+            let missed = inside.find(|&&e| !tenure.finished(e, all, log));
+            rules.hold(Rule::MapCovers, missed.is_none(), || {
+                let position = missed.map(|&e| all[e as usize].position);
+                format!(
+                    "{}: msg={missed:?} position={position:?} in {from}..{to}",
+                    at()
+                )
+            })?;
         }
-        if commit.anchor.is_some_and(|a| a.position.0 >= frontier) {
-            return verdict("S9", "anchor that is not below the frontier");
-        }
-        if commit.last && tenure.stopping.is_none() {
-            return verdict("S5", "last commit of a partition that goes on");
-        }
+        let below = commit.anchor.is_none_or(|a| a.position.0 < frontier);
+        rules.hold(Rule::AnchorNotBelow, below, at)?;
+        let ends = !commit.last || tenure.stopping.is_some();
+        rules.hold(Rule::LastCommitGoesOn, ends, at)?;
         // What an earlier owner finished needs no second look, unless the log was rewritten.
-        let covered: Vec<u32> = log.entries[log.seek(all, tenure.checked)..]
-            .iter()
-            .copied()
-            .take_while(|&e| all[e as usize].position < frontier)
-            .collect();
+        let first = log.seek(all, tenure.checked);
         tenure.checked = tenure.checked.max(frontier);
-        for e in covered {
-            self.excuse(e, log.rewrites > 0, &at)?;
+        let covered = log.entries[first..].iter().copied();
+        for e in covered.take_while(|&e| all[e as usize].position < frontier) {
+            excuse(rules, &mut self.facts, e, log.rewrites > 0, at)?;
         }
         Ok(())
     }
@@ -105,10 +94,10 @@ impl Checker {
             .iter_mut()
             .filter(|r| r.partition == partition && !r.orphan)
         {
-            if now < tenure.abandon_at {
-                let story = format!("msg={} partition={partition} at={now}", run.entry);
-                return Err(Verdict::new("S1", "handler left behind too early", story));
-            }
+            let due = now >= tenure.abandon_at;
+            self.rules.hold(Rule::LeftBehindTooEarly, due, || {
+                format!("msg={} partition={partition} at={now}", run.entry)
+            })?;
             run.orphan = true;
             tenure.abandoned += 1;
             tenure.set(run.entry, State::Unseen);
@@ -120,38 +109,29 @@ impl Checker {
     pub(crate) fn released(&mut self, member: usize, release: &Release, now: u64) -> Checked {
         self.tally.released += 1;
         let partition = release.partition.0;
-        let at = format!("partition={partition} at={now}: {release:?}");
-        let verdict = |id, shape| Err(Verdict::new(id, shape, at.clone()));
-        let process = &self.processes[member];
+        let at = || format!("partition={partition} at={now}: {release:?}");
+        let (rules, process) = (&self.rules, &self.processes[member]);
         let Some(tenure) = &process.tenures[partition as usize] else {
-            return verdict("S5", "released twice");
+            return rules.hold(Rule::ReleasedTwice, false, at);
         };
-        if release.epoch.0 != tenure.epoch {
-            return verdict("S6", "release of another epoch");
-        }
-        if tenure.stopping.is_none() {
-            return verdict("S5", "released without being asked");
-        }
+        rules.hold(Rule::ReleasedTwice, true, at)?;
+        let same = release.epoch.0 == tenure.epoch;
+        rules.hold(Rule::ReleaseOfAnotherEpoch, same, at)?;
+        rules.hold(Rule::ReleasedUnasked, tenure.stopping.is_some(), at)?;
         let running = process
             .runs
             .iter()
             .any(|r| r.partition == partition && !r.orphan);
-        if running || release.abandoned != tenure.abandoned {
-            return verdict("S1", "release while handlers run");
-        }
-        if release.handed_back != tenure.held {
-            let story = format!("{at}: held={}", tenure.held);
-            return Err(Verdict::new(
-                "S9",
-                "release miscounts what it hands back",
-                story,
-            ));
-        }
+        let left = !running && release.abandoned == tenure.abandoned;
+        rules.hold(Rule::ReleaseWhileRunning, left, at)?;
+        let counted = release.handed_back == tenure.held;
+        rules.hold(Rule::ReleaseMiscounts, counted, || {
+            format!("{}: held={}", at(), tenure.held)
+        })?;
         // With nothing confirmed, "committed" can only mean that there was nothing to write.
         let floor = tenure.confirmed.unwrap_or(tenure.opening.floor);
-        if release.committed && tenure.committed > floor {
-            return verdict("S3", "release claims a commit that was not confirmed");
-        }
+        let stored = !release.committed || tenure.committed <= floor;
+        rules.hold(Rule::ReleaseClaims, stored, at)?;
         self.ended(member, partition);
         Ok(())
     }
@@ -160,26 +140,27 @@ impl Checker {
     pub(crate) fn deadlines_kept(&self, member: usize, now: u64) -> Checked {
         let process = &self.processes[member];
         for (partition, tenure) in process.tenures.iter().enumerate() {
-            if let Some(deadline) = tenure.as_ref().and_then(|t| t.stopping)
-                && now >= deadline
-            {
-                let story = format!("partition={partition} deadline={deadline} at={now}");
-                return Err(Verdict::new("L5", "not released by the deadline", story));
+            if let Some(deadline) = tenure.as_ref().and_then(|t| t.stopping) {
+                self.rules.hold(Rule::NotReleased, now < deadline, || {
+                    format!("partition={partition} deadline={deadline} at={now}")
+                })?;
             }
         }
         // One that was left behind is beyond the core's reach; a partition that is given up asks all.
-        let late = |r: &&super::process::Run| !r.cancelled && !r.orphan && r.deadline <= now;
-        if let Some(run) = process.runs.iter().find(late) {
-            let story = format!("msg={} deadline={} at={now}", run.entry, run.deadline);
-            return Err(Verdict::new("L3", "handler not asked to stop", story));
+        for run in process
+            .runs
+            .iter()
+            .filter(|r| !r.orphan && r.deadline <= now)
+        {
+            self.rules.hold(Rule::NotAskedToStop, run.cancelled, || {
+                format!("msg={} deadline={} at={now}", run.entry, run.deadline)
+            })?;
         }
         match process.draining {
-            Some(deadline) if now >= deadline => Err(Verdict::new(
-                "L5",
-                "not drained by the deadline",
-                format!("deadline={deadline} at={now}"),
-            )),
-            Some(_) | None => Ok(()),
+            Some(deadline) => self.rules.hold(Rule::NotDrained, now < deadline, || {
+                format!("deadline={deadline} at={now}")
+            }),
+            None => Ok(()),
         }
     }
 
@@ -188,14 +169,10 @@ impl Checker {
         self.tally.drained += 1;
         let process = &mut self.processes[member];
         let asked = process.draining.take().is_some();
-        if !asked || process.tenures.iter().any(Option::is_some) {
-            return Err(Verdict::new(
-                "L5",
-                "drained out of turn",
-                format!("at={now}: {drained:?}"),
-            ));
-        }
-        Ok(())
+        let over = asked && process.tenures.iter().all(Option::is_none);
+        self.rules.hold(Rule::DrainedOutOfTurn, over, || {
+            format!("at={now}: {drained:?}")
+        })
     }
 
     /// Pause and Resume alternate, beginning with Pause.
@@ -205,14 +182,10 @@ impl Checker {
             Flow::Resume(p) => (p.0, false),
         };
         let paused = &mut self.processes[member].paused[partition as usize];
-        if *paused == pause {
-            return Err(Verdict::new(
-                "S7",
-                "flow does not alternate",
-                format!("{flow:?} at={now}"),
-            ));
-        }
+        let alternates = *paused != pause;
         *paused = pause;
-        Ok(())
+        self.rules.hold(Rule::FlowDoesNotAlternate, alternates, || {
+            format!("{flow:?} at={now}")
+        })
     }
 }

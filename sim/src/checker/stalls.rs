@@ -3,7 +3,7 @@
 use procession_core::{Config, NoticeKind, Stall};
 
 use super::{Checked, Checker};
-use crate::verdict::Verdict;
+use crate::rule::Rule;
 
 impl Checker {
     /// A verdict about a stall comes in its turn: first that there is one, then that it is over.
@@ -19,12 +19,11 @@ impl Checker {
         if !rises && kind != NoticeKind::StallOver {
             return Ok(());
         }
-        if *told == rises {
-            let story = format!("member={member} partition={partition} at={now}: {kind:?}");
-            return Err(Verdict::new("L3", "stall told twice", story));
-        }
+        let once = *told != rises;
         *told = rises;
-        Ok(())
+        self.rules.hold(Rule::StallToldTwice, once, || {
+            format!("member={member} partition={partition} at={now}: {kind:?}")
+        })
     }
 
     /// After every event: what the core says of a frontier is what the books of its tenure say, and a
@@ -37,11 +36,11 @@ impl Checker {
         now: u64,
     ) -> Checked {
         let process = &mut self.processes[member];
-        let at = format!("member={member} partition={partition} at={now}: {stall:?}");
+        let rules = &self.rules;
+        let at = || format!("member={member} partition={partition} at={now}: {stall:?}");
         let holds = process.tenures[partition as usize].as_ref();
-        if holds.is_some_and(|t| t.held == 0) && stall.is_some() {
-            return Err(Verdict::new("L3", "stall of nothing", at));
-        }
+        let nothing = stall.is_some() && holds.is_some_and(|t| t.held == 0);
+        rules.hold(Rule::StallOfNothing, !nothing, at)?;
         // A handler that is left behind while its partition is given up holds nothing any more; the
         // release says that the stall is over.
         let leaves = holds.is_some_and(|t| t.stopping.is_some());
@@ -50,13 +49,12 @@ impl Checker {
         if known.map(|k| k.0) != position {
             *known = position.map(|p| (p, now));
             // A notice about what holds it now can only come later.
-            if *told && !leaves {
-                return Err(Verdict::new("L3", "stall not called over", at));
-            }
+            rules.hold(Rule::StallNotCalledOver, leaves || !*told, at)?;
         }
         match (stall, known) {
-            (Some(stall), Some((_, since))) if stall.since.as_nanos() != *since => {
-                Err(Verdict::new("L3", "stall dated wrongly", at))
+            (Some(stall), Some((_, since))) => {
+                let right = stall.since.as_nanos() == *since;
+                rules.hold(Rule::StallDatedWrongly, right, at)
             }
             _ => Ok(()),
         }
@@ -70,9 +68,10 @@ impl Checker {
             let open = process.tenures[partition].as_ref();
             let open = open.is_some_and(|t| t.stopping.is_none());
             let due = known.is_some_and(|(_, since)| since.saturating_add(after) <= now);
-            if open && due && !told && after != u64::MAX {
-                let story = format!("member={member} partition={partition} at={now}: {known:?}");
-                return Err(Verdict::new("L3", "stall not told", story));
+            if open && due && after != u64::MAX {
+                self.rules.hold(Rule::StallNotTold, *told, || {
+                    format!("member={member} partition={partition} at={now}: {known:?}")
+                })?;
             }
         }
         Ok(())

@@ -177,6 +177,16 @@ impl Tenure {
                 .any(|&(from, to)| (from..to).contains(&position))
     }
 
+    /// As [`inherited`](Self::inherited). Where the window pool has no `room` for every map, a map may
+    /// be forgotten, and only the frontier counts.
+    pub(crate) fn covers(&self, position: u64, room: bool) -> bool {
+        if room {
+            self.inherited(position)
+        } else {
+            position < self.opening.floor
+        }
+    }
+
     /// Whether a message counts as finished here: it is, or it stands where another one stood
     /// before, in a log whose rewriting no session could have noticed yet.
     pub(crate) fn finished(&self, entry: u32, all: &[Entry], log: &Log) -> bool {

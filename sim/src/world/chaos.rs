@@ -6,8 +6,8 @@ use super::{Stage, World};
 use crate::checker::Checked;
 use crate::event::Event;
 use crate::plan::Flavour;
+use crate::rule::Rule;
 use crate::site::Site;
-use crate::verdict::Verdict;
 
 impl World {
     /// One tick of world-level faults.
@@ -15,9 +15,11 @@ impl World {
         let n = u64::from(tick);
         self.rebalance(n)?;
         for partition in 0..self.plan.config.partitions {
+            self.concerns_owner(partition);
             self.shake_partition(partition, n)?;
         }
         for member in 0..self.plan.members {
+            self.concerns(Some(member));
             self.shake_member(member, n)?;
         }
         Ok(())
@@ -199,18 +201,32 @@ impl World {
                 }
                 _ => core.lose(time, PartitionId(u32::MAX), current),
             }
-            if snapshot(core) != was {
-                let story = format!("input {} partition={p} at={}", bits % 8, self.now);
-                return Err(Verdict::new("S6", "stale input changed something", story));
-            }
+            let same = snapshot(core) == was;
+            self.checker.rules.hold(Rule::StaleInput, same, || {
+                format!("input {} partition={p} at={}", bits % 8, self.now)
+            })?;
         }
         self.after(member)
+    }
+
+    /// Whether this run is to fail, to show that failures are reported.
+    fn is_canary(&self) -> bool {
+        #[cfg(feature = "mutants")]
+        return self.plan.seed.is_multiple_of(1_000)
+            && procession_core::mutants::active() == crate::mutants::CANARY;
+        #[cfg(not(feature = "mutants"))]
+        false
     }
 
     /// Faults stop; poison stays.
     pub(super) fn heal(&mut self) -> Checked {
         self.note(|_, out| out.push_str("             faults stop\n"));
         self.fate.heal();
+        self.checker
+            .rules
+            .hold(Rule::Canary, !self.is_canary(), || {
+                format!("at={}: a deliberate fault of the simulator", self.now)
+            })?;
         self.stage = Stage::Calm;
         self.push_in(self.plan.patience, Event::Watchdog);
         self.end_hanging();

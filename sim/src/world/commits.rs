@@ -6,10 +6,11 @@ use procession_core::{
 
 use super::{Burial, World, Write};
 use crate::checker::Checked;
+use crate::coverage::Mark;
 use crate::event::Event;
 use crate::log::Record;
+use crate::rule::Rule;
 use crate::site::Site;
-use crate::verdict::Verdict;
 
 impl World {
     /// The core wants progress written.
@@ -79,6 +80,13 @@ impl World {
         let fenced = generation != self.generation;
         let newer = (commit.epoch.0, commit.write) > (record.epoch, record.write);
         if !owns || fenced || commit.epoch.0 < record.epoch || !newer {
+            self.hit(if !owns {
+                Mark::FormerOwner
+            } else if fenced {
+                Mark::OldGeneration
+            } else {
+                Mark::Overtaken
+            });
             let write = &mut self.writes[number as usize];
             if write.result == CommitResult::Stored {
                 // A later write of its own has landed, it comes from an older generation, or it is
@@ -90,6 +98,9 @@ impl World {
                 };
             }
             return;
+        }
+        if self.writes[number as usize].result == CommitResult::Unknown {
+            self.hit(Mark::LandsLate);
         }
         let log = &self.logs[p];
         let copies = &mut self.copies[p];
@@ -158,11 +169,10 @@ impl World {
         );
         let after = (core.stats(), core.frontier(commit.partition));
         if !current {
-            if before != after {
-                let story = format!("write={} at={}", commit.write, self.now);
-                return Err(Verdict::new("S6", "stale answer changed something", story));
-            }
-            return Ok(());
+            let rules = &self.checker.rules;
+            return rules.hold(Rule::StaleAnswer, before == after, || {
+                format!("write={} at={}", commit.write, self.now)
+            });
         }
         self.checker
             .commit_answered(m, commit, result == CommitResult::Stored);
@@ -259,11 +269,14 @@ impl World {
                 .checker
                 .tenure(m, burial.partition)
                 .is_some_and(|t| t.epoch == burial.epoch);
-        let counted = after.dead > before.dead;
-        if counted != (current && burial.receipt == Receipt::Stored) {
-            let story = format!("msg={} at={}: {burial:?}", burial.entry, self.now);
-            return Err(Verdict::new("S9", "dead letter counted out of turn", story));
+        if !current && !burial.answered {
+            self.marks[Mark::LetterTooLate as usize] += 1;
         }
+        let counted = after.dead > before.dead;
+        let right = counted == (current && burial.receipt == Receipt::Stored);
+        self.checker.rules.hold(Rule::LetterCounted, right, || {
+            format!("msg={} at={}: {burial:?}", burial.entry, self.now)
+        })?;
         if counted {
             self.checker.buried(m, burial.partition, burial.entry);
         } else if current && matches!(burial.receipt, Receipt::NotStored | Receipt::Unknown) {

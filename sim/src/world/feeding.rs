@@ -7,11 +7,13 @@ use procession_core::{
 
 use super::World;
 use crate::checker::Checked;
+use crate::coverage::Mark;
 use crate::event::Event;
 use crate::fate::mix;
 use crate::log::Entry;
 use crate::member::{Delivery, InFlight};
 use crate::plan::Flavour;
+use crate::rule::Rule;
 use crate::site::Site;
 use crate::verdict::Verdict;
 
@@ -75,6 +77,7 @@ impl World {
     }
 
     pub(super) fn straggle(&mut self, member: u32, number: u32) -> Checked {
+        self.hit(Mark::Straggler);
         let arrival = self.stragglers[number as usize].clone();
         self.offer(member, arrival).map(|_| ())
     }
@@ -105,6 +108,11 @@ impl World {
         let continuity = start
             .expect
             .map_or(Continuity::Continues, |e| log.continuity(&self.entries, e));
+        self.marks[match continuity {
+            Continuity::Continues => Mark::Continues,
+            Continuity::Rewritten { .. } => Mark::Rewritten,
+            Continuity::CannotTell => Mark::CannotTell,
+        } as usize] += 1;
         let skip = start.expect.is_some() && continuity == Continuity::Continues;
         if let Some(delivery) = self.delivery(member, partition, session) {
             delivery.live = true;
@@ -229,20 +237,18 @@ impl World {
     pub(super) fn granted(&mut self, member: u32, grant: Grant) -> Checked {
         let m = member as usize;
         let p = grant.partition.0;
-        let breach = |what: &'static str| {
-            let story = format!("member={member} {grant:?} at={}", self.now);
-            Err(Verdict::new("S7", what, story))
-        };
+        let story = || format!("member={member} {grant:?} at={}", self.now);
+        let rules = &self.checker.rules;
         let feeds = &self.members[m].feeds;
         let delivery = feeds[p as usize].delivery.as_ref();
         let this = delivery.filter(|d| d.session() == (grant.epoch, grant.session));
         let Some(before) = this.map(|d| d.granted) else {
-            return breach("grant of an old session");
+            return rules.hold(Rule::GrantOfOldSession, false, story);
         };
+        rules.hold(Rule::GrantOfOldSession, true, story)?;
         let after = (grant.messages, grant.bytes);
-        if after == before || after.0 < before.0 || after.1 < before.1 {
-            return breach("totals that do not grow");
-        }
+        let grows = after != before && after.0 >= before.0 && after.1 >= before.1;
+        rules.hold(Rule::GrantDidNotGrow, grows, story)?;
         if let Some(delivery) = &mut self.members[m].feeds[p as usize].delivery {
             delivery.granted = after;
         }
@@ -267,11 +273,10 @@ impl World {
         let share_bytes = (limits.bytes / (2 * open)).max(most);
         let messages = mine.0 <= share || all.0 <= u64::from(limits.messages);
         let bytes = mine.1 <= share_bytes || all.1 <= limits.bytes;
-        if (after.0 > before.0 && !messages) || (after.1 > before.1 && !bytes) {
-            let story = format!("{grant:?} at={}: {mine:?} of {all:?}, {limits:?}", self.now);
-            return Err(Verdict::new("S7", "more granted than there is", story));
-        }
-        Ok(())
+        let fits = (after.0 == before.0 || messages) && (after.1 == before.1 || bytes);
+        rules.hold(Rule::MoreGranted, fits, || {
+            format!("{grant:?} at={}: {mine:?} of {all:?}, {limits:?}", self.now)
+        })
     }
 
     /// A feed takes messages from the log, within credit mostly.
@@ -365,6 +370,7 @@ impl World {
             let bytes = u64::from(arrival.bytes);
             match self.offer(member, arrival)? {
                 Some(refused) => {
+                    self.hit(Mark::OfferedAgain);
                     if let Some(delivery) = self.delivery(member, partition, session) {
                         delivery.stalled = Some(refused);
                     }
@@ -448,14 +454,10 @@ impl World {
             Err(refused) => {
                 self.checker.tally.refused += 1;
                 let same = before.0 == after.0 && before.1 == after.1;
-                if !same || refused.arrival != arrival || void {
-                    let story = format!("{refused} at={}: {before:?} {after:?}", self.now);
-                    return Err(Verdict::new(
-                        "S6",
-                        "a refused offer changed something",
-                        story,
-                    ));
-                }
+                let same = same && refused.arrival == arrival && !void;
+                self.checker.rules.hold(Rule::RefusedOffer, same, || {
+                    format!("{refused} at={}: {before:?} {after:?}", self.now)
+                })?;
                 match refused.why {
                     Refusal::Credit | Refusal::Window => Ok(Some(refused.arrival)),
                     Refusal::TooLarge => {
@@ -489,7 +491,11 @@ impl World {
         let cursor = delivery.cursor;
         if quiet {
             if lost && self.plan.flavour == Flavour::JetStream {
+                self.hit(Mark::LostTail);
                 return self.break_session(member, partition);
+            }
+            if next > cursor {
+                self.hit(Mark::TrailingHoles);
             }
             let time = self.time();
             if let Some(core) = &mut self.members[member as usize].core {

@@ -4,6 +4,7 @@ use procession_core::{Dispatch, Outcome, Receipt, Span, Token};
 
 use super::World;
 use crate::checker::{Checked, Ending};
+use crate::coverage::Mark;
 use crate::event::Event;
 use crate::member::{Behaviour, Handler};
 use crate::site::Site;
@@ -92,6 +93,10 @@ impl World {
         handler.ended = Some(ending);
         let (e, (n, start)) = (handler.entry, handler.attempt);
         process.running -= 1;
+        let mut runs = self.checker.processes[member as usize].runs.iter();
+        if runs.any(|r| r.orphan && r.token == handler.token.to_bits()) {
+            self.marks[Mark::EndsOrphaned as usize] += 1;
+        }
         if ending == Ending::Done {
             self.checker.effect(e);
         }

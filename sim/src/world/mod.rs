@@ -3,6 +3,7 @@
 mod broker;
 mod chaos;
 mod commits;
+mod covering;
 mod feeding;
 mod handlers;
 mod outputs;
@@ -15,6 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use procession_core::{Arrival, Commit, CommitResult, PartitionId, Receipt, Time, Token};
 
 use crate::checker::{Checked, Checker, Tally};
+use crate::coverage::{Coverage, MARKS};
 use crate::event::Event;
 use crate::fate::{Decision, Fate, mix};
 use crate::heap::Heap;
@@ -22,6 +24,7 @@ use crate::item::Item;
 use crate::log::{Entry, Log, Record, Seat};
 use crate::member::Member;
 use crate::plan::{Plan, Profile};
+use crate::rule::Rule;
 use crate::site::Site;
 use crate::tape::Recorder;
 use crate::verdict::Verdict;
@@ -103,6 +106,9 @@ pub(crate) struct World {
     hash: u64,
     trace: Option<String>,
     recorder: Option<Recorder>,
+    /// Somebody wants to know what the run has been to.
+    coverage: bool,
+    marks: [u64; MARKS],
     map_buffer: Vec<u8>,
 }
 
@@ -115,6 +121,10 @@ pub(crate) struct Watch {
     pub(crate) noting: bool,
     /// Writes down what the cores are told.
     pub(crate) recorder: Option<Recorder>,
+    /// Rules of the checker that are passed over, one bit each.
+    pub(crate) muted: u128,
+    /// Counts what the run has been to.
+    pub(crate) coverage: bool,
 }
 
 /// How a run went.
@@ -130,6 +140,8 @@ pub(crate) struct Ended {
     pub(crate) faults: Vec<Decision>,
     /// What was published.
     pub(crate) workload: Vec<Item>,
+    /// What it has been to, where it was counted.
+    pub(crate) coverage: Option<Box<Coverage>>,
 }
 
 impl World {
@@ -138,6 +150,9 @@ impl World {
         let mut fate = plan.fate();
         if watch.noting {
             fate = fate.noting();
+        }
+        if watch.coverage {
+            fate = fate.counting();
         }
         let start = |p: u32| fate.draw(Site::Work, 1, u64::from(p), 0, 3);
         Self {
@@ -154,7 +169,7 @@ impl World {
             stragglers: Vec::new(),
             writes: Vec::new(),
             burials: Vec::new(),
-            checker: Checker::new(&plan.config, plan.members),
+            checker: Checker::new(&plan.config, plan.members, watch.muted),
             made: Vec::new(),
             stamps: 0,
             generation: 0,
@@ -164,7 +179,8 @@ impl World {
             hash: plan.seed,
             trace: watch.trace.then(String::new),
             recorder: watch.recorder,
-
+            coverage: watch.coverage,
+            marks: [0; MARKS],
             map_buffer: vec![0; plan.config.map_bytes as usize],
             fate,
             plan,
@@ -172,13 +188,16 @@ impl World {
     }
 
     pub(crate) fn run(mut self) -> Ended {
+        self.checker.rules.asks(Rule::Panic);
         let ended = catch_unwind(AssertUnwindSafe(|| self.live()));
         let verdict = ended.unwrap_or_else(|panic| {
             let words = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
             let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
-            Err(Verdict::new("core", "panic", words.unwrap_or_default()))
+            Err(Verdict::new(Rule::Panic, words.unwrap_or_default()))
         });
+        let coverage = self.coverage.then(|| self.covered());
         Ended {
+            coverage,
             verdict: verdict.err(),
             tally: self.checker.tally,
             events: self.events,
@@ -204,17 +223,17 @@ impl World {
     fn storm(&mut self) -> Checked {
         self.begin();
         while self.stage != Stage::Over {
-            let Some((at, event)) = self.heap.pop() else {
-                return Err(self.stuck("nothing left to happen"));
-            };
+            let popped = self.heap.pop();
+            let rules = &self.checker.rules;
+            rules.hold(Rule::NothingLeft, popped.is_some(), || {
+                self.stuck(Rule::NothingLeft)
+            })?;
+            let Some((at, event)) = popped else { break };
             self.now = self.now.max(at);
-            if self.events > EVENTS_MAX {
-                return Err(Verdict::new(
-                    "L6",
-                    "goes round in circles",
-                    format!("at={}", self.now),
-                ));
-            }
+            let rules = &self.checker.rules;
+            rules.hold(Rule::GoesRound, self.events <= EVENTS_MAX, || {
+                format!("at={}", self.now)
+            })?;
             self.at_chosen_event()?;
             if let Some((member, life)) = event.process() {
                 let process = &self.members[member as usize];
@@ -228,6 +247,9 @@ impl World {
                 }
             }
             self.events += 1;
+            if self.coverage {
+                self.concerns(self.member_of(event));
+            }
             self.mark(at, event.class().0, event.class().1);
             self.note(|w, out| {
                 if !matches!(event, Event::Watchdog) {
@@ -360,6 +382,7 @@ impl World {
             Stage::Draining => {
                 if self.members.iter().all(|m| m.core.is_none()) {
                     self.stage = Stage::Over;
+                    self.checker.rules.asks(Rule::NoProgress);
                 }
             }
         }
@@ -382,9 +405,11 @@ impl World {
                 let credit = core.credit(PartitionId(p)).messages;
                 let tenure = self.checker.processes[m].tenures[p as usize].as_ref();
                 let open = tenure.is_some_and(|t| t.stopping.is_none() && t.until > self.now);
-                if open && credit < half {
-                    let story = format!("member={m} partition={p} credit={credit} of {limits:?}");
-                    return Err(Verdict::new("S7", "credit leaked", story));
+                if open {
+                    let rules = &self.checker.rules;
+                    rules.hold(Rule::CreditLeaked, credit >= half, || {
+                        format!("member={m} partition={p} credit={credit} of {limits:?}")
+                    })?;
                 }
             }
         }
@@ -419,8 +444,8 @@ impl World {
             })
     }
 
-    fn stuck(&self, why: &'static str) -> Verdict {
-        let mut story = format!("at={}: {why};", self.now);
+    fn stuck(&self, rule: Rule) -> String {
+        let mut story = format!("at={}: {};", self.now, rule.shape());
         for (p, (log, record)) in self.logs.iter().zip(&self.records).enumerate() {
             let last = log
                 .entries
@@ -443,12 +468,15 @@ impl World {
                 );
             }
         }
-        Verdict::new("L1", why, story)
+        story
     }
 
     /// Faults stopped a while ago, and something is still unfinished.
     fn watchdog(&mut self) -> Checked {
-        Err(self.stuck("no progress"))
+        self.stage = Stage::Over;
+        self.checker
+            .rules
+            .hold(Rule::NoProgress, false, || self.stuck(Rule::NoProgress))
     }
 
     // Small helpers.

@@ -6,6 +6,7 @@ use super::World;
 use super::commits::letter_parts;
 use crate::checker::Checked;
 use crate::event::Event;
+use crate::rule::Rule;
 use crate::site::Site;
 use crate::verdict::Verdict;
 
@@ -33,12 +34,12 @@ impl World {
             self.push_in(late, Event::Poke { member, life });
         }
         for round in 0.. {
-            if round > ROUNDS_MAX {
-                return Err(Verdict::new(
-                    "L6",
-                    "outputs without end",
-                    format!("at={}", self.now),
-                ));
+            let ends = round <= ROUNDS_MAX;
+            self.checker
+                .rules
+                .hold(Rule::OutputsWithoutEnd, ends, || format!("at={}", self.now))?;
+            if !ends {
+                break;
             }
             if !self.ask(member, lazy)? || self.members[m].core.is_none() {
                 break;
@@ -154,9 +155,11 @@ impl World {
             Vec::new()
         } else {
             let Some(ranges) = procession_core::decode_map(&map, commit.frontier) else {
-                let story = format!("{commit:?} at={}", self.now);
-                return Err(Verdict::new("S3", "map that cannot be read", story));
+                return self.checker.rules.broken(Rule::MapUnreadable, || {
+                    format!("{commit:?} at={}", self.now)
+                });
             };
+            self.checker.rules.asks(Rule::MapUnreadable);
             ranges
                 .into_iter()
                 .map(|(from, to)| (from.0, to.0))
@@ -199,6 +202,7 @@ impl World {
         // What was polled may have made something due at once; then it is told again, and that is
         // the end of it.
         for again in 0..4 {
+            self.checker.rules.asks(Rule::TimerStandsStill);
             let Some(core) = &mut self.members[m].core else {
                 return Ok(());
             };
@@ -206,8 +210,9 @@ impl World {
                 break;
             };
             if again == 3 {
-                let story = format!("member={member} at={}: {wake:?}", self.now);
-                return Err(Verdict::new("L6", "timer does not move on", story));
+                self.checker.rules.broken(Rule::TimerStandsStill, || {
+                    format!("member={member} at={}: {wake:?}", self.now)
+                })?;
             }
             core.handle_timeout(time);
             self.look_after(member, true)?;
@@ -226,8 +231,9 @@ impl World {
             return Ok(());
         };
         if self.plan.audit {
+            self.checker.rules.asks(Rule::Invariant);
             core.check_invariants().map_err(|what| {
-                Verdict::new("core", what, format!("member={member} at={}", self.now))
+                Verdict::invariant(what, format!("member={member} at={}", self.now))
             })?;
         }
         let (stats, wake) = (core.stats(), core.poll_timeout());
@@ -236,7 +242,8 @@ impl World {
             self.checker.stall_seen(m, partition, stall, self.now)?;
         }
         self.checker.notices_came(m, self.now)?;
-        self.checker.processes[m].check_stats(&self.plan.config, &stats, self.now)?;
+        let (rules, process) = (&self.checker.rules, &self.checker.processes[m]);
+        process.check_stats(rules, &self.plan.config, &stats, self.now)?;
         let life = self.members[m].life;
         if let Some(wake) = wake {
             let entity = u64::from(member);

@@ -2,6 +2,7 @@
 
 use super::World;
 use crate::checker::Checked;
+use crate::coverage::Mark;
 use crate::event::Event;
 use crate::plan::Flavour;
 use crate::site::Site;
@@ -23,13 +24,18 @@ impl World {
         if self.plan.flavour != Flavour::Kafka || !self.fate.decide(Site::Rebalance, 0, n) {
             return Ok(());
         }
-        let draw = |what, low, high| self.fate.draw(Site::Rebalance, what, n, low, high);
         // A group does not change its protocol from one rebalance to the next.
         let protocol = match self.fate.draw(Site::Rebalance, 1, 0, 0, 2) {
             0 => Protocol::Eager,
             1 => Protocol::Cooperative,
             _ => Protocol::BrokerDriven,
         };
+        self.hit(match protocol {
+            Protocol::Eager => Mark::Eager,
+            Protocol::Cooperative => Mark::Cooperative,
+            Protocol::BrokerDriven => Mark::BrokerDriven,
+        });
+        let draw = |what, low, high| self.fate.draw(Site::Rebalance, what, n, low, high);
         let (grace, moved) = (draw(2, 0, 60_000_000), draw(3, 1, 7));
         let partitions = self.plan.config.partitions;
         let concerned: Vec<u32> = (0..partitions)

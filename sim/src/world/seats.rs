@@ -6,12 +6,13 @@ use procession_core::{
 
 use super::{Stage, World};
 use crate::checker::{Checked, Opening};
+use crate::coverage::Mark;
 use crate::event::Event;
 use crate::log::Seat;
 use crate::plan::Flavour;
+use crate::rule::Rule;
 use crate::site::Site;
 use crate::tape::Core;
-use crate::verdict::Verdict;
 
 /// How long a dead owner's partition stays with it where the broker fences by itself.
 const SESSION_TIMEOUT: u64 = 30_000_000;
@@ -29,6 +30,10 @@ impl World {
             let elapsed = Span::from_nanos(self.now - at);
             let restored = core.import_identities(now, elapsed, &bytes);
             self.checker.restored(member as usize, restored.is_ok());
+            self.marks[match restored {
+                Ok(_) => Mark::Remembered,
+                Err(_) => Mark::RememberedBroken,
+            } as usize] += 1;
         }
         process.core = Some(core);
         process.wake = u64::MAX;
@@ -42,6 +47,7 @@ impl World {
             return Ok(());
         }
         if self.behind_barrier() {
+            self.hit(Mark::BehindBarrier);
             self.push_in(1_000_000, Event::Assign { partition });
             return Ok(());
         }
@@ -67,6 +73,9 @@ impl World {
             ready.len() as u64 - 1,
         );
         let member = ready[choice as usize];
+        if self.members[member as usize].draining {
+            self.hit(Mark::AssignedDraining);
+        }
         self.open(member, partition)?;
         self.after(member)
     }
@@ -78,6 +87,8 @@ impl World {
             let n = self.assignments[p];
             if !self.fate.decide(Site::Reopen, u64::from(partition), n) {
                 self.lose(member, partition, old)?;
+            } else {
+                self.hit(Mark::Unaware);
             }
         }
         let record = &mut self.records[p];
@@ -150,6 +161,8 @@ impl World {
         };
         let foreign = record.incarnation.is_some_and(|i| i != incarnation);
         let beyond = record.frontier.is_some_and(|f| f > log.end);
+        self.marks[Mark::RecordForeign as usize] += u64::from(foreign);
+        self.marks[Mark::RecordBeyond as usize] += u64::from(beyond);
         let ranges = match record.frontier {
             Some(f) if !foreign && !beyond && !map.is_empty() => decode_map(&map, Position(f)),
             Some(_) | None => Some(Vec::new()),
@@ -355,6 +368,7 @@ impl World {
             self.push_at(seat.lease_end, Event::LeaseCheck { partition, epoch });
             return Ok(());
         }
+        self.hit(Mark::TakenOver);
         self.take_away(partition, false)
     }
 
@@ -467,13 +481,13 @@ impl World {
         };
         let stats = core.stats();
         let orphans = self.checker.processes[m].runs.len() as u32;
-        if stats.held != orphans || (orphans == 0 && stats.held_bytes != 0) {
-            let story = format!(
+        let empty = stats.held == orphans && (orphans > 0 || stats.held_bytes == 0);
+        self.checker.rules.hold(Rule::LeftAfterDrain, empty, || {
+            format!(
                 "member={member} at={}: {stats:?} orphans={orphans}",
                 self.now
-            );
-            return Err(Verdict::new("S7", "something is left after a drain", story));
-        }
+            )
+        })?;
         self.leave(member);
         if self.stage != Stage::Draining {
             self.push_in(10_000_000, Event::Restart { member });

@@ -27,8 +27,8 @@ pub use on::On;
 pub use report::ReportArgs;
 pub use shell::{CompletionsArgs, ManArgs, Shell};
 pub use sim::{
-    Level, Model, MutantsArgs, ProfileArg, ReplayArgs, RunArgs, Seeds, SeedsArgs, ShrinkArgs,
-    SimAction, SimArgs,
+    CoverageArgs, Level, Model, MutantsArgs, ProfileArg, ReplayArgs, RunArgs, Seeds, SeedsArgs,
+    ShrinkArgs, SimAction, SimArgs,
 };
 pub use values::{Senders, Share};
 pub use work::{ConsumeArgs, GroupProtocol, ProduceArgs};

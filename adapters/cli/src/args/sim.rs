@@ -30,8 +30,9 @@ pub struct SimArgs {
 pub enum SimAction {
     /// Run seeds and hold every promise against what happens.
     Run(RunArgs),
-    /// Say how often every fault happened, and what never did.
-    Coverage(SeedsArgs),
+    /// Say how often everything was reached: faults, rules of the checker, marked places in the models
+    /// and the core (counted in builds with the feature `marks`), and each fault in each state.
+    Coverage(CoverageArgs),
     /// Run seeds again, on other threads and in another process: nothing may differ.
     Determinism(SeedsArgs),
     /// Switch deliberate faults on, one at a time: each must be noticed, written down, made small,
@@ -76,6 +77,17 @@ pub struct RunArgs {
     /// Where failure reports go [default: `failures` in the build directory, `target`].
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
+}
+
+/// `sim coverage`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct CoverageArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub seeds: SeedsArgs,
+    /// How often each must have been reached; less is a failure.
+    #[arg(long, value_name = "N", default_value_t = procession_sim::COVERAGE_LEAST)]
+    pub least: u64,
 }
 
 /// `sim mutants`.

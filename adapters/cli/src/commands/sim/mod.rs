@@ -56,6 +56,7 @@ impl SeedsArgs {
             threads: self.threads(),
             // Whatever is broken so often needs no more examples.
             most: 1_000,
+            coverage: false,
         }
     }
 }
