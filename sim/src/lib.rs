@@ -26,11 +26,14 @@ mod heap;
 mod html;
 mod item;
 mod judge;
+mod lies;
 mod log;
 mod member;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod plan;
+#[cfg(feature = "mutants")]
+mod proofs;
 mod record;
 mod replay;
 mod report;
@@ -55,6 +58,8 @@ pub use judge::{Judged, judge, with_its_mutant};
 #[cfg(feature = "mutants")]
 pub use mutants::{CANARY, Caught, MUTANTS, Mutant, first_broken, hunt, prove, with_mutant};
 pub use plan::{Flavour, Plan, Profile};
+#[cfg(feature = "mutants")]
+pub use proofs::{Bite, PROOFS, Proof, UNPROVED, forgotten};
 pub use record::{must_hold, record, verdict_id};
 pub use replay::{Replayed, replay};
 pub use report::{BYTES_MAX, Failure, ParseError, VERSION, parse, print, step_text};

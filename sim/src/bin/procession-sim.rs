@@ -7,6 +7,7 @@
 //! procession-sim replay FILE
 //! procession-sim coverage [--seeds A..B] [--least N]
 //! procession-sim mutants [--seeds N] [--only M]        (feature `mutants`)
+//! procession-sim rules                             (feature `mutants`)
 //! ```
 //! Ends with 0 when every promise held, 1 when one was broken, 2 when the call was wrong; `replay`
 //! with 3 when the answers are others, 4 when the file is of another version.
@@ -30,6 +31,9 @@ struct Options {
     all: bool,
     #[cfg_attr(not(feature = "mutants"), allow(dead_code))]
     only: Option<u8>,
+    /// A deliberate fault that is on while seeds run.
+    #[cfg(feature = "mutants")]
+    mutant: u8,
     /// How often everything must have been reached.
     least: u64,
     rest: Vec<String>,
@@ -43,6 +47,9 @@ fn main() -> ExitCode {
         Err(why) => return wrong(&why),
     };
     match command.as_str() {
+        #[cfg(feature = "mutants")]
+        "run" => procession_sim::with_mutant(options.mutant, || run(&options)),
+        #[cfg(not(feature = "mutants"))]
         "run" => run(&options),
         "explain" => match options.rest.first().and_then(|s| number(s)) {
             Some(seed) => tell(seed, options.profile),
@@ -54,12 +61,13 @@ fn main() -> ExitCode {
         },
         "coverage" => coverage(&options),
         "mutants" => mutants(&options),
+        "rules" => rules(&options),
         "replay" => match options.rest.first() {
             Some(path) => replay(path),
             None => wrong("replay needs a file: `procession-sim replay x.procfail`"),
         },
         other => wrong(&format!(
-            "`{other}` is not a command: run, coverage, explain, record, replay, mutants"
+            "`{other}` is not a command: run, coverage, explain, record, replay, mutants, rules"
         )),
     }
 }
@@ -72,6 +80,8 @@ impl Options {
             threads: std::thread::available_parallelism().map_or(1, |n| n.get().min(2)),
             all: false,
             only: None,
+            #[cfg(feature = "mutants")]
+            mutant: 0,
             least: COVERAGE_LEAST,
             rest: Vec::new(),
         };
@@ -111,6 +121,11 @@ impl Options {
                     let text = value("a mutant")?;
                     options.only =
                         Some(text.parse().map_err(|_| format!("`{text}` is no mutant"))?);
+                }
+                #[cfg(feature = "mutants")]
+                "--mutant" => {
+                    let text = value("a mutant")?;
+                    options.mutant = text.parse().map_err(|_| format!("`{text}` is no mutant"))?;
                 }
                 "--least" => {
                     let text = value("a number")?;
@@ -350,6 +365,51 @@ fn mutants(options: &Options) -> ExitCode {
     }
     say(&format!("{caught} of {all} mutants caught"));
     ExitCode::from(u8::from(caught < all))
+}
+
+/// Shows of every rule that it bites.
+#[cfg(feature = "mutants")]
+fn rules(_options: &Options) -> ExitCode {
+    use procession_sim::{Bite, PROOFS, UNPROVED, forgotten};
+
+    let mut failed = 0;
+    for proof in PROOFS {
+        let (rule, mutant) = (proof.rule, proof.mutant);
+        let how = match proof.bite {
+            Bite::Alone => "alone",
+            Bite::First => "first",
+        };
+        let said = match proof.bites() {
+            Ok(seed) => format!("at seed {seed}"),
+            Err(why) => {
+                failed += 1;
+                format!("NOT: {why}")
+            }
+        };
+        let (id, shape) = (rule.id(), rule.shape());
+        say(&format!("{id} {shape}: fault {mutant}, {how}, {said}"));
+    }
+    for (rule, why) in UNPROVED {
+        say(&format!("{} {}: {why}", rule.id(), rule.shape()));
+    }
+    for rule in forgotten() {
+        failed += 1;
+        say(&format!(
+            "{} {}: NOT shown to bite",
+            rule.id(),
+            rule.shape()
+        ));
+    }
+    let (proved, all) = (PROOFS.len(), procession_sim::RULES);
+    say(&format!(
+        "{proved} of {all} rules shown to bite, {failed} failed"
+    ));
+    ExitCode::from(u8::from(failed > 0))
+}
+
+#[cfg(not(feature = "mutants"))]
+fn rules(_options: &Options) -> ExitCode {
+    wrong("rules need `--features mutants`")
 }
 
 #[cfg(not(feature = "mutants"))]

@@ -4,18 +4,21 @@ use std::ops::Deref;
 
 use procession_core::{
     Admit, Arrival, Commit, CommitResult, Config, Consumer, Continuity, Copied, DeadLetter,
-    Dispatch, Drained, Epoch, Flow, Grant, Limits, NotRestored, Notice, Outcome, PartitionId,
-    Position, Receipt, Refused, Release, Resume, Session, Span, Stale, Start, Time, Token, Wake,
+    Dispatch, Drained, Epoch, Flow, Grant, Limits, NotRestored, Notice, NoticeKind, Outcome,
+    PartitionId, Position, Receipt, Refused, Release, Resume, Session, Span, Stale, Stall, Start,
+    Stats, Time, Token, Wake,
 };
 
 use super::answer::Answer;
 use super::call::{Call, Open, Poll, Settled};
 use super::{Recorder, Step};
+use crate::lies::{self, Memory};
 
 /// A core that is called, and its calls written down.
 pub(crate) struct Core {
     consumer: Consumer<u32>,
     tape: Option<(Recorder, u32)>,
+    lies: Memory,
 }
 
 /// What only looks is asked of the core itself.
@@ -29,8 +32,12 @@ impl Deref for Core {
 impl Core {
     /// The core of a process that starts.
     pub(crate) fn new(config: &Config, now: Time, tape: Option<(Recorder, u32)>) -> Self {
-        let consumer = Consumer::new(config).expect("invariant: configurations are checked");
-        let new = Self { consumer, tape };
+        let consumer = Consumer::new(&lies::config(config));
+        let new = Self {
+            consumer: consumer.expect("invariant: configurations are checked"),
+            tape,
+            lies: Memory::default(),
+        };
         new.tell(now, || Call::Start);
         new.answer(&());
         new
@@ -130,6 +137,10 @@ impl Core {
         self.tell(now, || Call::Offer(Box::new(arrival.clone())));
         let result = self.consumer.offer(now, arrival);
         self.answer(&result.as_ref().map(|a| *a).map_err(|r| r.why));
+        self.lies.calls += u64::from(lies::is(137));
+        if lies::is(132) && matches!(result, Ok(Admit::Void)) {
+            return Ok(Admit::Replayed);
+        }
         result
     }
 
@@ -154,6 +165,7 @@ impl Core {
         epoch: Epoch,
         deadline: Time,
     ) {
+        let deadline = lies::deadline(now, deadline);
         self.tell(now, || Call::Revoke(partition, epoch, deadline.as_nanos()));
         self.consumer.revoke(now, partition, epoch, deadline);
         self.answer(&());
@@ -161,6 +173,7 @@ impl Core {
 
     pub(crate) fn lose(&mut self, now: Time, partition: PartitionId, epoch: Epoch) {
         self.tell(now, || Call::Lose(partition, epoch));
+        self.lies.calls += u64::from(lies::is(136));
         self.consumer.lose(now, partition, epoch);
         self.answer(&());
     }
@@ -176,6 +189,7 @@ impl Core {
         self.tell(now, || Call::CommitResult(partition, epoch, write, result));
         self.consumer
             .commit_result(now, partition, epoch, write, result);
+        self.lies.calls += u64::from(lies::is(135));
         self.answer(&());
     }
 
@@ -203,7 +217,15 @@ impl Core {
         });
         let result = self.consumer.settle(now, token, outcome);
         self.answer(&result.is_ok());
-        result
+        self.lies.calls += u64::from(lies::is(128));
+        if lies::is(125) {
+            self.lies.settled = Some(token);
+        }
+        match result {
+            Err(_) if lies::is(126) => Ok(()),
+            Ok(()) if lies::is(127) => Err(Stale),
+            true_one => true_one,
+        }
     }
 
     pub(crate) fn set_limits(&mut self, now: Time, limits: &Limits) {
@@ -221,6 +243,12 @@ impl Core {
     pub(crate) fn handle_timeout(&mut self, now: Time) {
         self.tell(now, || Call::Timeout);
         self.consumer.handle_timeout(now);
+        // Counts up to the time, for the one that is due again in no time.
+        self.lies.calls = if lies::is(169) {
+            now.as_nanos() + 1
+        } else {
+            self.lies.calls + 1
+        };
         self.answer(&());
     }
 
@@ -240,37 +268,94 @@ impl Core {
         self.asks(None, Poll::Timeout);
         let wake = self.consumer.poll_timeout();
         self.answer(&wake);
-        wake
+        match wake {
+            // Due at once, again and again, or again in no time.
+            Some(wake) if lies::is(168) && self.lies.calls % 64 < 8 => Some(Wake {
+                at: Time::ZERO,
+                ..wake
+            }),
+            Some(wake) if lies::is(169) => Some(Wake {
+                at: Time::ZERO + Span::from_nanos(self.lies.calls),
+                ..wake
+            }),
+            true_one => true_one,
+        }
+    }
+
+    /// As the core's own: here it can be false.
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = self.consumer.stats();
+        if lies::is(135) || lies::is(136) || lies::is(137) {
+            stats.void += self.lies.calls;
+        }
+        if lies::is(128) {
+            stats.done += self.lies.calls;
+        }
+        if lies::is(129) {
+            stats.done = 0;
+        }
+        if lies::is(138) {
+            stats.window += 1 << 20;
+        }
+        if lies::is(139) {
+            stats.held += u32::from(self.lies.drained);
+        }
+        stats
+    }
+
+    /// As the core's own: here it can be false.
+    pub(crate) fn stall(&mut self, now: Time, partition: PartitionId) -> Option<Stall> {
+        let found = self.consumer.stall(partition);
+        let held = self.consumer.stats().held;
+        lies::stall(found, (partition, held, now), &mut self.lies)
     }
 
     pub(crate) fn poll_cancel(&mut self) -> Option<Token> {
         self.asks(None, Poll::Cancel);
         let token = self.consumer.poll_cancel();
         self.answer(&token);
-        token
+        token.or_else(|| self.lies.settled.take())
     }
 
     pub(crate) fn poll_session(&mut self, now: Time) -> Option<Start> {
         self.asks(Some(now), Poll::Session);
+        if (lies::is(131) || self.lies.over)
+            && let Some(again) = self.lies.start.take()
+        {
+            self.lies.over = false;
+            return Some(again);
+        }
         let start = self.consumer.poll_session(now);
         self.answer(&start);
+        if lies::is(118) || (lies::is(131) && start.is_some()) {
+            self.lies.start = start.or(self.lies.start);
+        }
         start
     }
 
     pub(crate) fn poll_dispatch(&mut self, now: Time) -> Option<Dispatch<u32>> {
         self.asks(Some(now), Poll::Dispatch);
-        let dispatch = self.consumer.poll_dispatch(now);
+        let mut dispatch = self.consumer.poll_dispatch(now);
         self.answer(&dispatch);
+        if let Some(dispatch) = &mut dispatch {
+            dispatch.position.0 += u64::from(lies::is(103));
+            dispatch.epoch.0 += u64::from(lies::is(115));
+            dispatch.attempt -= u32::from(lies::is(157) && dispatch.attempt > 1);
+            assert!(!lies::is(170), "a deliberate fault");
+        }
         dispatch
     }
 
     pub(crate) fn poll_dead_letter(&mut self) -> Option<DeadLetter<'_, u32>> {
         self.asks(None, Poll::Letter);
-        let letter = self.consumer.poll_dead_letter();
+        let mut letter = self.consumer.poll_dead_letter();
         if let Some((tape, _)) = &self.tape {
             let mut words = Vec::new();
             letter.words(&mut words);
             tape.borrow_mut().answered(&words);
+        }
+        if let Some(letter) = &mut letter {
+            letter.attempts += u32::from(lies::is(160));
         }
         letter
     }
@@ -284,36 +369,105 @@ impl Core {
 
     pub(crate) fn poll_commit(&mut self, now: Time, map: &mut [u8]) -> Option<Commit> {
         self.asks(Some(now), Poll::Commit);
-        let commit = self.consumer.poll_commit(now, map);
+        if lies::is(121)
+            && self.lies.over
+            && let Some(again) = self.lies.commit.take()
+        {
+            self.lies.over = false;
+            return Some(Commit {
+                map_len: 0,
+                ..again
+            });
+        }
+        let mut commit = self.consumer.poll_commit(now, map);
+        if lies::is(121) {
+            self.lies.commit = commit.or(self.lies.commit);
+        }
         self.answer(&commit.map(|c| (c, &map[..c.map_len])));
+        if let Some(commit) = &mut commit {
+            commit.last |= lies::is(120);
+            if lies::is(106) && commit.map_len > 0 {
+                map[0] ^= 0xFF;
+            }
+        }
         commit
     }
 
     pub(crate) fn poll_notice(&mut self) -> Option<Notice> {
         self.asks(None, Poll::Notice);
-        let notice = self.consumer.poll_notice();
+        if lies::is(162) && self.lies.twice {
+            self.lies.twice = false;
+            return self.lies.notice;
+        }
+        let mut notice = self.consumer.poll_notice();
         self.answer(&notice);
+        if lies::is(167) && notice.is_none() {
+            self.lies.twice = !self.lies.twice;
+            let partition = PartitionId(0);
+            return self.lies.twice.then_some(Notice {
+                partition,
+                kind: NoticeKind::WindowFull,
+                position: Position(0),
+                count: 1,
+            });
+        }
+        while notice.is_some_and(|n| lies::keeps_back(n.kind)) {
+            notice = self.consumer.poll_notice();
+        }
+        self.lies.twice = lies::is(162) && notice.is_some_and(|n| n.kind == NoticeKind::Stalled);
+        self.lies.notice = notice;
         notice
     }
 
     pub(crate) fn poll_release(&mut self) -> Option<Release> {
         self.asks(None, Poll::Release);
-        let release = self.consumer.poll_release();
+        if lies::is(122)
+            && let Some(again) = self.lies.release.take()
+        {
+            return Some(again);
+        }
+        let mut release = self.consumer.poll_release();
         self.answer(&release);
+        self.lies.release = release;
+        // Only what was kept of this partition is false now.
+        let ended = release.map(|r| r.partition);
+        let start = self.lies.start.map(|s| s.partition);
+        let commit = self.lies.commit.map(|c| c.partition);
+        self.lies.over |= ended.is_some()
+            && ((lies::is(118) && start == ended) || (lies::is(121) && commit == ended));
+        if let Some(release) = &mut release {
+            release.abandoned += u32::from(lies::is(102));
+            release.epoch.0 += u64::from(lies::is(133));
+            release.handed_back += u32::from(lies::is(153));
+            release.committed |= lies::is(107);
+        }
         release
     }
 
     pub(crate) fn poll_flow(&mut self) -> Option<Flow> {
         self.asks(None, Poll::Flow);
+        if lies::is(144)
+            && let Some(again) = self.lies.flow.take()
+        {
+            return Some(again);
+        }
         let flow = self.consumer.poll_flow();
         self.answer(&flow);
+        self.lies.flow = flow;
         flow
     }
 
     pub(crate) fn poll_grant(&mut self) -> Option<Grant> {
         self.asks(None, Poll::Grant);
+        if (lies::is(140) || lies::is(141))
+            && let Some(mut again) = self.lies.grant.take()
+        {
+            again.session.0 -= u64::from(lies::is(140));
+            return Some(again);
+        }
         let grant = self.consumer.poll_grant();
         self.answer(&grant);
+        self.lies.grant = grant;
         grant
     }
 
@@ -321,6 +475,7 @@ impl Core {
         self.asks(None, Poll::Drained);
         let drained = self.consumer.poll_drained();
         self.answer(&drained);
+        self.lies.drained = drained.is_some();
         drained
     }
 }

@@ -177,7 +177,7 @@ impl World {
                 Epoch(opened.saturating_sub(1)),
                 Session(session.0.wrapping_sub(1)),
             );
-            let snapshot = |c: &procession_core::Consumer<u32>| {
+            let snapshot = |c: &crate::tape::Core| {
                 (
                     c.stats(),
                     c.frontier(partition),

@@ -399,19 +399,11 @@ impl World {
         let Some(core) = &mut self.members[m].core else {
             return Ok(None);
         };
-        let before = (
-            core.stats(),
-            core.frontier(arrival.partition),
-            core.credit(arrival.partition),
-        );
+        let before = (core.stats(), core.frontier(arrival.partition));
         let epoch = core.epoch(arrival.partition);
         let result = core.offer(time, arrival.clone());
         let noticed = core.epoch(arrival.partition) != epoch;
-        let after = (
-            core.stats(),
-            core.frontier(arrival.partition),
-            core.credit(arrival.partition),
-        );
+        let after = (core.stats(), core.frontier(arrival.partition));
         self.note(|_, out| {
             let what = match &result {
                 Ok(admit) => format!("{admit:?}"),
@@ -453,7 +445,7 @@ impl World {
             }
             Err(refused) => {
                 self.checker.tally.refused += 1;
-                let same = before.0 == after.0 && before.1 == after.1;
+                let same = before == after;
                 let same = same && refused.arrival == arrival && !void;
                 self.checker.rules.hold(Rule::RefusedOffer, same, || {
                     format!("{refused} at={}: {before:?} {after:?}", self.now)

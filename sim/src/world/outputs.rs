@@ -1,6 +1,6 @@
 //! From the core to the world: everything that it asks for, after every event.
 
-use procession_core::{Flow, NoticeKind, PartitionId, Position};
+use procession_core::{Flow, NoticeKind, PartitionId, Position, Time};
 
 use super::World;
 use super::commits::letter_parts;
@@ -154,16 +154,13 @@ impl World {
         let ranges: Vec<(u64, u64)> = if map.is_empty() {
             Vec::new()
         } else {
-            let Some(ranges) = procession_core::decode_map(&map, commit.frontier) else {
-                return self.checker.rules.broken(Rule::MapUnreadable, || {
-                    format!("{commit:?} at={}", self.now)
-                });
-            };
-            self.checker.rules.asks(Rule::MapUnreadable);
-            ranges
-                .into_iter()
-                .map(|(from, to)| (from.0, to.0))
-                .collect()
+            let ranges = procession_core::decode_map(&map, commit.frontier);
+            let read = ranges.is_some();
+            self.checker.rules.hold(Rule::MapUnreadable, read, || {
+                format!("{commit:?} at={}", self.now)
+            })?;
+            let ranges = ranges.unwrap_or_default().into_iter();
+            ranges.map(|(from, to)| (from.0, to.0)).collect()
         };
         self.mark(commit.frontier.0, 53, commit.write);
         self.note(|_, out| {
@@ -227,7 +224,7 @@ impl World {
     /// Holds the core to its bounds, and sets its timer.
     fn audit(&mut self, member: u32) -> Checked {
         let m = member as usize;
-        let Some(core) = &self.members[m].core else {
+        let Some(core) = &mut self.members[m].core else {
             return Ok(());
         };
         if self.plan.audit {
@@ -238,7 +235,8 @@ impl World {
         }
         let (stats, wake) = (core.stats(), core.poll_timeout());
         for partition in 0..self.plan.config.partitions {
-            let stall = core.stall(PartitionId(partition));
+            let time = Time::from_nanos(self.now);
+            let stall = core.stall(time, PartitionId(partition));
             self.checker.stall_seen(m, partition, stall, self.now)?;
         }
         self.checker.notices_came(m, self.now)?;
