@@ -1,7 +1,7 @@
 //! Runs the simulator.
 //!
 //! ```text
-//! procession-sim run [--seeds A..B] [--profile mixed|swarm|all-on|clean|one-fault] [--threads N] [--all]
+//! procession-sim run [--seeds A..B] [--model kafka|jetstream] [--profile mixed|swarm|all-on|clean|one-fault] [--threads N] [--all]
 //! procession-sim explain SEED [--profile ...]
 //! procession-sim record SEED FILE
 //! procession-sim replay FILE
@@ -18,14 +18,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use procession_sim::{
-    Batch, COVERAGE_LEAST, ParseError, Plan, Profile, Report, explain, judge, parse, print, record,
-    shrink, with_its_mutant,
+    Batch, COVERAGE_LEAST, Flavour, ParseError, Plan, Profile, Report, explain, judge, parse,
+    print, record, shrink, with_its_mutant,
 };
 
 /// What was asked for.
 struct Options {
     seeds: (u64, u64),
     profile: Profile,
+    /// The broker that the world is like; `None`: as each seed says.
+    model: Option<Flavour>,
     threads: usize,
     /// Go on after violations, and count them by verdict.
     all: bool,
@@ -77,6 +79,7 @@ impl Options {
         let mut options = Self {
             seeds: (0, 100_000),
             profile: Profile::Mixed,
+            model: None,
             threads: std::thread::available_parallelism().map_or(1, |n| n.get().min(2)),
             all: false,
             only: None,
@@ -109,6 +112,13 @@ impl Options {
                                 "`{other}` is not mixed, swarm, all-on, clean or one-fault"
                             ));
                         }
+                    };
+                }
+                "--model" => {
+                    options.model = match value("a model")?.as_str() {
+                        "kafka" => Some(Flavour::Kafka),
+                        "jetstream" => Some(Flavour::JetStream),
+                        other => return Err(format!("`{other}` is not kafka or jetstream")),
                     };
                 }
                 "--threads" => {
@@ -189,7 +199,7 @@ fn run(options: &Options) -> ExitCode {
     let batch = Batch {
         seeds: options.seeds,
         profile: options.profile,
-        model: None,
+        model: options.model,
         threads: options.threads,
         most: if options.all { 0 } else { 20 },
         coverage: false,
@@ -230,7 +240,7 @@ fn coverage(options: &Options) -> ExitCode {
     let batch = Batch {
         seeds: options.seeds,
         profile: options.profile,
-        model: None,
+        model: options.model,
         threads: options.threads,
         most: 1,
         coverage: true,

@@ -45,13 +45,22 @@ impl Core {
 
     // Only where there is a tape is anything copied. The call is written before it is made: what
     // makes the core panic is on the tape.
+    #[inline]
     fn tell(&self, now: Time, call: impl FnOnce() -> Call) {
         if let Some((tape, member)) = &self.tape {
             tape.borrow_mut().call(now.as_nanos(), *member, call());
         }
     }
 
+    #[inline]
     fn asks(&self, now: Option<Time>, poll: Poll) {
+        if self.tape.is_some() {
+            self.write_poll(now, poll);
+        }
+    }
+
+    #[cold]
+    fn write_poll(&self, now: Option<Time>, poll: Poll) {
         if let Some((tape, member)) = &self.tape {
             let mut tape = tape.borrow_mut();
             // A poll without a time takes that of the step before it.
@@ -61,7 +70,15 @@ impl Core {
         }
     }
 
+    #[inline]
     fn answer(&self, answer: &impl Answer) {
+        if self.tape.is_some() {
+            self.write_answer(answer);
+        }
+    }
+
+    #[cold]
+    fn write_answer(&self, answer: &impl Answer) {
         if let Some((tape, _)) = &self.tape {
             let mut words = Vec::new();
             answer.words(&mut words);
@@ -306,8 +323,11 @@ impl Core {
     /// As the core's own: here it can be false.
     pub(crate) fn stall(&mut self, now: Time, partition: PartitionId) -> Option<Stall> {
         let found = self.consumer.stall(partition);
-        let held = self.consumer.stats().held;
-        lies::stall(found, (partition, held, now), &mut self.lies)
+        if lies::is(163) || lies::is(164) {
+            let held = self.consumer.stats().held;
+            return lies::stall(found, (partition, held, now), &mut self.lies);
+        }
+        found
     }
 
     pub(crate) fn poll_cancel(&mut self) -> Option<Token> {
@@ -415,7 +435,9 @@ impl Core {
             notice = self.consumer.poll_notice();
         }
         self.lies.twice = lies::is(162) && notice.is_some_and(|n| n.kind == NoticeKind::Stalled);
-        self.lies.notice = notice;
+        if lies::is(162) {
+            self.lies.notice = notice;
+        }
         notice
     }
 
@@ -428,13 +450,17 @@ impl Core {
         }
         let mut release = self.consumer.poll_release();
         self.answer(&release);
-        self.lies.release = release;
-        // Only what was kept of this partition is false now.
-        let ended = release.map(|r| r.partition);
-        let start = self.lies.start.map(|s| s.partition);
-        let commit = self.lies.commit.map(|c| c.partition);
-        self.lies.over |= ended.is_some()
-            && ((lies::is(118) && start == ended) || (lies::is(121) && commit == ended));
+        if lies::is(122) {
+            self.lies.release = release;
+        }
+        if lies::is(118) || lies::is(121) {
+            // Only what was kept of this partition is false now.
+            let ended = release.map(|r| r.partition);
+            let start = self.lies.start.map(|s| s.partition);
+            let commit = self.lies.commit.map(|c| c.partition);
+            self.lies.over |= ended.is_some()
+                && ((lies::is(118) && start == ended) || (lies::is(121) && commit == ended));
+        }
         if let Some(release) = &mut release {
             release.abandoned += u32::from(lies::is(102));
             release.epoch.0 += u64::from(lies::is(133));
@@ -453,7 +479,9 @@ impl Core {
         }
         let flow = self.consumer.poll_flow();
         self.answer(&flow);
-        self.lies.flow = flow;
+        if lies::is(144) {
+            self.lies.flow = flow;
+        }
         flow
     }
 
@@ -467,7 +495,9 @@ impl Core {
         }
         let grant = self.consumer.poll_grant();
         self.answer(&grant);
-        self.lies.grant = grant;
+        if lies::is(140) || lies::is(141) {
+            self.lies.grant = grant;
+        }
         grant
     }
 
@@ -475,7 +505,7 @@ impl Core {
         self.asks(None, Poll::Drained);
         let drained = self.consumer.poll_drained();
         self.answer(&drained);
-        self.lies.drained = drained.is_some();
+        self.lies.drained = lies::is(139) && drained.is_some();
         drained
     }
 }
