@@ -108,10 +108,13 @@ fn memory_bytes() -> Option<u64> {
 
 fn system() -> String {
     let name = rustix::system::uname();
+    let release = name.release().to_string_lossy();
+    // 6.18: what comes after it names a build.
+    let version: Vec<_> = release.splitn(3, '.').take(2).collect();
     format!(
         "{} {} {}",
         name.sysname().to_string_lossy(),
-        name.release().to_string_lossy(),
+        version.join("."),
         name.machine().to_string_lossy()
     )
 }
