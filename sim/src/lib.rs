@@ -41,6 +41,7 @@ mod rule;
 mod run;
 mod shrink;
 mod site;
+mod small;
 mod tape;
 mod text;
 mod timeline;
@@ -56,7 +57,10 @@ pub use html::draw;
 pub use item::Item;
 pub use judge::{Judged, judge, with_its_mutant};
 #[cfg(feature = "mutants")]
-pub use mutants::{CANARY, Caught, MUTANTS, Mutant, first_broken, hunt, prove, with_mutant};
+pub use mutants::{
+    CANARY, Caught, MUTANTS, Mutant, SMALL_MUTANTS, SmallMutant, first_broken, hunt, hunt_small,
+    prove, with_mutant,
+};
 pub use plan::{Flavour, Plan, Profile};
 #[cfg(feature = "mutants")]
 pub use proofs::{Bite, PROOFS, Proof, UNPROVED, forgotten};
@@ -67,5 +71,6 @@ pub use rule::{RULES, Rule};
 pub use run::{Batch, Fired, Report, Summary, explain, run, run_plan};
 pub use shrink::{RUNS_MAX, shrink};
 pub use site::{SITES, Site};
+pub use small::{Broken, Small, Told};
 pub use tape::{Call, Event, Open, Played, Player, Poll, Settled, Step, Tape};
 pub use verdict::Verdict;

@@ -10,6 +10,7 @@ use crate::report::{Failure, parse, print};
 use crate::rule::Rule;
 use crate::run::run_plan;
 use crate::shrink::shrink;
+use crate::small::{Broken, Small};
 use crate::world::{Watch, World};
 
 /// A deliberate fault, by its number in the core.
@@ -155,6 +156,90 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(69, 5000, "anchors progress to what arrived last"),
     mutant(CANARY, 1, "calls a sound run broken"),
 ];
+
+/// A deliberate fault in the machine of a small world.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SmallMutant {
+    /// Its number in `procession_core::mutants`.
+    pub number: u8,
+    /// The world that must notice it.
+    pub world: Small,
+    /// Seeds within which it must be caught.
+    pub within: u64,
+    /// What it does.
+    pub what: &'static str,
+}
+
+const fn publisher(number: u8, within: u64, what: &'static str) -> SmallMutant {
+    SmallMutant {
+        number,
+        world: Small::Publishers,
+        within,
+        what,
+    }
+}
+
+const fn claim(number: u8, within: u64, what: &'static str) -> SmallMutant {
+    SmallMutant {
+        number,
+        world: Small::Claims,
+        within,
+        what,
+    }
+}
+
+/// The mutants of the producer and of claims.
+pub const SMALL_MUTANTS: &[SmallMutant] = &[
+    publisher(
+        71,
+        2_000,
+        "goes on with a key whose last send may still land",
+    ),
+    publisher(
+        72,
+        2_000,
+        "calls an unknown publish refused at its deadline",
+    ),
+    publisher(
+        73,
+        5_000,
+        "calls a repeated publish refused that an earlier send may have stored",
+    ),
+    publisher(
+        74,
+        2_000,
+        "forgets what was on its way when the connection was lost",
+    ),
+    publisher(
+        75,
+        2_000,
+        "sends several of a key at once to a broker that keeps no order",
+    ),
+    claim(
+        81,
+        5_000,
+        "counts its lease from the answer instead of from the write",
+    ),
+    claim(82, 2_000, "takes a write of unknown outcome for stored"),
+    claim(83, 2_000, "takes over after half of a lease"),
+    claim(84, 2_000, "takes over without a new epoch"),
+    claim(85, 2_000, "believes to own when its lease has run out"),
+    claim(86, 2_000, "goes on writing when the record is another's"),
+    claim(88, 5_000, "calls a commit refused that may have landed"),
+    claim(89, 2_000, "calls a refused commit stored"),
+    claim(90, 5_000, "believes to own while its release is on its way"),
+    claim(91, 5_000, "does not read again when the connection is back"),
+    claim(95, 2_000, "does not renew"),
+    claim(96, 2_000, "keeps the results of commits to itself"),
+];
+
+/// The first seed in which a mutant of a small world is noticed, and by what.
+#[must_use]
+pub fn hunt_small(mutant: &SmallMutant) -> Option<(u64, Broken)> {
+    with_mutant(mutant.number, || {
+        (0..mutant.within).find_map(|seed| Some((seed, mutant.world.run(seed).broken?)))
+    })
+}
 
 /// One mutant at a time: they are switched on for the whole process.
 static HUNTING: Mutex<()> = Mutex::new(());

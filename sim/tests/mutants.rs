@@ -5,12 +5,18 @@
 
 use std::process::Command;
 
-use procession_sim::{CANARY, MUTANTS, PROOFS, forgotten, hunt};
+use procession_sim::{CANARY, MUTANTS, PROOFS, SMALL_MUTANTS, forgotten, hunt, hunt_small};
 
 #[test]
 fn every_mutant_is_caught() {
     let escaped: Vec<_> = MUTANTS.iter().filter(|m| hunt(m).is_none()).collect();
     assert!(escaped.is_empty(), "{escaped:?}");
+}
+
+#[test]
+fn every_mutant_of_the_small_worlds_is_caught() {
+    let escaped = SMALL_MUTANTS.iter().filter(|m| hunt_small(m).is_none());
+    assert_eq!(escaped.collect::<Vec<_>>(), Vec::<&_>::new());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{
     Claim, ClaimRecord, ClaimState, Doubt, Phase, Revision, Seen, Sent, WriteKind, WriteResult,
 };
 use crate::backoff::mix;
-use crate::{Backoff, CommitResult, Span, Time};
+use crate::{Backoff, CommitResult, Span, Time, mutants};
 
 impl Claim {
     /// Moves time on and carries out what fell due.
@@ -27,6 +27,10 @@ impl Claim {
 
     /// An answer to the outstanding write.
     pub(super) fn answered(&mut self, sent: Sent, result: WriteResult) {
+        if mutants::is(82) && result == WriteResult::Unknown {
+            let revision = Revision(sent.write.expect.0 + 1);
+            return self.confirm(sent.write.record, revision, sent.at);
+        }
         let is_current = match self.phase {
             Phase::Owner => true,
             Phase::Standby => sent.write.kind == WriteKind::Take && self.doubt.is_some(),
@@ -60,6 +64,9 @@ impl Claim {
         }
         match result {
             WriteResult::Stored(_) | WriteResult::Refused | WriteResult::Unknown => {
+                if mutants::is(89) && result == WriteResult::Refused {
+                    self.end_commit(CommitResult::Stored);
+                }
                 self.must_read = true;
                 self.read_at = self.write_at.max(self.now);
                 return;
@@ -101,6 +108,12 @@ impl Claim {
         {
             self.stats.landed_late += 1;
             self.confirm(record, revision, doubt.sent_at(record.write));
+            return;
+        }
+        if mutants::is(86)
+            && let Some(record) = record
+        {
+            self.held = Some((record, revision));
             return;
         }
         self.lose(record, revision);
@@ -154,6 +167,7 @@ impl Claim {
             self.give_up(true);
             return;
         }
+        let sent_at = if mutants::is(81) { self.now } else { sent_at };
         let until = sent_at + self.config.lease - self.config.margin;
         if self.phase == Phase::Owner {
             self.until = self.until.max(until);
@@ -199,7 +213,7 @@ impl Claim {
         let is_carried = self
             .commit
             .is_some_and(|commit| commit.carried_by.is_some());
-        let result = if is_carried {
+        let result = if is_carried && !mutants::is(88) {
             CommitResult::Unknown
         } else {
             CommitResult::Refused
@@ -222,6 +236,9 @@ impl Claim {
     }
 
     fn end_commit(&mut self, result: CommitResult) {
+        if mutants::is(96) && result == CommitResult::Stored {
+            self.commit = None;
+        }
         if let Some(commit) = self.commit.take() {
             self.result = Some((commit.epoch, commit.number, result));
         }
@@ -243,7 +260,12 @@ impl Claim {
     /// Takes over what is free, or whose lease has run out on our own clock; else looks again later.
     fn consider(&mut self) {
         let Some(seen) = self.seen else { return };
-        let is_over = self.now.since(seen.since) >= self.config.lease;
+        let lease = if mutants::is(83) {
+            self.config.lease.div(2)
+        } else {
+            self.config.lease
+        };
+        let is_over = self.now.since(seen.since) >= lease;
         let is_free = !seen.is_suspect && seen.record.is_none_or(|record| record.owner.is_none());
         self.take = self.may_take && (is_over || is_free);
         let pause = self.config.lease.div(5);

@@ -13,7 +13,7 @@ pub use words::{
     WriteKind, WriteResult,
 };
 
-use crate::{CommitResult, ConfigError, Epoch, Time};
+use crate::{CommitResult, ConfigError, Epoch, Time, mutants};
 
 /// The claim of one member to one partition: decides when its record is read, taken over, renewed,
 /// committed and released.
@@ -268,7 +268,7 @@ impl Claim {
         if self.sent.take().is_some() {
             self.stats.unknown += 1;
         }
-        self.must_read = true;
+        self.must_read = !mutants::is(91);
     }
 
     /// The connection is there (again): the record is read and compared before anything is written
@@ -277,7 +277,7 @@ impl Claim {
         self.tick(now);
         self.is_connected = true;
         self.take = false;
-        self.must_read = true;
+        self.must_read = !mutants::is(91);
         self.read_at = self.now;
         self.write_at = self.now;
         self.failures = 0;
@@ -343,7 +343,7 @@ impl Claim {
         let (owner, epoch) = match kind {
             WriteKind::Take => (
                 Some(self.config.member),
-                Epoch(self.highest.0.saturating_add(1)),
+                Epoch(self.highest.0.saturating_add(u64::from(!mutants::is(84)))),
             ),
             WriteKind::Renew | WriteKind::Commit => (Some(self.config.member), self.epoch),
             WriteKind::Release => (None, self.epoch),
@@ -418,9 +418,9 @@ impl Claim {
     pub fn owns(&self, now: Time) -> bool {
         // A release that was sent may land at any time, and be followed by a take-over at once.
         self.phase == Phase::Owner
-            && self.releasing.is_none()
-            && !self.is_lapsed
-            && now < self.until
+            && (self.releasing.is_none() || mutants::is(90))
+            && (!self.is_lapsed || mutants::is(85))
+            && (now < self.until || mutants::is(85))
     }
 
     /// Counters.
@@ -443,7 +443,7 @@ impl Claim {
                     WriteKind::Release
                 } else if self.commit.is_some() {
                     WriteKind::Commit
-                } else if self.renew_at <= self.now {
+                } else if self.renew_at <= self.now && !mutants::is(95) {
                     WriteKind::Renew
                 } else {
                     return None;

@@ -2,7 +2,7 @@
 
 use super::slots::{Latest, NONE, Phase};
 use super::{Answer, Producer, Published, Unsent};
-use crate::Time;
+use crate::{Time, mutants};
 
 impl<M> Producer<M> {
     /// Moves time on and carries out what fell due, in the order of deadlines and acceptance.
@@ -15,7 +15,7 @@ impl<M> Producer<M> {
                 let (lane, deadline) = (slot.lane, slot.deadline);
                 self.timers.set(&mut self.slots, index, deadline);
                 self.lanes.refresh(&self.slots, lane, self.now);
-            } else if slot.maybe_stored() {
+            } else if slot.maybe_stored() && !mutants::is(72) {
                 self.end_unknown(index);
             } else {
                 self.end(index, Published::Refused(Unsent::Deadline));
@@ -45,7 +45,7 @@ impl<M> Producer<M> {
                 let slot = self.slots.get(index);
                 if slot.phase == Phase::Ghost {
                     self.lay(index);
-                } else if slot.earlier_maybe {
+                } else if slot.earlier_maybe && !mutants::is(73) {
                     self.end(index, Published::Unknown);
                 } else {
                     self.end(index, Published::Refused(Unsent::Broker));
@@ -125,7 +125,7 @@ impl<M> Producer<M> {
     /// Ends as unknown. While it may still land it stays in its lane, and what is queued behind it
     /// is refused, in order (S8).
     fn end_unknown(&mut self, index: u32) {
-        if !self.slots.get(index).can_land() {
+        if !self.slots.get(index).can_land() || mutants::is(71) {
             self.end(index, Published::Unknown);
             return;
         }

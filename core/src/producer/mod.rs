@@ -18,7 +18,7 @@ pub use words::{
     Answer, Done, Full, NoRoom, ProducerStats, Publish, Published, Room, Transmit, Unsent,
 };
 
-use crate::{ConfigError, Stale, Time, Token};
+use crate::{ConfigError, Stale, Time, Token, mutants};
 
 /// Takes publishes, says what to send when, and gives every accepted one exactly one result.
 ///
@@ -74,7 +74,7 @@ impl<M> Producer<M> {
         Ok(Self {
             now: Time::ZERO,
             slots: Slots::new(config.messages),
-            lanes: Lanes::new(config.messages, config.pipelining),
+            lanes: Lanes::new(config.messages, config.pipelining || mutants::is(75)),
             timers: Timers::new(config.messages),
             scratch: Vec::with_capacity(config.messages as usize),
             done_first: NONE,
@@ -153,6 +153,9 @@ impl<M> Producer<M> {
             return;
         }
         self.is_connected = false;
+        if mutants::is(74) {
+            return;
+        }
         self.each_in_order(|producer, index| {
             if producer.slots.get(index).latest == Latest::Out {
                 producer.returned(index, Latest::Open);

@@ -5,6 +5,7 @@
 //! procession-sim explain SEED [--profile ...]
 //! procession-sim record SEED FILE
 //! procession-sim replay FILE
+//! procession-sim small [--seeds A..B]             (publishers and claims)
 //! procession-sim coverage [--seeds A..B] [--least N]
 //! procession-sim mutants [--seeds N] [--only M]        (feature `mutants`)
 //! procession-sim rules                             (feature `mutants`)
@@ -18,8 +19,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use procession_sim::{
-    Batch, COVERAGE_LEAST, Flavour, ParseError, Plan, Profile, Report, explain, judge, parse,
-    print, record, shrink, with_its_mutant,
+    Batch, COVERAGE_LEAST, Flavour, ParseError, Plan, Profile, Report, Small, explain, judge, mix,
+    parse, print, record, shrink, with_its_mutant,
 };
 
 /// What was asked for.
@@ -63,13 +64,14 @@ fn main() -> ExitCode {
         },
         "coverage" => coverage(&options),
         "mutants" => mutants(&options),
+        "small" => small(&options),
         "rules" => rules(&options),
         "replay" => match options.rest.first() {
             Some(path) => replay(path),
             None => wrong("replay needs a file: `procession-sim replay x.procfail`"),
         },
         other => wrong(&format!(
-            "`{other}` is not a command: run, coverage, explain, record, replay, mutants, rules"
+            "`{other}` is not a command: run, small, coverage, explain, record, replay, mutants, rules"
         )),
     }
 }
@@ -235,6 +237,34 @@ fn run(options: &Options) -> ExitCode {
     ExitCode::from(u8::from(summary.violated > 0))
 }
 
+/// Runs both small worlds.
+fn small(options: &Options) -> ExitCode {
+    let mut broken = 0;
+    for world in Small::ALL {
+        let began = Instant::now();
+        let (mut steps, mut outcomes, mut hash) = (0, 0, 0_u64);
+        for seed in options.seeds.0..options.seeds.1 {
+            let told = world.run(seed);
+            (steps, outcomes) = (steps + told.steps, outcomes + told.outcomes);
+            hash = hash.wrapping_add(mix(told.hash ^ seed));
+            if let Some(what) = told.broken {
+                broken += 1;
+                say(&format!("{} seed {seed}: {what}", world.name()));
+                if broken >= 20 && !options.all {
+                    return ExitCode::from(1);
+                }
+            }
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        let name = world.name();
+        say(&format!(
+            "{name}: {steps} steps, {outcomes} outcomes in {seconds:.1} s, hash {hash:016x}"
+        ));
+    }
+    say(&format!("{broken} violations"));
+    ExitCode::from(u8::from(broken > 0))
+}
+
 /// Fails where something was reached too seldom: what was not tried proves nothing.
 fn coverage(options: &Options) -> ExitCode {
     let batch = Batch {
@@ -339,7 +369,7 @@ fn comes_again(small: &procession_sim::Failure) -> Result<(), String> {
 
 #[cfg(feature = "mutants")]
 fn mutants(options: &Options) -> ExitCode {
-    use procession_sim::{MUTANTS, hunt, prove};
+    use procession_sim::{MUTANTS, SMALL_MUTANTS, hunt, hunt_small, prove};
 
     let chosen = MUTANTS
         .iter()
@@ -370,6 +400,24 @@ fn mutants(options: &Options) -> ExitCode {
             None => say(&format!(
                 "mutant {:>2} {}: NOT caught within {} seeds",
                 mutant.number, mutant.what, mutant.within
+            )),
+        }
+    }
+    let small = SMALL_MUTANTS
+        .iter()
+        .filter(|m| options.only.is_none_or(|only| only == m.number));
+    for mutant in small {
+        all += 1;
+        let (number, what, within) = (mutant.number, mutant.what, mutant.within);
+        match hunt_small(mutant) {
+            Some((seed, broken)) => {
+                caught += 1;
+                say(&format!(
+                    "mutant {number:>2} {what}: caught at seed {seed} of {within} by {broken}"
+                ));
+            }
+            None => say(&format!(
+                "mutant {number:>2} {what}: NOT caught within {within} seeds"
             )),
         }
     }

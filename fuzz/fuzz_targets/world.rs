@@ -1,0 +1,10 @@
+//! See `bodies::world`.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+#[path = "../src/bodies.rs"]
+#[allow(dead_code)]
+mod bodies;
+
+fuzz_target!(|bytes: &[u8]| bodies::world(bytes));

@@ -1,0 +1,366 @@
+//! A producer before a log that is the truth: sends land late or never, answers get lost, come late
+//! or twice, connections break, the process starts again. Whatever happens, the first copies of a key
+//! reach the log in the order of acceptance (S8), every publish gets exactly one result, and it is
+//! true (S10, L2).
+
+use procession_core::{
+    Answer, Backoff, Producer, ProducerConfig, Publish, Published, Span, Time, Token,
+};
+
+use super::dice::Dice;
+use super::{Held, Told, hold};
+
+/// One send on its way, or at its end.
+#[derive(Clone, Copy, Debug)]
+struct Send {
+    message: usize,
+    lane: u64,
+    token: Token,
+    attempt: u32,
+    /// It can still land.
+    flies: bool,
+    landed: bool,
+    /// The port has told its one answer, or never will.
+    answered: bool,
+    /// The life of the process that sent it.
+    life: u64,
+}
+
+/// What a publish has come to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Fate {
+    lane: u64,
+    life: u64,
+    in_log: bool,
+    result: Option<Published>,
+}
+
+struct World<'a> {
+    dice: Dice,
+    told: &'a mut Told,
+    config: ProducerConfig,
+    producer: Producer<usize>,
+    keeps_order: bool,
+    now: u64,
+    life: u64,
+    all: Vec<Fate>,
+    sends: Vec<Send>,
+    /// First copies, in the order of the log.
+    log: Vec<usize>,
+    connected: bool,
+    keys: u64,
+}
+
+/// What can happen, as often as its weight says.
+const WEIGHTS: [u64; 9] = [8, 8, 4, 8, 1, 2, 4, 4, 1];
+
+fn at(millis: u64) -> Time {
+    Time::from_nanos(millis * 1_000_000)
+}
+
+pub(super) fn run(mut dice: Dice, told: &mut Told) -> Held {
+    let weights = dice.swarm(WEIGHTS);
+    let kinds = dice.swarm([4, 1, 2, 2, 1]);
+    let keeps_order = dice.below(2) == 0;
+    let messages = dice.log(1, 24) as u32;
+    let first = dice.log(1, 2_000);
+    let config = ProducerConfig {
+        messages,
+        bytes: dice.log(8, 200),
+        in_flight: dice.log(1, messages.into()) as u32,
+        low_water_percent: dice.log(1, 100) as u8,
+        pipelining: keeps_order,
+        backoff: Backoff {
+            first: Span::from_millis(first),
+            max: Span::from_millis(first + dice.log(1, 3_000)),
+            jitter_percent: 20,
+        },
+        seed: dice.below(u64::MAX),
+    };
+    let steps = dice.log(20, 400);
+    let keys = dice.log(1, 6);
+    let producer = Producer::new(&config).map_err(|e| super::Broken {
+        promise: "core",
+        what: e.to_string(),
+    })?;
+    let mut world = World {
+        dice,
+        told,
+        producer,
+        config,
+        keeps_order,
+        now: 0,
+        life: 0,
+        all: Vec::new(),
+        sends: Vec::new(),
+        log: Vec::new(),
+        connected: true,
+        keys,
+    };
+    for _ in 0..steps {
+        let what = world.dice.pick(&weights);
+        world.step(what, &kinds)?;
+        world.told.steps += 1;
+    }
+    world.heal()
+}
+
+impl World<'_> {
+    fn step(&mut self, what: usize, kinds: &[u64; 5]) -> Held {
+        match what {
+            0 => {
+                let (lane, lives) = (self.dice.below(self.keys), self.dice.log(1, 12_000));
+                self.publish(lane, lives);
+                Ok(())
+            }
+            1 => self.send(),
+            2 => {
+                let flying = self.indices(|s| s.flies);
+                match self.dice.among(&flying) {
+                    Some(index) => self.land(index),
+                    None => Ok(()),
+                }
+            }
+            3 => {
+                let life = self.life;
+                let open = self.indices(|s| !s.answered && s.life == life);
+                let kind = self.dice.pick(kinds);
+                match self.dice.among(&open) {
+                    Some(index) => self.answer(index, kind),
+                    None => Ok(()),
+                }
+            }
+            4 => {
+                self.lose();
+                Ok(())
+            }
+            5 => {
+                self.restore();
+                Ok(())
+            }
+            6 => {
+                self.now += self.dice.log(0, 4_000);
+                self.producer.handle_timeout(at(self.now));
+                Ok(())
+            }
+            7 => self.receipts(),
+            _ => self.restart(),
+        }
+    }
+
+    /// A process of its own begins; what the old one had on its way lands now, or never.
+    fn restart(&mut self) -> Held {
+        if self.dice.below(4) > 0 {
+            return Ok(());
+        }
+        for index in self.indices(|s| s.flies) {
+            if self.dice.below(2) == 0 && self.sends[index].flies {
+                self.land(index)?;
+            }
+        }
+        for send in &mut self.sends {
+            (send.flies, send.answered) = (false, true);
+        }
+        self.life += 1;
+        self.connected = true;
+        if let Ok(producer) = Producer::new(&self.config) {
+            self.producer = producer;
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, lane: u64, lives: u64) {
+        let message = self.all.len();
+        let publish = Publish {
+            lane,
+            bytes: 1,
+            deadline: at(self.now + lives),
+            message,
+        };
+        if self.producer.publish(at(self.now), publish).is_ok() {
+            self.all.push(Fate {
+                lane,
+                life: self.life,
+                ..Fate::default()
+            });
+        }
+    }
+
+    fn indices(&self, test: impl Fn(&Send) -> bool) -> Vec<usize> {
+        (0..self.sends.len())
+            .filter(|&i| test(&self.sends[i]))
+            .collect()
+    }
+
+    fn send(&mut self) -> Held {
+        while let Some(transmit) = self.producer.poll_send(at(self.now)) {
+            hold("S10", self.connected, || "sent without a connection".into())?;
+            let late = transmit.deadline <= at(self.now);
+            hold("L2", !late, || "sent after its deadline".into())?;
+            let message = *transmit.message;
+            self.told.mark(message as u64, transmit.attempt.into());
+            self.sends.push(Send {
+                message,
+                lane: self.all[message].lane,
+                token: transmit.token,
+                attempt: transmit.attempt,
+                flies: true,
+                landed: false,
+                answered: false,
+                life: self.life,
+            });
+        }
+        Ok(())
+    }
+
+    /// Where the broker keeps order, the oldest send of the key that can still land lands first.
+    fn land(&mut self, index: usize) -> Held {
+        let lane = self.sends[index].lane;
+        let oldest = self.indices(|s| s.flies && s.lane == lane);
+        let index = match oldest.first() {
+            Some(&oldest) if self.keeps_order => oldest,
+            Some(_) | None => index,
+        };
+        let send = &mut self.sends[index];
+        (send.flies, send.landed) = (false, true);
+        let message = send.message;
+        if self.all[message].in_log {
+            return Ok(());
+        }
+        let life = self.all[message].life;
+        let same = |&&other: &&usize| self.all[other].lane == lane && self.all[other].life == life;
+        let newest = self.log.iter().rev().find(same).copied();
+        hold("S8", newest < Some(message), || {
+            format!("{message} lands behind {newest:?}")
+        })?;
+        let refused = matches!(self.all[message].result, Some(Published::Refused(_)));
+        hold("S10", !refused, || {
+            format!("{message} was refused and lands")
+        })?;
+        self.all[message].in_log = true;
+        self.log.push(message);
+        Ok(())
+    }
+
+    /// This send will never land; where the broker keeps order, nothing newer that is on its way does.
+    fn lost(&mut self, index: usize) {
+        let dropped = self.sends[index];
+        self.sends[index].flies = false;
+        for send in self.sends.iter_mut().skip(index + 1) {
+            if self.keeps_order && send.lane == dropped.lane && send.message > dropped.message {
+                send.flies = false;
+            }
+        }
+    }
+
+    /// Kinds: the truth, refused for good, failed, nothing known, the answer comes twice.
+    fn answer(&mut self, index: usize, kind: usize) -> Held {
+        let send = self.sends[index];
+        let stored = send.landed || self.all[send.message].in_log;
+        let answer = match kind {
+            3 if !self.connected => return Ok(()),
+            3 => Answer::Unknown,
+            // A repeated send is refused where an earlier one was not; it comes after all earlier ones.
+            1 if send.flies => {
+                for other in &mut self.sends[..=index] {
+                    other.flies &= other.message != send.message;
+                }
+                Answer::NotStored
+            }
+            _ if stored => Answer::Stored,
+            0 | 4 if send.flies => {
+                self.land(index)?;
+                if !self.sends[index].landed {
+                    return Ok(());
+                }
+                Answer::Stored
+            }
+            _ => {
+                self.lost(index);
+                Answer::Retry
+            }
+        };
+        self.sends[index].answered = true;
+        self.sends[index].flies &= answer != Answer::Stored;
+        let times = 1 + u64::from(kind == 4);
+        for _ in 0..times {
+            let now = at(self.now);
+            let _stale = self.producer.settle(now, send.token, send.attempt, answer);
+        }
+        Ok(())
+    }
+
+    fn lose(&mut self) {
+        self.connected = false;
+        self.producer.connection_lost(at(self.now));
+    }
+
+    /// Nothing that was sent before the connection was lost can land any more.
+    fn restore(&mut self) {
+        if !self.connected {
+            for send in &mut self.sends {
+                (send.flies, send.answered) = (false, true);
+            }
+        }
+        self.connected = true;
+        self.producer.connection_restored(at(self.now));
+    }
+
+    fn receipts(&mut self) -> Held {
+        while let Some(done) = self.producer.poll_receipt() {
+            self.told.outcomes += 1;
+            let fate = &mut self.all[done.message];
+            let message = done.message;
+            let before = fate.result.replace(done.result);
+            let once = before.is_none() && fate.life == self.life;
+            hold("S10", once, || format!("{message} has {before:?} already"))?;
+            let in_log = fate.in_log;
+            let (is_true, code) = match done.result {
+                Published::Stored => (in_log, 1),
+                Published::Refused(_) => (!in_log, 2),
+                Published::Unknown => (done.attempts > 0, 3),
+            };
+            self.told.mark(message as u64, code);
+            hold("S10", is_true, || {
+                format!("{message} is {:?}, in the log: {in_log}", done.result)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Faults stop: everything resolves, and new publishes of every key get through.
+    fn heal(&mut self) -> Held {
+        self.lose();
+        self.restore();
+        self.receipts()?;
+        let first = self.all.len();
+        let asked = self
+            .keys
+            .min(self.config.messages.into())
+            .min(self.config.bytes);
+        for lane in 0..asked {
+            self.publish(lane, 600_000);
+        }
+        for _ in 0..200 {
+            self.send()?;
+            let life = self.life;
+            for index in self.indices(|s| !s.answered && s.life == life) {
+                self.answer(index, 0)?;
+            }
+            self.receipts()?;
+            self.now += 1_000;
+            self.producer.handle_timeout(at(self.now));
+        }
+        self.receipts()?;
+        for (message, fate) in self.all.iter().enumerate() {
+            let over = fate.life < self.life || fate.result.is_some();
+            hold("L2", over, || format!("{message} has no result"))?;
+            let through = message < first || fate.result == Some(Published::Stored);
+            hold("L2", through, || format!("{message} does not get through"))?;
+        }
+        let stats = self.producer.stats();
+        hold("S7", self.producer.is_idle() && stats.held == 0, || {
+            format!("something leaks: {stats:?}")
+        })
+    }
+}
