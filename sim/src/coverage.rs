@@ -111,6 +111,10 @@ pub const COVERAGE_LEAST: u64 = 20;
 /// How much of the table of faults and states such a batch must have filled, in percent.
 pub const TABLE_LEAST: usize = 80;
 
+/// Places that are counted, and so rare that a batch may miss them: sessions notice a rewritten log
+/// before the core looks at identities.
+const RARE: [&str; 1] = ["core OtherIdentity"];
+
 /// What one run, or many, has been to.
 #[derive(Clone, Debug)]
 pub struct Coverage {
@@ -157,7 +161,7 @@ impl Coverage {
     #[must_use]
     pub fn short_of(&self, least: u64) -> Vec<String> {
         let all = self.rows().into_iter();
-        let short = all.filter(|(_, n)| *n < least);
+        let short = all.filter(|(name, n)| *n < least && !RARE.contains(&name.as_str()));
         short.map(|(name, n)| format!("{name} ({n})")).collect()
     }
 

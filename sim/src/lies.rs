@@ -1,6 +1,7 @@
 //! Deliberate faults between the core and the world: answers that are false, and demands that arrive
-//! otherwise than they were made. Their numbers are those from 101. They are for rules that no fault inside of the core breaks alone.
-//! Without the feature `mutants` there are none, and this is compiled to nothing.
+//! otherwise than they were made. Their numbers are those from 101. They are for rules that no fault
+//! inside of the core breaks alone. Without the feature `mutants` there are none, and this is
+//! compiled to nothing.
 
 use procession_core::{
     Commit, Config, Flow, Grant, Notice, NoticeKind, PartitionId, Position, Release, Stall,

@@ -1,7 +1,8 @@
 //! Runs the simulator.
 //!
 //! ```text
-//! procession-sim run [--seeds A..B] [--model kafka|jetstream] [--profile mixed|swarm|all-on|clean|one-fault] [--threads N] [--all]
+//! procession-sim run [--seeds A..B] [--model kafka|jetstream] [--threads N] [--all]
+//!     [--profile mixed|swarm|all-on|clean|one-fault]
 //! procession-sim explain SEED [--profile ...]
 //! procession-sim record SEED FILE
 //! procession-sim replay FILE

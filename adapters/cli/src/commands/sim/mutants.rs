@@ -13,7 +13,7 @@ pub(super) fn run(_args: &MutantsArgs) -> Result<(), Failure> {
 
 #[cfg(feature = "mutants")]
 pub(super) fn run(args: &MutantsArgs) -> Result<(), Failure> {
-    use procession_sim::{MUTANTS, hunt, prove};
+    use procession_sim::{MUTANTS, SMALL_MUTANTS, hunt, hunt_small, prove};
 
     let output = crate::args::Output::default();
     let chosen: Vec<_> = MUTANTS
@@ -46,7 +46,27 @@ pub(super) fn run(args: &MutantsArgs) -> Result<(), Failure> {
             }
         }
     }
-    let (all, caught) = (chosen.len(), chosen.len() - escaped.len());
+    // Those of the producer and the claims: the small worlds have no reports.
+    let small = SMALL_MUTANTS
+        .iter()
+        .filter(|m| args.only.is_none_or(|only| only == m.number));
+    let mut all = chosen.len();
+    for mutant in small {
+        all += 1;
+        let (number, what, within) = (mutant.number, mutant.what, mutant.within);
+        match hunt_small(mutant) {
+            Some((seed, broken)) => output.say(&format!(
+                "mutant {number:>2} {what}: seed {seed} of {within}, {broken}"
+            )),
+            None => {
+                output.say(&format!(
+                    "mutant {number:>2} {what}: not noticed within {within} seeds"
+                ));
+                escaped.push(number);
+            }
+        }
+    }
+    let caught = all - escaped.len();
     output.say(&format!("{caught} of {all} mutants caught"));
     if escaped.is_empty() {
         Ok(())
