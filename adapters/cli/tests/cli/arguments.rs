@@ -136,15 +136,23 @@ fn a_payload_over_the_limit_is_wrong_use() {
 
 #[test]
 fn an_output_that_cannot_be_written_is_said_before_anything_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let begun = dir.path().join("history");
+    let begun = begun.to_string_lossy();
     for option in ["--json", "--html", "--history"] {
         let file = "/nonexistent/dir/file";
-        let output = run(&["compare", "--on", "memory", "--load", "low", option, file]);
+        let mut arguments = vec!["compare", "--on", "memory", "--load", "low", option, file];
+        if option != "--history" {
+            arguments.extend(["--history", &*begun]);
+        }
+        let output = run(&arguments);
         let message = stderr(&output);
         assert_eq!(status(&output), 2, "{message}");
         assert!(
             message.contains(option) && message.contains(file),
             "{message}"
         );
+        assert!(!std::fs::exists(&*begun).unwrap(), "{option}: it ran");
     }
 }
 
