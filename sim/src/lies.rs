@@ -20,6 +20,14 @@ pub(crate) const fn is(_number: u8) -> bool {
     false
 }
 
+/// Whether no deliberate fault is switched on: then the core's own checks are asked, too.
+pub(crate) fn none() -> bool {
+    #[cfg(feature = "mutants")]
+    return procession_core::mutants::active() == 0;
+    #[cfg(not(feature = "mutants"))]
+    true
+}
+
 /// What a liar remembers.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Memory {

@@ -132,30 +132,14 @@ pub(crate) fn publish(
     publish.instrument(span)
 }
 
-/// A publish to a topic that is not known yet.
+/// A publish to a topic that is not known yet: accepted in its turn, then awaited.
 async fn in_line(
     bus: Arc<Inner>,
     topic: Arc<Topic>,
     envelope: Envelope,
     terms: Terms,
 ) -> Result<Stored, PublishError> {
-    let turn = turn(&bus, &topic).await?;
-    let Ready {
-        message,
-        lane,
-        wait,
-    } = ready(&bus, &topic, &envelope, terms)?;
-    let deadline = deadline(&bus);
-    let mut publish = bus.publisher.publish(message, lane, deadline, wait);
-    // Nothing else of the message is kept while its answer is awaited.
-    drop((topic, envelope));
-    if let Some(result) = hand_over(turn, &mut publish).await {
-        return Ok(result?);
-    }
-    let stored = publish.await?;
-    // Kept until here: the publisher ends with the last of its buses.
-    drop(bus);
-    Ok(stored)
+    accepted(bus, topic, envelope, terms).await?.await
 }
 
 /// A publish on its way.
@@ -208,24 +192,32 @@ pub(crate) fn enqueue(
 ) -> impl Future<Output = Result<Receipt, PublishError>> + Send + 'static {
     let topic = bus.topics.entry(topic);
     let span = span(&topic, &envelope);
-    let enqueue = async move {
-        let topic = topic?;
-        let turn = turn(&bus, &topic).await?;
-        let Ready {
-            message,
-            lane,
-            wait,
-        } = ready(&bus, &topic, &envelope, terms)?;
-        let deadline = deadline(&bus);
-        let mut enqueue = bus.publisher.enqueue(message, lane, deadline, wait);
-        drop((topic, envelope));
-        let publish = match hand_over(turn, &mut enqueue).await {
-            Some(accepted) => accepted?,
-            None => enqueue.await?,
-        };
-        Ok(Receipt { publish, _bus: bus })
-    };
+    let enqueue = async move { accepted(bus, topic?, envelope, terms).await };
     enqueue.instrument(span)
+}
+
+/// Has a publish accepted, in the turn of its topic.
+async fn accepted(
+    bus: Arc<Inner>,
+    topic: Arc<Topic>,
+    envelope: Envelope,
+    terms: Terms,
+) -> Result<Receipt, PublishError> {
+    let turn = turn(&bus, &topic).await?;
+    let Ready {
+        message,
+        lane,
+        wait,
+    } = ready(&bus, &topic, &envelope, terms)?;
+    let deadline = deadline(&bus);
+    let mut enqueue = bus.publisher.enqueue(message, lane, deadline, wait);
+    // Nothing else of the message is kept while it waits for room.
+    drop((topic, envelope));
+    let publish = match hand_over(turn, &mut enqueue).await {
+        Some(accepted) => accepted?,
+        None => enqueue.await?,
+    };
+    Ok(Receipt { publish, _bus: bus })
 }
 
 /// Publishes several; see [`Bus::publish_all`](crate::Bus::publish_all).

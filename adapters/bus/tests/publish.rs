@@ -122,6 +122,28 @@ async fn a_batch_is_not_overtaken_while_its_topic_is_looked_at() {
     bus.close(PATIENCE).await.unwrap();
 }
 
+/// A publish counts from its first poll: its deadline, and its place among those of its key (S8).
+#[tokio::test]
+async fn nothing_of_a_publish_happens_before_its_first_poll() {
+    let mut settings = procession::Settings::default();
+    settings.publish.deadline = Duration::from_millis(300);
+    let bus = Bus::builder("memory://").settings(settings);
+    let bus = bus.connect().await.unwrap();
+    bus.topic("orders").await.unwrap();
+    let later = bus.publish("orders", order("a", 2));
+    let never = bus.publish("orders", order("a", 3));
+    bus.publish("orders", order("a", 1)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    later.await.unwrap();
+    drop(never);
+    let log = bus.audit("orders").await.unwrap();
+    let sequences: Vec<_> = log.iter().map(|(.., e)| e.sequence().unwrap()).collect();
+    assert_eq!(sequences, [1, 2]);
+    let late = bus.publish("orders", order("a", 4));
+    bus.close(PATIENCE).await.unwrap();
+    assert_eq!(late.await, Err(PublishError::Closed));
+}
+
 #[tokio::test]
 async fn follow_up_events_carry_the_conversation_on() {
     const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

@@ -25,6 +25,12 @@ pub(crate) fn bar(what: &str, total: u64) -> ProgressBar {
     bar
 }
 
+/// A line on standard error, for what people want to know and programs do not read.
+pub(crate) fn say(what: &str) {
+    use std::io::Write as _;
+    let _nobody_listens = writeln!(std::io::stderr(), "{what}");
+}
+
 /// A name that nobody has used: `run-3f9a01c2`.
 pub(crate) fn random_name(what: &str) -> String {
     use std::hash::{BuildHasher as _, RandomState};

@@ -197,6 +197,17 @@ fn bad_addresses_get_one_clear_error() {
             assert!(begin.elapsed() < std::time::Duration::from_secs(6));
             error
         };
+        for beat in [
+            std::time::Duration::ZERO,
+            std::time::Duration::from_secs(11),
+        ] {
+            let mut options = NatsOptions::parse("nats://127.0.0.1:1").unwrap();
+            options.heartbeat = beat;
+            let error = NatsBroker::connect(options).await.unwrap_err();
+            assert_eq!(error.kind, PortErrorKind::Invalid);
+            assert!(error.message.contains("heartbeat"), "{error}");
+            assert!(error.message.contains("between 100ms and 10s"), "{error}");
+        }
         // A port that nobody listens on.
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -9,7 +9,7 @@ use procession_core::{
 };
 
 use super::dice::Dice;
-use super::{Broken, Held, Told, hold};
+use super::{Broken, Held, Told, hold, sound};
 
 /// A record in the store.
 #[derive(Clone, Copy, Debug, Default)]
@@ -398,6 +398,9 @@ impl World<'_> {
     }
 
     fn check(&self) -> Held {
+        for member in &self.members {
+            sound(|| member.claims.check_invariants())?;
+        }
         for partition in 0..self.store.len() {
             let owners = self.owners(partition);
             let one = owners.len() <= 1 || self.now < self.doubtful_until;

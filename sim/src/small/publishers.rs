@@ -8,7 +8,7 @@ use procession_core::{
 };
 
 use super::dice::Dice;
-use super::{Held, Told, hold};
+use super::{Held, Told, hold, sound};
 
 /// One send on its way, or at its end.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +101,7 @@ pub(super) fn run(mut dice: Dice, told: &mut Told) -> Held {
         let what = world.dice.pick(&weights);
         world.step(what, &kinds)?;
         world.told.steps += 1;
+        sound(|| world.producer.check_invariants())?;
     }
     world.heal()
 }

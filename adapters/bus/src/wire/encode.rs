@@ -120,24 +120,17 @@ pub(crate) fn for_wire(envelope: &Envelope, binding: Binding, source: &str) -> H
         let is = |attribute| envelope.parts.index.get(attribute) == Some(number);
         if starts(name, "nats-") {
             continue;
-        } else if binding == Binding::Underscored && is_plain(name, value) {
-            // Nearly every field on its way to Kafka: another name, and the value as it is.
-            match name.get(3..) {
-                _ if is(Attribute::ContentType) => builder.push("content-type", value),
-                Some(rest) => builder.push_joined("ce_", rest, value),
-                None => builder.push(name, value),
-            };
         } else if is(Attribute::ContentType) {
             let header = Attribute::ContentType.header(binding);
-            translate(&mut builder, name, header, value, binding);
+            translate(&mut builder, name, ("", header), value, binding);
         } else if foreign(name) {
             let prefix = if binding == Binding::Dashed {
                 "ce-"
             } else {
                 "ce_"
             };
-            let header = format!("{prefix}{}", name.get(3..).unwrap_or_default());
-            translate(&mut builder, name, &header, value, binding);
+            let attribute = name.get(3..).unwrap_or_default();
+            translate(&mut builder, name, (prefix, attribute), value, binding);
         } else {
             builder.push(name, value);
         }
@@ -159,13 +152,22 @@ pub(crate) fn for_wire(envelope: &Envelope, binding: Binding, source: &str) -> H
     builder.build()
 }
 
-/// Whether the value of a draft's own field is not escaped, so that it is the same in every binding.
-fn is_plain(name: &str, value: &[u8]) -> bool {
-    starts(name, "ce-") && !value.iter().any(|b| matches!(b, b'%' | b'"' | 0x80..))
-}
-
-/// Moves a value from the binding that its old name tells of to `binding`.
-fn translate(builder: &mut HeadersBuilder, old: &str, new: &str, value: &[u8], binding: Binding) {
+/// Moves a value from the binding that its old name tells of to `binding`, under a name of two parts.
+fn translate(
+    builder: &mut HeadersBuilder,
+    old: &str,
+    new: (&str, &str),
+    value: &[u8],
+    binding: Binding,
+) {
+    // Nearly every value is the same in both: nothing is made of it.
+    if value
+        .iter()
+        .all(|b| (0x21..0x7f).contains(b) && !matches!(b, b'%' | b'"'))
+    {
+        builder.push_joined(new.0, new.1, value);
+        return;
+    }
     let text = String::from_utf8_lossy(value);
     let plain = if starts(old, "ce-") {
         unescape(&text).unwrap_or_else(|| text.clone())
@@ -176,7 +178,7 @@ fn translate(builder: &mut HeadersBuilder, old: &str, new: &str, value: &[u8], b
         Binding::Dashed => escape(&plain).into_owned(),
         Binding::Underscored => plain.into_owned(),
     };
-    builder.push(new, value.as_bytes());
+    builder.push_joined(new.0, new.1, value.as_bytes());
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ impl What {
     commits at the same cadence or an ack each; to publish, the same header fields and a result for\n\
     each message, awaited. tuned (Kafka) is the same as an expert makes it faster: fetching goes on as\n\
     soon as there is room (fetch.queue.backoff.ms=10), results are counted and not awaited. bare is\n\
-    tuned without the header fields. They run in turns on one broker; a ratio is the median over the\n\
+    raw-equal without the header fields. They run in turns on one broker; a ratio is the median over the\n\
     pairs, with its 95 % interval.\n\n\
     Examples:\n  \
     procession bench\n  \

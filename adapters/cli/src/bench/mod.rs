@@ -75,9 +75,11 @@ fn run_on(
     runtime.block_on(pairs.run(&site))
 }
 
-/// A Kafka for a test; `None` where none can be had and none is required.
+/// A Kafka for a test; `None`, said in plain sight, where none can be had and none is required.
 #[cfg(test)]
-fn kafka_of_tests() -> Option<crate::brokers::RunningKafka> {
+fn kafka_of_tests(test: &str) -> Option<crate::brokers::RunningKafka> {
+    use std::io::Write as _;
+
     use crate::brokers::{Kafka, KafkaOptions};
 
     let started = Kafka::start(KafkaOptions {
@@ -86,5 +88,10 @@ fn kafka_of_tests() -> Option<crate::brokers::RunningKafka> {
     });
     let required = std::env::var("PROCESSION_BROKERS").is_ok_and(|v| v == "required");
     assert!(started.is_ok() || !required, "{started:?}");
-    started.ok()
+    started
+        .inspect_err(|cannot| {
+            // Past the capture of the test harness: a skipped test must be seen.
+            let _told = writeln!(std::io::stderr(), "SKIPPED {test}: {cannot}");
+        })
+        .ok()
 }

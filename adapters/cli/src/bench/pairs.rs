@@ -224,7 +224,7 @@ mod tests {
     /// Raw-equal refuses what it cannot read whole, so it reads what the bus has written.
     #[tokio::test(flavor = "multi_thread")]
     async fn all_sides_run_on_kafka() {
-        let Some(server) = kafka_of_tests() else {
+        let Some(server) = kafka_of_tests("all_sides_run_on_kafka") else {
             return;
         };
         let args = BenchArgs {

@@ -40,6 +40,7 @@ use crate::picks::Picks;
 use crate::runtime;
 use crate::signals::Stop;
 use crate::sites::{self, Site};
+use crate::terminal;
 
 /// So many topics are put on a broker that was started here.
 const TOPICS_MAX: u32 = 200;
@@ -157,6 +158,10 @@ impl Session<'_> {
                     site = sites::open(on, self.args.offline).map_err(|cannot| {
                         Failure::unavailable(format!("{}: no longer: {cannot}", on.kind()))
                     })?;
+                    terminal::say(&format!(
+                        "{}: a fresh server after {topics} topics and {messages} messages",
+                        on.kind()
+                    ));
                     (topics, messages) = (0, 0);
                 }
                 topics += self.args.topics;

@@ -246,6 +246,14 @@ mod tests {
             assert_eq!(headers.byte_len(), bytes);
             assert_eq!(headers, borrowed.into_iter().collect());
         }
+        let mut strange = HeadersBuilder::default();
+        strange
+            .push_bytes(b"n\xff", b"1")
+            .push_joined("ce_", "id", b"2");
+        let strange = strange.build();
+        let fields: Vec<_> = strange.iter().collect();
+        assert_eq!(fields, [("n\u{fffd}", &b"1"[..]), ("ce_id", b"2")]);
+        assert_eq!(strange.value_at(1), Some(&b"2"[..]));
         let two: Headers = [("a", &b"1"[..]), ("A", b"2")].into_iter().collect();
         assert_eq!((two.get("A"), two.get("b")), (Some(&b"1"[..]), None));
     }

@@ -70,16 +70,21 @@ impl RawKafka {
         load: &Load,
         depth: Depth,
     ) -> Result<Run, Failure> {
-        if depth == Depth::Equal {
-            return self.publish_and_await(topic, load).await;
+        if depth != Depth::Tuned {
+            return self.publish_and_await(topic, load, depth).await;
         }
         let publishing = Arc::clone(&self.publishing);
         let (load, topic) = (load.clone(), topic.to_owned());
-        blocking(move || publishing.publish(&topic, &load, depth)).await
+        blocking(move || publishing.publish(&topic, &load)).await
     }
 
     /// Awaits the result of each message, as many on their way as the bus has room for.
-    async fn publish_and_await(&self, topic: &str, load: &Load) -> Result<Run, Failure> {
+    async fn publish_and_await(
+        &self,
+        topic: &str,
+        load: &Load,
+        depth: Depth,
+    ) -> Result<Run, Failure> {
         let id = Load::ids();
         let mut results = VecDeque::with_capacity(PUBLISHES);
         let clock = Clock::start();
@@ -90,10 +95,10 @@ impl RawKafka {
                 stored_one(oldest).await?;
             }
             let key = load.key(number);
-            let record = FutureRecord::to(topic)
-                .key(&key)
-                .payload(&load.payload[..])
-                .headers(fields(&key, &id(number)));
+            let mut record = FutureRecord::to(topic).key(&key).payload(&load.payload[..]);
+            if depth == Depth::Equal {
+                record = record.headers(fields(&key, &id(number)));
+            }
             // Its own queue has room for ten times as many.
             let sent = self.awaiting.send_result(record);
             results.push_back(sent.map_err(|(error, _)| failed("publishing")(error))?);
@@ -116,7 +121,7 @@ impl RawKafka {
             .set("group.id", group)
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "earliest");
-        if depth != Depth::Equal {
+        if depth == Depth::Tuned {
             // With the default of 1 s a loop that falls behind its prefetch stands still for most of
             // a second each time.
             config.set("fetch.queue.backoff.ms", "10");
@@ -243,7 +248,7 @@ impl Publishing {
         Ok(Self { producer, results })
     }
 
-    fn publish(&self, topic: &str, load: &Load, depth: Depth) -> Result<Run, Failure> {
+    fn publish(&self, topic: &str, load: &Load) -> Result<Run, Failure> {
         let id = Load::ids();
         let results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
         let left = &self.producer.context().left;
@@ -251,10 +256,10 @@ impl Publishing {
         let clock = Clock::start();
         for number in 0..load.count {
             let key = load.key(number);
-            let mut record = BaseRecord::to(topic).key(&key).payload(&load.payload[..]);
-            if depth == Depth::Tuned {
-                record = record.headers(fields(&key, &id(number)));
-            }
+            let record = BaseRecord::to(topic)
+                .key(&key)
+                .payload(&load.payload[..])
+                .headers(fields(&key, &id(number)));
             send(&self.producer, record)?;
         }
         stored(&results)?;
@@ -335,11 +340,11 @@ mod tests {
     /// Everything that was published comes back whole, and its offsets are committed.
     #[tokio::test(flavor = "multi_thread")]
     async fn what_the_raw_loops_publish_they_consume() {
-        let Some(server) = kafka_of_tests() else {
+        let Some(server) = kafka_of_tests("what_the_raw_loops_publish_they_consume") else {
             return;
         };
         let raw = RawKafka::connect(&server.url).unwrap();
-        for topic in ["whole", "bare"] {
+        for topic in ["whole", "tuned", "bare"] {
             let topic = NewTopic::new(topic, 3, TopicReplication::Fixed(1));
             let made = raw
                 .admin
@@ -352,7 +357,12 @@ mod tests {
             keys: 100,
             payload: Bytes::from_static(&[7; 64]),
         };
-        for (topic, depth) in [("whole", Depth::Equal), ("bare", Depth::Bare)] {
+        let sides = [
+            ("whole", Depth::Equal),
+            ("tuned", Depth::Tuned),
+            ("bare", Depth::Bare),
+        ];
+        for (topic, depth) in sides {
             let published = raw.publish(topic, &load, depth).await.unwrap();
             let consumed = raw.consume(topic, "g", &load, depth).await.unwrap();
             assert!(published.rate > 0.0 && consumed.rate > 0.0 && consumed.cpu_nanos > 0.0);

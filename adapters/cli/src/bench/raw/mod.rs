@@ -19,7 +19,7 @@ pub(super) enum Depth {
     /// The same, as an expert makes it faster: for Kafka results are counted only, and the client
     /// looks for more at once when its queue has room.
     Tuned,
-    /// The loop alone.
+    /// The loop of `Equal` alone, without header fields.
     Bare,
 }
 
