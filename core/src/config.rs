@@ -94,6 +94,11 @@ pub struct Config {
     pub partitions: u32,
     /// How much may be taken in.
     pub limits: Limits,
+    /// Messages of one key held at once (at least 1; `u32::MAX`: as many as the credit allows). Beyond,
+    /// the intake of the partition is shut until the key has fallen to the low water mark; a partition
+    /// that holds nothing may always take one. Keys are told apart by their lanes. Costs 4 bytes a
+    /// message in flight.
+    pub key_messages: u32,
     /// The largest single message, in bytes, as the adapter charges it.
     pub message_bytes_max: u32,
     /// Arrivals that a partition may run ahead of its frontier (64 to 4,194,304; rounded up to 64).
@@ -110,6 +115,12 @@ pub struct Config {
     /// How long a frontier may stand still, with something held beyond it, before a notice says so
     /// (`Span::MAX`: never). Longer than the longest chain of retries, or it tells of those.
     pub stall_after: Span,
+    /// Keys of a partition that may be parked at once (0: a key goes on after a dead letter). A key is
+    /// parked when a message of it is given up: what comes of it follows to the dead-letter
+    /// destination until it is released. Needs order by key and room in the progress map (25 bytes a
+    /// key and 24 more), and costs 16 bytes a message in flight. Where no place is left, a message
+    /// that is given up waits, and its key with it, until a key is released.
+    pub parked_keys: u32,
     /// When progress is written.
     pub commit: CommitCadence,
     /// Most bytes of a progress map (0 switches maps off; at most 65,535).
@@ -140,6 +151,7 @@ impl Default for Config {
                 partition_bytes: 64 << 20,
                 low_water_percent: 75,
             },
+            key_messages: u32::MAX,
             message_bytes_max: 1 << 20,
             window: 65_536,
             window_pool: 262_144,
@@ -154,6 +166,7 @@ impl Default for Config {
             handler_timeout: Span::from_secs(30),
             cancel_grace: Span::from_secs(5),
             stall_after: Span::from_secs(60),
+            parked_keys: 0,
             commit: CommitCadence {
                 every: Span::from_millis(100),
                 messages: 1_000,
@@ -256,6 +269,7 @@ impl Config {
             l.low_water_percent.into(),
             "1 to 100",
         )?;
+        check(self.key_messages > 0, "key_messages", 0, "at least 1")?;
         check(
             self.message_bytes_max > 0,
             "message_bytes_max",
@@ -293,6 +307,14 @@ impl Config {
             "map_bytes",
             self.map_bytes.into(),
             "0 to 65535",
+        )?;
+        let map_bytes = 25 * u64::from(self.parked_keys) + 24;
+        check(
+            self.parked_keys == 0
+                || (self.order == Order::Key && map_bytes <= u64::from(self.map_bytes)),
+            "parked_keys",
+            self.parked_keys.into(),
+            "0 (off); with order by key, up to (map_bytes - 24) / 25",
         )?;
         check(
             self.dedupe.ids <= 16_000_000,

@@ -71,6 +71,9 @@
 //!     while let Some(token) = bus.poll_cancel() {
 //!         let _ = token; // drop that handler's future, then settle with `Outcome::Cancelled`
 //!     }
+//!     while let Some(passed) = bus.poll_passed(now) {
+//!         let _ = passed; // finished without a handler: of a key whose messages are discarded
+//!     }
 //!     while let Some(letter) = bus.poll_dead_letter() {
 //!         let token = letter.token; // store `letter.message`, then say how it went
 //!         bus.dead_letter_result(now, token, Receipt::Stored);
@@ -134,9 +137,9 @@ pub use config::{
 };
 pub use consumer::{
     Admit, Anchor, Arrival, Commit, CommitResult, Consumer, Continuity, Copied, Credit, DeadLetter,
-    Dispatch, Drained, Flow, Grant, Health, NotRestored, Notice, NoticeKind, Outcome, Receipt,
-    Refusal, Refused, Release, Resume, Stale, Stall, StallState, Start, Stats, Wake, WakeReason,
-    Why, decode_map,
+    Dispatch, Drained, Flow, Grant, Health, NotRestored, Notice, NoticeKind, Outcome, ParkedKey,
+    ParkedMode, Passed, Receipt, Refusal, Refused, Release, Resume, Stale, Stall, StallState,
+    Start, Stats, Wake, WakeReason, Why, decode_map, decode_parked,
 };
 pub use ids::{Epoch, Incarnation, PartitionId, Position, Session, Stamp, Token};
 pub use producer::{

@@ -101,6 +101,8 @@ pub(crate) enum Event {
     Chaos { tick: u32 },
     /// Faults stop.
     Heal,
+    /// Owners release what is parked.
+    Tidy,
     /// The progress alarm.
     Watchdog,
 }
@@ -150,6 +152,7 @@ impl Event {
             Self::Chaos { tick } => (18, tick as u64),
             Self::Heal => (19, 0),
             Self::Watchdog => (20, 0),
+            Self::Tidy => (24, 0),
         }
     }
 
@@ -179,6 +182,7 @@ impl Event {
             | Self::Chaos { .. }
             | Self::Generation
             | Self::Heal
+            | Self::Tidy
             | Self::Watchdog => None,
         }
     }

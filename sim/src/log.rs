@@ -2,6 +2,8 @@
 
 use procession_core::{Anchor, Continuity, Incarnation, Position, Stamp};
 
+use crate::fate::mix;
+
 /// A message in a log. Named by its index in the world's table; that index is also what the core
 /// carries as its message.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,18 @@ pub(crate) struct Log {
     pub(crate) incarnation: u64,
     /// How often its tail was lost, or it was made anew.
     pub(crate) rewrites: u32,
+}
+
+impl Entry {
+    /// The hash of its key, as the core is given it.
+    pub(crate) fn key_hash(&self) -> Option<u128> {
+        self.key.map(|key| wide(u64::from(key)))
+    }
+}
+
+/// A number spread over 128 bits.
+pub(crate) fn wide(n: u64) -> u128 {
+    u128::from(mix(n + 1)) << 64 | u128::from(mix(n + 77))
 }
 
 impl Log {

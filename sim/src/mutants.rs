@@ -115,6 +115,13 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(29, 500, "does not tell of a frontier that stands still"),
     mutant(30, 500, "does not tell that a stall is over"),
+    mutant(31, 500, "does not park the key of a dead letter"),
+    mutant(
+        32,
+        500,
+        "forgets parked keys when a partition changes hands",
+    ),
+    mutant(33, 2_000, "lets one key take all credit"),
     mutant(
         41,
         1000,

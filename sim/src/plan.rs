@@ -261,12 +261,21 @@ impl Draw {
         } else {
             Span::from_millis(self.log(104, 4, 200))
         };
+        let order = if self.even(105, 0, 7) == 0 {
+            Order::Unordered
+        } else {
+            Order::Key
+        };
+        let map_bytes = if self.even(123, 0, 3) == 0 {
+            0
+        } else {
+            self.log(124, 8, 400) as u32
+        };
+        // Where there is room for them, in every other run.
+        let parks = !clean && order == Order::Key && self.even(136, 0, 1) == 0;
+        let places = if parks { self.log(137, 1, 4) as u32 } else { 0 };
         Config {
-            order: if self.even(105, 0, 7) == 0 {
-                Order::Unordered
-            } else {
-                Order::Key
-            },
+            order,
             keyless: [Keyless::Unordered, Keyless::Shared, Keyless::Refuse]
                 [self.even(106, 0, 2) as usize],
             partitions,
@@ -276,6 +285,11 @@ impl Draw {
                 partition_messages: self.log(108, 1, u64::from(held)) as u32,
                 partition_bytes: self.log(109, 1, 4_000),
                 low_water_percent: self.log(110, 1, 100) as u8,
+            },
+            key_messages: if self.even(138, 0, 1) == 0 {
+                u32::MAX
+            } else {
+                self.log(139, 1, 6) as u32
             },
             message_bytes_max: self.log(111, 16, 256) as u32,
             window,
@@ -297,11 +311,8 @@ impl Draw {
                 messages: self.log(119, 1, 32) as u32,
                 backoff: self.backoff(120, 10, 40),
             },
-            map_bytes: if self.even(123, 0, 3) == 0 {
-                0
-            } else {
-                self.log(124, 8, 400) as u32
-            },
+            parked_keys: places.min(map_bytes.saturating_sub(24) / 25),
+            map_bytes,
             dedupe: Dedupe {
                 ids: if clean {
                     4 * messages

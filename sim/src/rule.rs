@@ -37,6 +37,8 @@ rules! {
     StartOutOfOrder = "S2" "start before its predecessor is finished",
     /// A message is taken in that is held or finished.
     TakenInTwice = "S2" "taken in twice",
+    /// A message runs whose key is parked.
+    ParkedKeyRuns = "S2" "message of a parked key runs",
     /// A failed attempt counts as a success.
     FailureCounted = "S2" "failure counted as success",
     /// A frontier is written past something unfinished.
@@ -117,6 +119,8 @@ rules! {
     RefusedOffer = "S6" "a refused offer changed something",
     /// What is held is not what was given, or beyond the caps.
     Bounds = "S7" "bounds",
+    /// A key holds more than its share of the credit.
+    MoreOfAKey = "S7" "more of a key than may be held",
     /// Something is left in a core that drained.
     LeftAfterDrain = "S7" "something is left after a drain",
     /// Credit is granted to a session that is over.
@@ -135,6 +139,10 @@ rules! {
     LetterOfNothing = "S9" "dead letter of what is not held",
     /// A dead letter counts without being stored, or does not count.
     LetterCounted = "S9" "dead letter counted out of turn",
+    /// A commit names other parked keys than there are.
+    OtherParkedKeys = "S9" "commit with other parked keys",
+    /// A message is passed without a handler and a dead letter, and is not to be discarded.
+    PassedOutOfTurn = "S9" "passed out of turn",
     /// A session that would not notice a rewritten log.
     SessionWithoutOverlap = "S9" "session without overlap",
     /// A message is passed as a copy, and is none.

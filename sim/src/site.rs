@@ -137,6 +137,8 @@ sites! {
     RenewLate,
     /// The group rebalances: eagerly, cooperatively, or driven by the broker (K1, K2, K3, K5).
     Rebalance,
+    /// An owner releases a parked key, or says what becomes of its messages.
+    Owner,
 
     /// Draws of the swarm configuration.
     Plan,

@@ -115,6 +115,14 @@ impl Timeline {
                 let text = format!("delivery of partition {} breaks off", at.0);
                 add(p(at), None, Kind::Tenure, text);
             }
+            Call::Release(key) => {
+                let text = format!("the owner releases the key {key:x}");
+                add(None, None, Kind::Tenure, text);
+            }
+            Call::SetParked(key, mode) => {
+                let text = format!("the owner says of the parked key {key:x}: {mode:?}");
+                add(None, None, Kind::Tenure, text);
+            }
             Call::Revoke(at, _, by) => {
                 let by = by.saturating_sub(step.at) as f64 / 1e6;
                 let text = format!("is to give partition {} up within {by:.3} ms", at.0);
@@ -224,6 +232,11 @@ impl Timeline {
                 let message = self.at(*partition, *position);
                 let text = "is a copy, and does not run".into();
                 (Some(partition.0), message, Kind::Ends('2'), text)
+            }
+            Event::Passed(partition, position) => {
+                let message = self.at(*partition, *position);
+                let text = "is passed without a handler".into();
+                (Some(partition.0), message, Kind::Ends('p'), text)
             }
             Event::Session(start) => {
                 let text = format!(

@@ -11,7 +11,7 @@ origin sim
 mutant 5
 verdict S2 start-before-its-predecessor-is-finished
 detail key=Some(0) msg=1 partition=0 position=4 epoch=1 at=22000000: msg=0 at position=3 is not
-shrunk from 72 faults, 9 messages to 1 faults, 2 messages in 83 runs
+shrunk from 76 faults, 9 messages to 1 faults, 2 messages in 84 runs
 seed 4
 [config]
 order = key
@@ -22,6 +22,7 @@ limit-bytes = 4000
 limit-partition-messages = 2
 limit-partition-bytes = 4000
 low-water-percent = 100
+key-messages = 4294967295
 message-bytes-max = 256
 window = 64
 window-pool = 64
@@ -32,6 +33,7 @@ retry-jitter = 0
 handler-timeout = 12000000
 cancel-grace = 10000000
 stall-after = 1000000
+parked-keys = 0
 commit-every = 1000000
 commit-messages = 1
 commit-first = 1000000
@@ -74,25 +76,25 @@ handler-hang 4 1
 [inputs]
 1000000 m0 start
 6000000 m0 open partition=0 epoch=1 frontier=- anchor=- stamp=- map=- recorded=- incarnation=1 log-start=3 log-end=5 until=-
-6000000 m0 poll cssdlkwnrfggxcsdlkwnrfgxt
+6000000 m0 poll cssdlkpwnrfggxcsdlkpwnrfgxt
 7000000 m0 session partition=0 epoch=1 session=1 found=continues from=-
-7000000 m0 poll csdlkwnrfgxtc
-8000000 m0 poll sdlkwnrfgxtc
-9000000 m0 poll sdlkwnrfgxt
+7000000 m0 poll csdlkpwnrfgxtc
+8000000 m0 poll sdlkpwnrfgxtc
+9000000 m0 poll sdlkpwnrfgxt
 9000000 m0 offer partition=0 epoch=1 session=1 delivery=- position=3 stamp=1 lane=1 key=5692161d100b05e52cfa56b4a2af9298 identity=18aa0cfb6a5535919c0f699516f39339 bytes=1 quarantine=- message=0
-9000000 m0 poll csddlkwnrfgxcsdlkwnrfgxt
+9000000 m0 poll csddlkpwnrfgxcsdlkpwnrfgxt
 10000000 m0 timeout
-10000000 m0 poll csdlkwnnrfgxcsdlkwnrfgxttcsdlkwnrfgxt
+10000000 m0 poll csdlkpwnnrfgxcsdlkpwnrfgxttcsdlkpwnrfgxt
 10000000 m0 offer partition=0 epoch=1 session=1 delivery=- position=4 stamp=2 lane=1 key=5692161d100b05e52cfa56b4a2af9298 identity=f96a8578e0a9a74f137d044a523c2658 bytes=1 quarantine=- message=1
-10000000 m0 poll csdlkwnrfgxt
+10000000 m0 poll csdlkpwnrfgxt
 21000000 m0 timeout
-21000000 m0 poll ccsdlkwnrfgxcsdlkwnrfgxttcsdlkwnrfgxt
+21000000 m0 poll ccsdlkpwnrfgxcsdlkpwnrfgxttcsdlkpwnrfgxt
 22000000 m0 settle token=4294967296 outcome=cancelled message=0
 22000000 m0 poll csd
 [outputs]
-582f7433 aa62ab29 631e6cbd aa0cfb2e 75352d14 b23786d0 9abedcb7 d9e65e78
-a7348b08 3243b4c9 12ebc0e8 f4e1b613 768093ed c42ba086 d508b20c e0d43302
-ee9cca38
+582f7433 aa62ab29 785b54d6 a844c665 e7a22586 41ee13f6 1517b145 5ffd62a7
+e169175c eb626ff9 f7eb7619 79647f80 9786eeb3 f7885cba 26b657d8 5e90cf42
+368dbfdd
 [digest]
-bc6e3537969016a2
+78e1282e07c02d6e
 "#;

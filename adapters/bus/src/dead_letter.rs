@@ -100,6 +100,8 @@ fn why(envelope: &Envelope, why: Why) -> &'static str {
         Why::Malformed => "malformed",
         Why::TooLarge => "too-large",
         Why::Keyless => "keyless",
+        Why::Parked => "parked",
+        Why::Discarded => "discarded",
     }
 }
 

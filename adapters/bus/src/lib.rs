@@ -48,12 +48,16 @@ pub use error::Error;
 pub use handler::tower;
 pub use handler::{Context, Handler, HandlerError, Json, json, raw};
 pub use publish::{PublishError, Receipt, Stored};
-pub use settings::{KafkaGroupProtocol, KafkaPartitioner, KafkaSettings, Settings, SettingsError};
+pub use settings::{
+    KafkaGroupProtocol, KafkaPartitioner, KafkaSettings, OnGiveUp, Settings, SettingsError,
+};
 pub use subscribe::Subscribe;
 pub use subscription::{Drained, Ended, Notices, Subscription};
 pub use wire::Form;
 
-pub use procession_core::{Epoch, Keyless, NoticeKind, Order, PartitionId, Position, Stats, Why};
+pub use procession_core::{
+    Epoch, Keyless, NoticeKind, Order, ParkedMode, PartitionId, Position, Stats, Why,
+};
 pub use procession_runtime::NameError;
 pub use procession_runtime::port::{
     Broker, BrokerInfo, Headers, PortError, PortErrorKind, StartAt, Storage, TopicInfo, TopicMode,

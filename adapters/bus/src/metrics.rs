@@ -60,7 +60,7 @@ impl Observe for Metrics {
 
 type Described = (&'static str, Unit, &'static str);
 
-const COUNTERS: [Described; 7] = [
+const COUNTERS: [Described; 8] = [
     (
         "procession_publish_accepted_total",
         Unit::Count,
@@ -80,6 +80,11 @@ const COUNTERS: [Described; 7] = [
         "procession_duplicates_total",
         Unit::Count,
         "Copies that were recognised and not handled again.",
+    ),
+    (
+        "procession_passed_total",
+        Unit::Count,
+        "Messages that ended without a handler and without a dead letter.",
     ),
     (
         "procession_dead_letters_total",
@@ -218,6 +223,7 @@ struct Subscription {
     delay: Histogram,
     running: Gauge,
     duplicates: Counter,
+    passed: Counter,
     commits: Counter,
     owned: Gauge,
     since: HashMap<Fence, Time>,
@@ -243,6 +249,7 @@ impl Subscription {
             delay: metrics::histogram!("procession_handle_delay_seconds", &labels),
             running: metrics::gauge!("procession_handlers_running", &labels),
             duplicates: metrics::counter!("procession_duplicates_total", &labels),
+            passed: metrics::counter!("procession_passed_total", &labels),
             commits: metrics::counter!("procession_commits_total", &labels),
             owned: metrics::gauge!("procession_partitions_owned", &labels),
             since: HashMap::new(),
@@ -308,6 +315,10 @@ impl Observer<Envelope> for Subscription {
         self.duplicates.increment(1);
     }
 
+    fn passed(&mut self, _partition: PartitionId, _at: Position, _message: &Envelope, _why: Why) {
+        self.passed.increment(1);
+    }
+
     fn buried(&mut self, _partition: PartitionId, _at: Position, _message: &Envelope, why: Why) {
         let why = match why {
             Why::Exhausted => "exhausted",
@@ -315,6 +326,8 @@ impl Observer<Envelope> for Subscription {
             Why::Malformed => "malformed",
             Why::TooLarge => "too-large",
             Why::Keyless => "keyless",
+            Why::Parked => "parked",
+            Why::Discarded => "discarded",
         };
         let (topic, group) = (self.topic.clone(), self.group.clone());
         metrics::counter!(

@@ -8,7 +8,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use futures_util::Stream;
-use procession_core::Span;
+use procession_core::{ParkedMode, Span};
 use procession_runtime::Clock as _;
 use procession_runtime::subscription::{Health, Notice, SubscriptionError, SubscriptionHandle};
 
@@ -84,6 +84,23 @@ impl Subscription {
         let handle = self.guard.0.clone();
         handle.retire(self.bus.inner.shell.now() + Span::from(within));
         async move { handle.ended().await.map(Drained::from) }
+    }
+
+    /// Lets a parked key run again (`on_give_up = "park"`): what of it comes from now on goes to the
+    /// handler. Acts where this member owns the key's partition; tell every member. What is in the
+    /// dead-letter topic stays there.
+    pub fn release_key(&self, key: impl AsRef<[u8]>) {
+        let hash = crate::identity::key_hash(self.topic(), key.as_ref());
+        self.guard.0.release_key(hash);
+    }
+
+    /// Says what becomes of the messages of a parked key, until it is
+    /// [released](Self::release_key): they follow to the dead-letter topic, wait while what is there
+    /// is replayed, or are discarded. Acts where this member owns the key's partition; tell every
+    /// member.
+    pub fn set_parked(&self, key: impl AsRef<[u8]>, mode: ParkedMode) {
+        let hash = crate::identity::key_hash(self.topic(), key.as_ref());
+        self.guard.0.set_parked(hash, mode);
     }
 
     /// The topic.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{PATIENCE, Seen, bus, order, quick, until};
-use procession::{Bus, HandlerError, PublishError, State, raw};
+use procession::settings::SubscribeSettings;
+use procession::{Bus, Envelope, HandlerError, OnGiveUp, PublishError, State, raw};
 
 #[tokio::test]
 async fn a_handler_can_stop_its_subscription_and_the_message_comes_again() {
@@ -32,6 +33,56 @@ async fn a_handler_can_stop_its_subscription_and_the_message_comes_again() {
         .unwrap();
     assert_eq!(arrived.take(1).await, [("a".to_owned(), 1)]);
     drop(again);
+    bus.close(PATIENCE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_parked_key_stays_parked_until_it_is_released() {
+    let bus = bus().await;
+    let (seen, mut arrived) = Seen::new();
+    let handler = |seen: Seen| {
+        raw(move |envelope: Envelope, _| {
+            let (key, sequence) = (envelope.key().unwrap(), envelope.sequence().unwrap());
+            seen.push(key, sequence);
+            let bad = key == "a" && sequence == 1;
+            async move {
+                if bad {
+                    return Err(HandlerError::new("never").reject());
+                }
+                Ok(())
+            }
+        })
+    };
+    let park = |settings: &mut SubscribeSettings| {
+        quick(settings);
+        settings.on_give_up = OnGiveUp::Park;
+    };
+    let subscribe = |seen| bus.subscribe("orders", "g", handler(seen)).with(park);
+    let first = subscribe(seen.clone()).await.unwrap();
+    for (key, sequence) in [("a", 1), ("a", 2), ("b", 1), ("a", 3)] {
+        bus.publish("orders", order(key, sequence)).await.unwrap();
+    }
+    let mut ran = arrived.take(2).await;
+    ran.sort();
+    assert_eq!(ran, [("a".to_owned(), 1), ("b".to_owned(), 1)]);
+    until(|| first.health().stats.dead == 3).await;
+    first.drain(PATIENCE).await.unwrap();
+
+    // The next member knows it from the commit.
+    let second = subscribe(seen).await.unwrap();
+    bus.publish("orders", order("a", 4)).await.unwrap();
+    until(|| second.health().stats.dead == 1).await;
+    second.release_key("a");
+    until(|| second.health().stats.parked_keys == 0).await;
+    bus.publish("orders", order("a", 5)).await.unwrap();
+    assert_eq!(arrived.take(1).await, [("a".to_owned(), 5)]);
+    let letters = procession::dead_letter_topic("orders", "g");
+    let (seen, mut arrived) = Seen::new();
+    let read = bus.subscribe(&letters, "look", seen.handler());
+    let read = read.with(quick).await.unwrap();
+    let expected = [1, 2, 3, 4].map(|n| ("a".to_owned(), n));
+    assert_eq!(arrived.take(4).await, expected, "in order");
+    drop((read, second));
     bus.close(PATIENCE).await.unwrap();
 }
 

@@ -15,6 +15,7 @@ impl<M> Consumer<M> {
         self.timers.check(&self.slab)?;
         self.identities.check()?;
         self.check_account()?;
+        self.parking.check()?;
         let waiting = self.slab.slots.iter().map(|s| &s.hot);
         let waiting = waiting
             .filter(|s| matches!(s.state, State::Waiting | State::Reburying))
@@ -34,6 +35,9 @@ impl<M> Consumer<M> {
             blockless += u32::from(part.window.blocks() == 0);
             if (part.starts_until, part.takes_until) != part.gates() {
                 return Err("S5: a partition takes or starts what it may not");
+            }
+            if part.parked != (self.parking.taken(index) > 0) {
+                return Err("S2: messages of a parked key are not looked at");
             }
             if part.phase == Phase::Closed {
                 if slots().next().is_some() || part.window.blocks() > 0 || part.resumed.is_some() {

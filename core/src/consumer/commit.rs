@@ -1,7 +1,8 @@
 //! Writing progress: one commit of a partition at a time, never beyond what is finished (S3).
 
+use super::map::{self, Kept};
 use super::partition::Phase;
-use super::{Commit, CommitResult, Consumer, NoticeKind, WakeReason, map};
+use super::{Commit, CommitResult, Consumer, NoticeKind, WakeReason};
 use crate::marks::mark;
 use crate::{Epoch, PartitionId, Time, mutants};
 
@@ -27,6 +28,13 @@ impl<M> Consumer<M> {
                 self.look_at(at, WakeReason::Commit);
                 continue;
             }
+            let room = map.len().min(self.config.map_bytes as usize);
+            if map::least(self.parking.parked(index).count()) > room {
+                // A commit without its parked keys would let them run again.
+                part.mapless = true;
+                self.commit_failed(now, index, CommitResult::TooLarge);
+                continue;
+            }
             part.write += 1;
             part.outstanding = Some((part.epoch, part.write));
             part.outstanding_last = last;
@@ -38,18 +46,15 @@ impl<M> Consumer<M> {
             if mutants::is(1) || (mutants::is(24) && last) {
                 frontier = part.floor;
             }
-            let room = map.len().min(self.config.map_bytes as usize);
-            let map_len = if part.mapless {
-                0
+            let base = if mutants::is(49) {
+                crate::Position(frontier.0.saturating_sub(1))
             } else {
-                let out = &mut map[..room];
-                let base = if mutants::is(49) {
-                    crate::Position(frontier.0.saturating_sub(1))
-                } else {
-                    frontier
-                };
-                map::encode(&part.window, &self.pool, base, part.incarnation, out)
+                frontier
             };
+            let kept = if part.mapless { Kept::Keys } else { Kept::All };
+            let keys = self.parking.parked(index);
+            let window = (&part.window, &self.pool);
+            let map_len = map::encode(window, base, part.incarnation, keys, kept, &mut map[..room]);
             let (epoch, write, anchor) = (part.epoch, part.write, part.anchor);
             if mutants::is(51) && last {
                 self.end_partition(index, true);
@@ -141,8 +146,12 @@ impl<M> Consumer<M> {
         match result {
             CommitResult::TooLarge => {
                 mark!(Mapless);
-                part.mapless = true;
-                wait = crate::Span::ZERO;
+                // What is left then are parked keys, which are never left out.
+                wait = if core::mem::replace(&mut part.mapless, true) {
+                    wait.max(crate::Span::from_nanos(1))
+                } else {
+                    crate::Span::ZERO
+                };
                 self.notice(index, NoticeKind::MapTooLarge, frontier);
             }
             CommitResult::Denied => {

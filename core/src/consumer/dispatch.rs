@@ -138,7 +138,8 @@ impl<M> Consumer<M> {
             | State::Burying
             | State::Buried
             | State::Reburying
-            | State::Copied => return Err(Stale),
+            | State::Copied
+            | State::Passed => return Err(Stale),
         }
         let partition = usize::from(slot.partition);
         self.stats.running -= 1;
@@ -250,7 +251,7 @@ impl<M> Consumer<M> {
         })
     }
 
-    /// The head of a lane may go on: it joins the ready list, or the dead letters.
+    /// The head of a lane may go on: it joins the ready list, the dead letters, or what is passed.
     pub(super) fn activate(&mut self, index: u32) {
         let slot = &mut self.slab.slots[index as usize].hot;
         debug_assert!(
@@ -261,7 +262,7 @@ impl<M> Consumer<M> {
             slot.state = State::Held;
         } else if slot.flags & super::slab::QUARANTINED != 0 && !mutants::is(57) {
             self.stage(index);
-        } else {
+        } else if !(self.parking.is_on() && self.follow(index)) {
             self.lanes.push_ready(&mut self.slab, index);
         }
     }
@@ -328,6 +329,7 @@ impl<M> Consumer<M> {
                 | State::Burying
                 | State::Buried
                 | State::Copied
+                | State::Passed
                 | State::Orphan => {
                     debug_assert!(false, "invariant: only waiting slots have timers")
                 }

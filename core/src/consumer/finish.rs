@@ -304,7 +304,7 @@ impl<M> Consumer<M> {
             let Some(next) = next else { return };
             head = next;
         }
-        let mut before = head;
+        let (mut before, mut kept) = (head, 1);
         let mut at = self.slab.slots[head as usize].hot.next;
         while at != NONE {
             let slot = self.slab.slots[at as usize].hot;
@@ -314,10 +314,12 @@ impl<M> Consumer<M> {
                 self.drop_slot(at);
             } else {
                 before = at;
+                kept += 1;
             }
             at = slot.next;
         }
         self.slab.slots[head as usize].hot.tail = before;
+        self.lanes.set_depth(head, kept);
         if self.slab.slots[head as usize].hot.state == State::Queued {
             self.activate(head);
         }
@@ -331,6 +333,7 @@ impl<M> Consumer<M> {
         }
         self.letters.remove(index);
         self.copies.remove(index);
+        self.passes.remove(index);
         if let Note::Identity(identity) = self.pool.note(slot.entry) {
             self.identities.release(identity);
         }

@@ -5,6 +5,10 @@
 //! partition that holds nothing may take one message beyond the credit, one partition at a time, so
 //! that the message at the frontier can always get in: the cap is the credit plus one message of the
 //! largest size (S7).
+//!
+//! Messages of one key may have a cap of their own, so that a hot key cannot take all credit. Because a
+//! feed is ordered, its partition's intake is shut until the key has room again; other partitions and
+//! everything that is held go on.
 
 use super::grants::Amount;
 use super::partition::Partition;
@@ -274,7 +278,13 @@ impl<M> Consumer<M> {
                 .window
                 .room(&self.pool, self.blocks_max(), self.blocks_free(partition))
                 > 0;
-        (all || share) && own && window
+        let hot = part.hot.is_none_or(|lane| {
+            let (depth, most) = (self.lanes.depth(&self.slab, lane), self.config.key_messages);
+            part.used_messages == 0
+                || (depth < most && low(depth.into(), most.into()))
+                || depth == 0
+        });
+        (all || share) && own && window && hot
     }
 
     /// How much more of a partition would be taken in now. Zero while the intake is shut (high water),
@@ -366,6 +376,7 @@ impl<M> Consumer<M> {
         let part = &mut self.partitions[partition];
         if part.shut {
             part.shut = false;
+            part.hot = None;
             self.shut.remove(partition as u32);
             if part.paused && part.phase == super::partition::Phase::Open {
                 self.flows.insert(partition as u32);

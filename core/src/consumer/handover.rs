@@ -93,6 +93,7 @@ impl<M> Consumer<M> {
         part.abandon_at = Time::MAX;
         part.deadline = Time::MAX;
         part.commit_at = Time::MAX;
+        self.keep_parked_only(index, None);
         self.shut.remove(index as u32);
         self.flows.remove(index as u32);
         self.sessions.remove(index as u32);

@@ -199,6 +199,10 @@ pub enum Why {
     TooLarge,
     /// It has no key, and the owner refuses such messages.
     Keyless,
+    /// An earlier message of its key was given up, and the key is parked.
+    Parked,
+    /// Its key is parked, and its messages are discarded. Never a dead letter.
+    Discarded,
 }
 
 /// When the next call of [`handle_timeout`](super::Consumer::handle_timeout) is due, and what for.

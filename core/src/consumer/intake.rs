@@ -177,26 +177,28 @@ impl<M> Consumer<M> {
         if self.resumed_done(index, arrival.position) {
             return self.admit_finished(now, index, arrival);
         }
-        let Self {
-            partitions,
-            credit,
-            pool,
-            slab,
-            limits,
-            config,
-            ..
-        } = self;
-        let part = &mut partitions[index];
+        let most = self.config.message_bytes_max;
         let known = arrival.quarantine == Some(Why::TooLarge);
-        if arrival.bytes > config.message_bytes_max && !known {
+        if arrival.bytes > most && !known {
             mark!(TooLarge);
             return Err(Refused {
                 why: Refusal::TooLarge,
                 arrival,
             });
         }
-        let bytes = arrival.bytes.min(config.message_bytes_max);
-        let price = credit.price(limits, part, bytes);
+        if self.partitions[index].used_messages > 0 && !self.has_key_room(index, &arrival) {
+            return Err(self.refuse(index, arrival));
+        }
+        let Self {
+            partitions,
+            credit,
+            pool,
+            slab,
+            limits,
+            ..
+        } = self;
+        let part = &mut partitions[index];
+        let price = credit.price(limits, part, arrival.bytes.min(most));
         let Some(payment) = price.filter(|_| slab.has_room()) else {
             return Err(self.refuse(index, arrival));
         };
@@ -241,6 +243,21 @@ impl<M> Consumer<M> {
         self.stats.replayed += 1;
         self.pass(now, index, &arrival);
         Ok(Admit::Replayed)
+    }
+
+    /// Whether the lane of an arrival has room. A message at the frontier always gets in: the caller
+    /// does not ask where its partition holds nothing.
+    fn has_key_room(&mut self, index: usize, arrival: &Arrival<M>) -> bool {
+        let most = self.config.key_messages;
+        if most == u32::MAX || mutants::is(33) {
+            return true;
+        }
+        let (lane, _) = self.lane_of(arrival);
+        let room = self.lanes.depth(&self.slab, lane) < most;
+        if !room {
+            self.partitions[index].hot = Some(lane);
+        }
+        room
     }
 
     /// There is no credit.
@@ -322,18 +339,24 @@ impl<M> Consumer<M> {
         let entry = part.window.push(pool, arrival.position, note);
         self.blockless -= u32::from(blocks == 0);
         let full = part.window.is_full(pool);
+        let parked = part.parked;
         let slot = slab.next();
         credit.charge(part, slot, bytes, payment);
+        self.parking.set_key(slot, arrival.key);
         let head = lanes.head_or_put(slab, slot, lane);
         let mut hot = Hot::ready(slot, lane, entry, index as u16);
         hot.flags |= why.map_or(0, |w| QUARANTINED | ((w as u8) << WHY_SHIFT));
         let cold = Cold::new(arrival.stamp.0, bytes);
         slab.put(hot, cold, arrival.message);
+        if head.is_none() {
+            lanes.set_depth(slot, 1);
+        }
         match head {
             None if why.is_some() => {
                 mark!(Quarantined);
                 self.stage(slot);
             }
+            None if parked => self.activate(slot),
             None => lanes.link_ready(slab, slot),
             Some(head) => lanes.queue(slab, slot, head),
         }

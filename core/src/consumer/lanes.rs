@@ -8,6 +8,9 @@
 //! The key's state lives in its head slot. A lane is found by a 64-bit hash: a collision makes two
 //! keys share a lane, which can delay a message and never reorder it.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 use super::index::Index;
 use super::slab::{HEAD, Hot, NONE, Slab, Slot, State};
 use crate::mutants;
@@ -17,6 +20,8 @@ pub(super) struct Lanes {
     table: Index,
     ready_first: u32,
     ready_last: u32,
+    /// By slot, meaningful for heads: messages in the lane. Empty while nothing caps them.
+    depths: Vec<u32>,
 }
 
 /// What the table knows of a lane, which is a hash already: its lower half.
@@ -26,11 +31,26 @@ const fn tag(lane: u64) -> u32 {
 }
 
 impl Lanes {
-    pub(super) fn new(slots: usize) -> Self {
+    pub(super) fn new(slots: usize, capped: bool) -> Self {
         Self {
             table: Index::new(slots),
             ready_first: NONE,
             ready_last: NONE,
+            depths: vec![0; if capped { slots } else { 0 }],
+        }
+    }
+
+    /// Messages in a lane, as far as they are counted.
+    pub(super) fn depth<M>(&self, slab: &Slab<M>, lane: u64) -> u32 {
+        let head = self.head(slab, lane);
+        head.and_then(|h| self.depths.get(h as usize).copied())
+            .unwrap_or(0)
+    }
+
+    /// A slot is the head of a lane of so many messages.
+    pub(super) fn set_depth(&mut self, head: u32, depth: u32) {
+        if let Some(of) = self.depths.get_mut(head as usize) {
+            *of = depth;
         }
     }
 
@@ -60,6 +80,9 @@ impl Lanes {
         slot.state = State::Queued;
         slot.flags &= !HEAD;
         self.chain(slab, head, index);
+        if let Some(depth) = self.depths.get_mut(head as usize) {
+            *depth += 1;
+        }
         if mutants::is(2) {
             self.push_ready(slab, index);
         }
@@ -68,8 +91,14 @@ impl Lanes {
     /// Appends a slot to its lane (faults for the simulator only).
     pub(super) fn append<M>(&mut self, slab: &mut Slab<M>, index: u32, lane: u64) {
         match self.head_or_put(slab, index, lane) {
-            Some(head) => self.chain(slab, head, index),
-            None => slab.slots[index as usize].hot.flags |= HEAD,
+            Some(head) => {
+                self.chain(slab, head, index);
+                self.set_depth(head, self.depths.get(head as usize).map_or(0, |d| d + 1));
+            }
+            None => {
+                slab.slots[index as usize].hot.flags |= HEAD;
+                self.set_depth(index, 1);
+            }
         }
     }
 
@@ -95,6 +124,9 @@ impl Lanes {
         let new = &mut slab.slots[next as usize].hot;
         new.tail = tail;
         new.flags |= HEAD;
+        if let Some(depth) = self.depths.get(head as usize) {
+            self.depths[next as usize] = depth.saturating_sub(1);
+        }
         self.table.replace(tag(lane), head, next);
     }
 
@@ -189,9 +221,10 @@ impl Lanes {
             if self.head(slab, slot.lane) != Some(i as u32) {
                 return Err("S1: a head is not the head that its lane's table entry names");
             }
-            let mut at = i as u32;
+            let (mut at, mut depth) = (i as u32, 0);
             loop {
                 in_lanes += 1;
+                depth += 1;
                 if in_lanes > slab.used() {
                     return Err("lanes: a chain has a loop");
                 }
@@ -206,6 +239,9 @@ impl Lanes {
                     break;
                 }
                 at = of.next;
+            }
+            if self.depths.get(i).is_some_and(|d| *d != depth) {
+                return Err("S7: the messages of a lane are miscounted");
             }
             if at != slot.tail {
                 return Err("lanes: the tail is not the last of its chain");
@@ -246,7 +282,7 @@ mod tests {
     #[test]
     fn a_live_key_costs_at_most_48_bytes() {
         for slots in [1_000, 10_000, 65_536, 100_000] {
-            let bytes = Lanes::new(slots).bytes_per_key(slots);
+            let bytes = Lanes::new(slots, false).bytes_per_key(slots);
             assert!(bytes <= 48, "{bytes} bytes at {slots} keys");
         }
     }

@@ -5,12 +5,14 @@ use super::{Consumer, DeadLetter, NoticeKind, Receipt, Why};
 use crate::marks::mark;
 use crate::{PartitionId, Time, Token, mutants};
 
-const WHYS: [Why; 5] = [
+const WHYS: [Why; 7] = [
     Why::Exhausted,
     Why::Rejected,
     Why::Malformed,
     Why::TooLarge,
     Why::Keyless,
+    Why::Parked,
+    Why::Discarded,
 ];
 /// The shortest form: a reference with a digest.
 const SHORTEN_MAX: u8 = 2;
@@ -20,12 +22,24 @@ pub(super) const fn why(bits: u8) -> Why {
     WHYS[(bits & 7) as usize % WHYS.len()]
 }
 
+/// Whether a dead letter for this reason parks its key, where keys are parked.
+pub(super) const fn parks(why: Why) -> bool {
+    match why {
+        Why::Exhausted | Why::Rejected | Why::Malformed | Why::TooLarge => true,
+        Why::Keyless | Why::Parked | Why::Discarded => false,
+    }
+}
+
 impl<M> Consumer<M> {
-    /// The message in this slot ends as a dead letter.
-    pub(super) fn bury(&mut self, index: u32, why: Why) {
+    pub(super) fn set_why(&mut self, index: u32, why: Why) {
         let slot = &mut self.slab.slots[index as usize].hot;
         slot.flags &= !(7 << WHY_SHIFT);
         slot.flags |= (why as u8) << WHY_SHIFT;
+    }
+
+    /// The message in this slot ends as a dead letter.
+    pub(super) fn bury(&mut self, index: u32, why: Why) {
+        self.set_why(index, why);
         if mutants::is(8) {
             // Its credit is never given back.
             self.credit.leak();
@@ -35,6 +49,9 @@ impl<M> Consumer<M> {
 
     /// A dead letter is to be handed out.
     pub(super) fn stage(&mut self, index: u32) {
+        if self.parking.is_on() && !self.take_place(index) {
+            return;
+        }
         let partition = usize::from(self.slab.slots[index as usize].hot.partition);
         self.partitions[partition].busy += 1;
         self.restage(index);
@@ -103,6 +120,7 @@ impl<M> Consumer<M> {
                 part.busy = part.busy.saturating_sub(1);
                 self.slab.slots[index as usize].hot.flags &= !QUARANTINED;
                 self.stats.dead += 1;
+                self.park(index);
                 self.finish(index, false, false);
                 self.close_when_idle(now, partition);
             }

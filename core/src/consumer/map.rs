@@ -4,22 +4,48 @@
 //! endian:
 //! ```text
 //!  0      version (1)
-//!  1      kind (1: bitmap)
+//!  1      kind (0: nothing, 1: bitmap); 128 more where keys are parked
 //!  2..10  incarnation of the log
 //! 10..18  frontier, as committed beside it
 //! 18..22  checksum over everything else
-//! 22..    bits: bit i (lowest first) of byte i/8 says that position `frontier + i` is finished or a
+//! 22..    where keys are parked: their number (2), and for each, in the order of hashes, its hash (16),
+//!         the position that parked it (8), what becomes of its messages (1: 0 follow, 1 wait, 2 discard)
+//! then    bits: bit i (lowest first) of byte i/8 says that position `frontier + i` is finished or a
 //!         hole between two finished ones; bit 0 is 0, the last byte is not 0
 //! ```
-//! A map that does not fit forgets its far end, never its near one: what is forgotten runs again.
+//! A map that does not fit forgets its far end, never its near one: what is forgotten runs again. Parked
+//! keys are never forgotten: there is room for them, or there is no commit.
 
+use super::places::{ParkedKey, ParkedMode};
 use super::window::{BLOCK, Pool, Window};
 use crate::backoff::mix;
 use crate::{Incarnation, Position};
 
 const VERSION: u8 = 1;
+const NOTHING: u8 = 0;
 const BITMAP: u8 = 1;
-pub(super) const HEADER: usize = 22;
+const PARKED: u8 = 128;
+const HEADER: usize = 22;
+/// What a parked key takes.
+const KEY: usize = 25;
+
+/// What a map says beside the finished positions, or instead of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kept {
+    /// All that fits.
+    All,
+    /// Parked keys only.
+    Keys,
+}
+
+/// Bytes of a map that says nothing but which keys are parked.
+pub(super) const fn least(parked: usize) -> usize {
+    if parked == 0 {
+        0
+    } else {
+        HEADER + 2 + KEY * parked
+    }
+}
 
 /// Sets bits in a byte buffer; whatever lies beyond its end is forgotten.
 struct Bits<'a> {
@@ -60,13 +86,14 @@ impl Bits<'_> {
     }
 }
 
-/// Writes the map of a window into `out`. Returns its length; 0 when nothing beyond the frontier is
-/// finished or nothing fits.
+/// Writes the map of a window into `out`, which has [`least`] room for the keys. Returns its length; 0
+/// when there is nothing to say or nothing fits.
 pub(super) fn encode(
-    window: &Window,
-    pool: &Pool,
+    (window, pool): (&Window, &Pool),
     frontier: Position,
     incarnation: Incarnation,
+    keys: impl Iterator<Item = ParkedKey>,
+    kept: Kept,
     out: &mut [u8],
 ) -> usize {
     if out.len() <= HEADER {
@@ -74,6 +101,41 @@ pub(super) fn encode(
     }
     out.fill(0);
     let (header, body) = out.split_at_mut(HEADER);
+    let parked = encode_keys(keys, body);
+    let used = match kept {
+        Kept::All => encode_bits(window, pool, frontier, &mut body[parked..]),
+        Kept::Keys => 0,
+    };
+    if parked + used == 0 {
+        return 0;
+    }
+    header[0] = VERSION;
+    header[1] = if used > 0 { BITMAP } else { NOTHING } | if parked > 0 { PARKED } else { 0 };
+    header[2..10].copy_from_slice(&incarnation.0.to_le_bytes());
+    header[10..18].copy_from_slice(&frontier.0.to_le_bytes());
+    let sum = checksum(&header[..18], &body[..parked + used]);
+    header[18..22].copy_from_slice(&sum.to_le_bytes());
+    HEADER + parked + used
+}
+
+fn encode_keys(keys: impl Iterator<Item = ParkedKey>, body: &mut [u8]) -> usize {
+    let (mut at, places) = (2, body.get_mut(2..).unwrap_or_default());
+    for (parked, place) in keys.zip(places.chunks_exact_mut(KEY)) {
+        place[..16].copy_from_slice(&parked.key.to_le_bytes());
+        place[16..24].copy_from_slice(&parked.since.0.to_le_bytes());
+        place[24] = parked.mode as u8;
+        at += KEY;
+    }
+    if at == 2 {
+        return 0;
+    }
+    let count = ((at - 2) / KEY) as u16;
+    body[..2].copy_from_slice(&count.to_le_bytes());
+    at
+}
+
+/// Writes the bits of a window. Returns how many bytes they take.
+fn encode_bits(window: &Window, pool: &Pool, frontier: Position, body: &mut [u8]) -> usize {
     let mut bits = Bits {
         bytes: body,
         end: 0,
@@ -123,47 +185,79 @@ pub(super) fn encode(
     }
     // A word that reached over the end may have left nothing below it.
     let reached = bits.end.div_ceil(8) as usize;
-    let used = body[..reached]
+    body[..reached]
         .iter()
         .rposition(|&b| b != 0)
-        .map_or(0, |last| last + 1);
-    if used == 0 {
-        return 0;
-    }
-    header[0] = VERSION;
-    header[1] = BITMAP;
-    header[2..10].copy_from_slice(&incarnation.0.to_le_bytes());
-    header[10..18].copy_from_slice(&frontier.0.to_le_bytes());
-    let sum = checksum(&header[..18], &body[..used]);
-    header[18..22].copy_from_slice(&sum.to_le_bytes());
-    HEADER + used
+        .map_or(0, |last| last + 1)
 }
 
-/// The bits of a map, if it is a whole and sound map of this frontier and incarnation that claims
+/// A map that is whole and sound.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sound<'a> {
+    keys: &'a [u8],
+    /// Bits from the frontier on; none when nothing beyond it is finished.
+    pub(super) bits: &'a [u8],
+}
+
+impl<'a> Sound<'a> {
+    /// The parked keys, in the order of their hashes.
+    pub(super) fn parked(&self) -> impl Iterator<Item = ParkedKey> + 'a {
+        self.keys.chunks_exact(KEY).map(|place| {
+            let (mut key, mut since) = ([0; 16], [0; 8]);
+            key.copy_from_slice(&place[..16]);
+            since.copy_from_slice(&place[16..24]);
+            ParkedKey {
+                key: u128::from_le_bytes(key),
+                since: Position(u64::from_le_bytes(since)),
+                mode: ParkedMode::ALL[usize::from(place[24]) % ParkedMode::ALL.len()],
+            }
+        })
+    }
+}
+
+/// What a map says, if it is a whole and sound map of this frontier and incarnation that claims
 /// nothing at or beyond `log_end`.
 pub(super) fn decode(
     map: &[u8],
     frontier: Position,
     incarnation: Option<Incarnation>,
     log_end: Position,
-) -> Option<&[u8]> {
+) -> Option<Sound<'_>> {
     let (header, body) = map.split_at_checked(HEADER)?;
     let word = |at: usize| header[at..at + 8].try_into().map(u64::from_le_bytes).ok();
     let sum = u32::from_le_bytes(header[18..22].try_into().ok()?);
     if header[0] != VERSION
-        || header[1] != BITMAP
         || incarnation.is_some_and(|i| word(2) != Some(i.0))
         || word(10)? != frontier.0
         || sum != checksum(&header[..18], body)
     {
         return None;
     }
-    let last = *body.last()?;
-    if body[0] & 1 == 1 || last == 0 {
+    let (keys, bits) = if header[1] & PARKED > 0 {
+        let (count, rest) = body.split_at_checked(2)?;
+        let count = usize::from(u16::from_le_bytes(count.try_into().ok()?));
+        rest.split_at_checked(count * KEY).filter(|_| count > 0)?
+    } else {
+        (&[][..], body)
+    };
+    let modes = keys.chunks_exact(KEY).map(|place| usize::from(place[24]));
+    let sound = Sound { keys, bits };
+    let rising = sound.parked().map(|p| p.key);
+    if !rising.is_sorted_by(|a, b| a < b) || !modes.clone().all(|m| m < ParkedMode::ALL.len()) {
         return None;
     }
-    let highest = (body.len() as u64 - 1) * 8 + 7 - u64::from(last.leading_zeros());
-    (frontier.0.checked_add(highest)? < log_end.0).then_some(body)
+    match header[1] & !PARKED {
+        NOTHING => (bits.is_empty() && !keys.is_empty()).then_some(sound),
+        BITMAP => {
+            let last = *bits.last()?;
+            if bits[0] & 1 == 1 || last == 0 {
+                return None;
+            }
+            let highest = (bits.len() as u64 - 1) * 8 + 7 - u64::from(last.leading_zeros());
+            (frontier.0.checked_add(highest)? < log_end.0).then_some(sound)
+        }
+        _ => None,
+    }
 }
 
 /// 32 bits over the head and the body: SplitMix64 over words of 8 bytes.
@@ -183,7 +277,7 @@ pub(super) fn checksum(header: &[u8], body: &[u8]) -> u32 {
 /// not a sound map of that frontier. For histories and tools; ranges count holes as finished.
 #[must_use]
 pub fn decode_map(map: &[u8], frontier: Position) -> Option<alloc::vec::Vec<(Position, Position)>> {
-    let body = decode(map, frontier, None, Position(u64::MAX))?;
+    let body = decode(map, frontier, None, Position(u64::MAX))?.bits;
     let mut ranges = alloc::vec::Vec::new();
     let mut from = None;
     for bit in 0..=body.len() as u64 * 8 {
@@ -200,6 +294,14 @@ pub fn decode_map(map: &[u8], frontier: Position) -> Option<alloc::vec::Vec<(Pos
         }
     }
     Some(ranges)
+}
+
+/// Reads which keys a progress map says are parked, or `None` when it is not a sound map of that
+/// frontier. For histories and tools.
+#[must_use]
+pub fn decode_parked(map: &[u8], frontier: Position) -> Option<alloc::vec::Vec<ParkedKey>> {
+    let sound = decode(map, frontier, None, Position(u64::MAX))?;
+    Some(sound.parked().collect())
 }
 
 #[cfg(test)]
@@ -219,6 +321,33 @@ mod tests {
         }
         window.advance(pool);
         window
+    }
+
+    fn all(
+        window: &Window,
+        pool: &Pool,
+        frontier: Position,
+        keys: &[ParkedKey],
+        out: &mut [u8],
+    ) -> usize {
+        let keys = keys.iter().copied();
+        encode(
+            (window, pool),
+            frontier,
+            Incarnation(5),
+            keys,
+            Kept::All,
+            out,
+        )
+    }
+
+    fn keys(count: u8) -> Vec<ParkedKey> {
+        let key = |i: u8| ParkedKey {
+            key: u128::from(i) * 7 + 1,
+            since: Position(u64::from(i) * 3),
+            mode: ParkedMode::ALL[usize::from(i) % 3],
+        };
+        (0..count).map(key).collect()
     }
 
     /// The ranges that the map must say, by definition.
@@ -250,7 +379,7 @@ mod tests {
             let window = window(&mut pool, &arrivals);
             let Some(frontier) = window.first(&pool) else { return Ok(()) };
             let mut out = [0; 512];
-            let len = encode(&window, &pool, frontier, Incarnation(5), &mut out);
+            let len = all(&window, &pool, frontier, &[], &mut out);
             let want = expected(&arrivals);
             if want.is_empty() {
                 prop_assert_eq!(len, 0);
@@ -269,7 +398,7 @@ mod tests {
             let window = window(&mut pool, &arrivals);
             let Some(frontier) = window.first(&pool) else { return Ok(()) };
             let mut out = alloc::vec![0; room];
-            let len = encode(&window, &pool, frontier, Incarnation(5), &mut out);
+            let len = all(&window, &pool, frontier, &[], &mut out);
             let end = frontier.0 + (room as u64 - 22) * 8;
             let want: Vec<_> = expected(&arrivals).into_iter()
                 .filter(|r| r.0.0 < end).map(|r| (r.0, Position(r.1.0.min(end)))).collect();
@@ -278,16 +407,43 @@ mod tests {
         }
 
         #[test]
-        fn anything_else_is_refused_as_a_whole(flip in 0usize..64, bit in 0u8..8, cut in 0usize..30) {
+        fn parked_keys_come_back_whatever_else_is_forgotten(
+            dones in proptest::collection::vec(any::<bool>(), 1..400), count in 0u8..20, room in 0usize..100,
+        ) {
+            let arrivals: Vec<(u64, bool)> =
+                dones.iter().enumerate().map(|(i, &d)| (i as u64 + 1, d)).collect();
+            let mut pool = Pool::new(1024);
+            let window = window(&mut pool, &arrivals);
+            let Some(frontier) = window.first(&pool) else { return Ok(()) };
+            let keys = keys(count);
+            let mut out = alloc::vec![0; least(keys.len()) + room];
+            let len = all(&window, &pool, frontier, &keys, &mut out);
+            let map = &out[..len];
+            if len == 0 {
+                prop_assert!(keys.is_empty());
+                return Ok(());
+            }
+            prop_assert_eq!(decode_parked(map, frontier).unwrap(), keys);
+            let done = |at: u64| arrivals.iter().any(|a| *a == (at, true));
+            for (from, to) in decode_map(map, frontier).unwrap() {
+                prop_assert!((from.0..to.0).all(done));
+            }
+        }
+
+        #[test]
+        fn anything_else_is_refused_as_a_whole(
+            flip in 0usize..150, bit in 0u8..8, cut in 0usize..80, count in 0u8..3,
+        ) {
+            let keys = keys(count);
             let arrivals: Vec<(u64, bool)> = (1..300).map(|i| (i, i % 3 == 0)).collect();
             let mut pool = Pool::new(1024);
             let window = window(&mut pool, &arrivals);
-            let mut out = [0; 128];
-            let len = encode(&window, &pool, Position(1), Incarnation(5), &mut out);
+            let mut out = [0; 256];
+            let len = all(&window, &pool, Position(1), &keys, &mut out);
             let good = &out[..len];
             let sound = |m: &[u8]| decode(m, Position(1), Some(Incarnation(5)), Position(300)).is_some();
             prop_assert!(sound(good));
-            prop_assert!(!sound(&good[..len - 1 - cut]));
+            prop_assert!(!sound(&good[..(len - 1).saturating_sub(cut)]));
             let mut bad = good.to_vec();
             bad[flip % len] ^= 1 << bit;
             prop_assert!(!sound(&bad));

@@ -17,7 +17,9 @@ mod letters;
 mod map;
 mod notices;
 mod outputs;
+mod parked;
 mod partition;
+mod places;
 mod remembered;
 mod session;
 mod slab;
@@ -30,11 +32,12 @@ pub use inputs::{
     Admit, Anchor, Arrival, CommitResult, Continuity, Outcome, Receipt, Refusal, Refused, Resume,
     Stale, Wake, WakeReason, Why,
 };
-pub use map::decode_map;
+pub use map::{decode_map, decode_parked};
 pub use outputs::{
     Commit, Copied, Credit, DeadLetter, Dispatch, Drained, Flow, Grant, Health, Notice, NoticeKind,
-    Release, Stall, StallState, Start, Stats,
+    Passed, Release, Stall, StallState, Start, Stats,
 };
+pub use places::{ParkedKey, ParkedMode};
 pub use remembered::NotRestored;
 
 use alloc::vec::Vec;
@@ -44,6 +47,7 @@ use dedupe::Identities;
 use lanes::Lanes;
 use notices::Notices;
 use partition::Partition;
+use places::Parking;
 use slab::Slab;
 use timers::Timers;
 use window::Pool;
@@ -60,7 +64,7 @@ use crate::{Config, ConfigError, Epoch, Limits, Order, PartitionId, Position, Ti
 ///   [`revoke`](Self::revoke), [`lose`](Self::lose), [`commit_result`](Self::commit_result),
 ///   [`dead_letter_result`](Self::dead_letter_result);
 /// - *from the application*: [`settle`](Self::settle), [`set_limits`](Self::set_limits),
-///   [`drain`](Self::drain);
+///   [`drain`](Self::drain), [`release`](Self::release), [`set_parked`](Self::set_parked);
 /// - *time*: [`handle_timeout`](Self::handle_timeout), [`poll_timeout`](Self::poll_timeout);
 /// - *to the adapter*: the other `poll_*`, and [`credit`](Self::credit).
 ///
@@ -83,6 +87,7 @@ pub struct Consumer<M> {
     identities: Identities,
     pool: Pool,
     timers: Timers,
+    parking: Parking,
     partitions: Vec<Partition>,
 
     // Levels: one bit each, drained by the polls.
@@ -94,12 +99,14 @@ pub struct Consumer<M> {
     cancels: BitSet,
     letters: BitSet,
     copies: BitSet,
+    passes: BitSet,
     notices: Notices,
 
     credit: flow::Account,
     round: grants::Round,
     /// One more than the bytes that a message may have; 0 when the lane of a message is not that of
-    /// its key, or identities are not looked at. Then every message goes the long way.
+    /// its key, identities are not looked at, keys are remembered to be parked, or their messages are
+    /// counted. Then every message goes the long way.
     plain_bytes_end: u64,
     /// Partitions without a block of their own in the window pool: one is kept for each.
     blockless: u32,
@@ -138,10 +145,11 @@ impl<M> Consumer<M> {
             now: Time::ZERO,
             remember_until: Time::ZERO + config.dedupe.age,
             slab: Slab::new(slots),
-            lanes: Lanes::new(slots),
+            lanes: Lanes::new(slots, config.key_messages < u32::MAX),
             identities: Identities::new(config.dedupe, slots),
             pool: Pool::new(config.window_pool),
             timers: Timers::new(slots),
+            parking: Parking::new(partitions, config.parked_keys, slots),
             partitions: all,
             sessions: BitSet::new(partitions),
             commits: BitSet::new(partitions),
@@ -151,10 +159,15 @@ impl<M> Consumer<M> {
             cancels: BitSet::new(slots),
             letters: BitSet::new(slots),
             copies: BitSet::new(slots),
+            passes: BitSet::new(slots),
             notices: Notices::new(partitions),
             credit: flow::Account::default(),
             round: grants::Round::default(),
-            plain_bytes_end: if config.order == Order::Key && config.dedupe.ids > 0 {
+            plain_bytes_end: if config.order == Order::Key
+                && config.dedupe.ids > 0
+                && config.parked_keys == 0
+                && config.key_messages == u32::MAX
+            {
                 u64::from(config.message_bytes_max) + 1
             } else {
                 0
@@ -184,6 +197,9 @@ impl<M> Consumer<M> {
             window: self.partitions.iter().map(|p| p.window.len).sum(),
             identities: self.identities.len(),
             lanes: self.lanes.len(),
+            parked_keys: (0..self.partitions.len())
+                .map(|p| self.parking.taken(p))
+                .sum(),
             ..self.stats
         }
     }

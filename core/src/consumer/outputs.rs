@@ -54,6 +54,20 @@ pub struct Copied<M> {
     pub message: M,
 }
 
+/// A message that ended without a handler and without a dead letter.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[must_use]
+pub struct Passed<M> {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The position.
+    pub position: Position,
+    /// Why.
+    pub why: Why,
+    /// The message.
+    pub message: M,
+}
+
 /// Store this message at the dead-letter destination, and report with
 /// [`dead_letter_result`](super::Consumer::dead_letter_result). The core keeps the message.
 #[derive(Debug)]
@@ -201,6 +215,12 @@ pub enum StallState {
     DeadLetter,
     /// A copy of what has succeeded; waits to be reported.
     Copy,
+    /// Given up; waits for a place among the parked keys.
+    Crowded,
+    /// Of a parked key that waits while its dead letters are replayed.
+    Waits,
+    /// Of a discarded key; waits to be reported.
+    Passed,
 }
 
 /// How the partitions of a subscription are, all in all.
@@ -271,11 +291,15 @@ pub enum NoticeKind {
     Stalled,
     /// The frontier that stood still has moved, or the partition is not ours any more.
     StallOver,
+    /// No place is left among the parked keys: a message that was given up waits for one, and its key
+    /// with it; or parked keys of the recorded progress did not fit, and run again. Rises once, and
+    /// again when a key was released and others still wait.
+    ParkingFull,
 }
 
 impl NoticeKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Gap,
         Self::LogRewritten,
         Self::CannotTell,
@@ -291,6 +315,7 @@ impl NoticeKind {
         Self::DeadLetterRetried,
         Self::Stalled,
         Self::StallOver,
+        Self::ParkingFull,
     ];
 }
 
@@ -309,6 +334,8 @@ pub struct Stats {
     pub failed: u64,
     /// Messages finished as dead letters.
     pub dead: u64,
+    /// Messages finished without a handler and without a dead letter.
+    pub passed: u64,
     /// Copies recognised by identity.
     pub duplicates: u64,
     /// Positions that came again.
@@ -321,4 +348,6 @@ pub struct Stats {
     pub identities: u32,
     /// Live lanes.
     pub lanes: u32,
+    /// Keys that are parked, or about to be, over all partitions.
+    pub parked_keys: u32,
 }

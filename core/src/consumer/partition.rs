@@ -54,8 +54,8 @@ pub(super) struct Partition {
     pub(super) until: Time,
     /// The lease while the partition is open, else the origin of time: until then messages start.
     pub(super) starts_until: Time,
-    /// The same while a session delivers, and no map is being resumed: until then messages are taken
-    /// in the usual way. Both follow from the rest; one comparison answers for three.
+    /// The same while a session delivers, no map is being resumed and no key is parked: until then
+    /// messages are taken in the usual way. Both follow from the rest; one comparison answers for three.
     pub(super) takes_until: Time,
     /// Something was not handed out because the lease had run out.
     pub(super) lapsed: bool,
@@ -110,11 +110,18 @@ pub(super) struct Partition {
     /// What the session was granted, and what came of it.
     pub(super) totals: Totals,
 
+    /// Keys have a place among the parked ones.
+    pub(super) parked: bool,
+    /// A message that was given up waits for such a place.
+    pub(super) crowded: bool,
+
     /// Messages and bytes held.
     pub(super) used_messages: u32,
     pub(super) used_bytes: u64,
     /// Intake is shut until the load has fallen to the low water mark.
     pub(super) shut: bool,
+    /// The lane that had no room for the next message, while the intake is shut.
+    pub(super) hot: Option<u64>,
     /// The last flow that was handed out was a pause.
     pub(super) paused: bool,
 
@@ -165,9 +172,12 @@ impl Partition {
             touch_at: 0,
             mapless: false,
             totals: Totals::default(),
+            parked: false,
+            crowded: false,
             used_messages: 0,
             used_bytes: 0,
             shut: false,
+            hot: None,
             paused: false,
             busy: 0,
             stop_at: Time::MAX,
@@ -178,7 +188,7 @@ impl Partition {
         }
     }
 
-    /// To be called whenever phase, lease, delivery or the resumed map has changed.
+    /// To be called whenever phase, lease, delivery, the resumed map or the parked keys have changed.
     pub(super) fn gate(&mut self) {
         (self.starts_until, self.takes_until) = self.gates();
     }
@@ -187,6 +197,7 @@ impl Partition {
     pub(super) fn gates(&self) -> (Time, Time) {
         let open = self.phase == Phase::Open;
         let takes = open && self.delivery == Delivery::Live && self.resumed.is_none();
+        let takes = takes && !self.parked;
         let until = |may| if may { self.until } else { Time::ZERO };
         (until(open), until(takes))
     }

@@ -111,9 +111,10 @@ impl<M> Consumer<M> {
             Some(resume.incarnation)
         };
         match map::decode(resume.map, frontier, incarnation, resume.log_end) {
-            Some(bits) => {
+            Some(sound) => {
                 mark!(MapKept);
-                self.keep_map(index, frontier, bits);
+                self.keep_parked(index, sound.parked());
+                self.keep_map(index, frontier, sound.bits);
             }
             None => {
                 mark!(MapIgnored);
@@ -405,6 +406,7 @@ impl<M> Consumer<M> {
         // What is unfinished below the rewritten part is still in the log, and must come again.
         let from = from.min(self.partitions[index].frontier);
         self.clear_partition(index);
+        self.keep_parked_only(index, Some(from));
         let part = &mut self.partitions[index];
         part.epoch = Epoch(part.epoch.0 + u64::from(!mutants::is(55)));
         part.write = 0;

@@ -33,6 +33,8 @@ pub(super) enum State {
     Reburying,
     /// Found to be a copy of an identity that succeeded while it was queued; waits to be reported.
     Copied,
+    /// Ends without a handler and without a dead letter; waits to be reported.
+    Passed,
     /// With a handler whose partition was lost: keeps its key busy, changes nothing else (S6).
     Orphan,
 }

@@ -19,15 +19,19 @@ impl<M> Consumer<M> {
         let part = self.partitions.get(index).filter(|p| p.is_ours())?;
         let entry = part.window.first_entry()?;
         let holds = |s: &Hot| s.entry == entry && !matches!(s.state, State::Free | State::Orphan);
-        let slot = self.slab.slots.iter().find(|s| holds(&s.hot))?;
+        let slot_index = self.slab.slots.iter().position(|s| holds(&s.hot))?;
+        let slot = &self.slab.slots[slot_index];
+        let slot_index = slot_index as u32;
         let state = match slot.hot.state {
             State::Queued | State::Free | State::Orphan => StallState::Behind,
-            State::Ready | State::Held => StallState::Ready,
+            State::Ready => StallState::Ready,
+            State::Held => self.held_back(slot_index),
             State::Running => StallState::Running,
             State::Stopping => StallState::Stopping,
             State::Waiting => StallState::Retrying,
             State::Burying | State::Buried | State::Reburying => StallState::DeadLetter,
             State::Copied => StallState::Copy,
+            State::Passed => StallState::Passed,
         };
         let timed = matches!(
             slot.hot.state,
@@ -39,7 +43,7 @@ impl<M> Consumer<M> {
             since: part.since,
             state,
             attempts: slot.cold.attempts(),
-            why: (state == StallState::DeadLetter)
+            why: matches!(state, StallState::DeadLetter | StallState::Crowded)
                 .then(|| letters::why(slot.hot.flags >> WHY_SHIFT)),
             until: Some(slot.cold.at).filter(|at| timed && *at != Time::MAX),
             reported: part.stalled.is_some(),

@@ -100,6 +100,7 @@ impl Model {
             window: self.parts.iter().map(|p| p.window.len() as u32).sum(),
             identities: self.identities.len() as u32,
             lanes: lanes.len() as u32,
+            parked_keys: self.parts.iter().map(|p| p.parked.len() as u32).sum(),
             ..self.stats
         }
     }

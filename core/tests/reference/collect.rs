@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use procession_core::{
-    Continuity, Epoch, Flow, PartitionId, Position, Session, Time, Token, decode_map,
+    Continuity, Epoch, Flow, NoticeKind, PartitionId, Position, Session, Time, Token, Why,
+    decode_map, decode_parked,
 };
 
 use super::compare::{Pair, Stored, same};
@@ -67,6 +68,7 @@ impl Pair {
         found.sort_unstable();
         self.seen.copies += found.len() as u32;
         same("copies", &found, &copies)?;
+        self.passes()?;
         self.commits()?;
         let mut sessions = Vec::new();
         while let Some(s) = self.core.poll_session(now) {
@@ -147,6 +149,26 @@ impl Pair {
         Ok(())
     }
 
+    fn passes(&mut self) -> Result<(), String> {
+        let expected = self.model.passes();
+        let mut found = Vec::new();
+        while let Some(passed) = self.core.poll_passed(self.model.now) {
+            let said = (passed.partition.0 as usize, passed.position.0, passed.why);
+            let told = self.model.pass_taken(passed.message);
+            same("passed", &Some(said), &told)?;
+            found.push(passed.message);
+        }
+        self.seen.passed += found.len() as u32;
+        found.sort_unstable();
+        // What follows of its key is passed in its turn.
+        if !expected.iter().all(|e| found.contains(e)) || !self.model.passes().is_empty() {
+            return Err(format!(
+                "passed {found:?}, expected {expected:?} and what follows"
+            ));
+        }
+        Ok(())
+    }
+
     fn letters(&mut self) -> Result<(), String> {
         let mut expected = self.model.letters();
         expected.sort_unstable_by_key(|l| l.0);
@@ -162,6 +184,7 @@ impl Pair {
         }
         letters.sort_unstable_by_key(|l| l.0);
         self.seen.letters += letters.len() as u32;
+        self.seen.followed += letters.iter().filter(|l| l.3 == Why::Parked).count() as u32;
         same("dead letters", &letters, &expected)
     }
 
@@ -185,6 +208,12 @@ impl Pair {
             let said = (c.epoch.0, c.write, c.frontier.0, c.anchor, c.last);
             same("commit", &said, &(epoch, write, frontier, anchor, last))?;
             let map = &buffer[..c.map_len];
+            let keys = self.model.parked(p);
+            if !map.is_empty() || !keys.is_empty() {
+                let told = decode_parked(map, c.frontier).ok_or("a map that cannot be read")?;
+                same("parked keys in a commit", &told, &keys)?;
+            }
+            self.seen.parked += keys.len() as u32;
             let mut told: Vec<(u64, u64)> = Vec::new();
             if !map.is_empty() {
                 let decoded = decode_map(map, c.frontier).ok_or("a map that cannot be read")?;
@@ -251,6 +280,7 @@ impl Pair {
     fn notices(&mut self) -> Result<(), String> {
         let mut notices = BTreeMap::new();
         while let Some(n) = self.core.poll_notice() {
+            self.seen.crowded += u32::from(n.kind == NoticeKind::ParkingFull);
             notices.insert((n.partition.0 as usize, n.kind as u8), n.count);
         }
         self.seen.notices += notices.len() as u32;
@@ -301,6 +331,13 @@ impl Pair {
                 "epoch",
                 &self.core.epoch(id),
                 &ours.then_some(Epoch(part.epoch)),
+            )?;
+            let parked: Vec<_> = self.core.parked(id).collect();
+            let expected = self.model.parked(p);
+            same(
+                "parked keys",
+                &parked,
+                &if ours { expected } else { Vec::new() },
             )?;
             let stall = self.core.stall(id);
             let told = stall.map(|s| (s.position.0, s.since, s.state, s.attempts, s.reported));

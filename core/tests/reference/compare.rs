@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use procession_core::{
     Admit, Anchor, Arrival, CommitResult, Config, Consumer, Continuity, Epoch, Incarnation, Limits,
-    NotRestored, NoticeKind, Outcome, PartitionId, Position, Receipt, Refusal, Resume, Session,
-    Span, Stamp, Time, Token, Why,
+    NotRestored, NoticeKind, Outcome, ParkedMode, PartitionId, Position, Receipt, Refusal, Resume,
+    Session, Span, Stamp, Time, Token, Why,
 };
 
 use super::inputs::Ending;
@@ -171,6 +171,24 @@ impl Pair {
                 self.core.lose(now, id, epoch);
                 self.model.lose(id.0, epoch.0);
             }
+            Op::Parked { which, how } => {
+                // One that is parked, if there is any.
+                let parked = self.model.parts.iter().flat_map(|p| p.parked.keys());
+                let parked: Vec<u128> = parked.copied().collect();
+                let index = usize::from(which) % parked.len().max(1);
+                let key = parked.get(index).copied().unwrap_or(1);
+                let mode = match how {
+                    0 => Some(ParkedMode::Follow),
+                    1 => Some(ParkedMode::Wait),
+                    2..5 => Some(ParkedMode::Discard),
+                    _ => None,
+                };
+                let core = match mode {
+                    Some(mode) => self.core.set_parked(now, key, mode),
+                    None => self.core.release(now, key),
+                };
+                same("parked before", &core, &self.model.treat(key, mode))?;
+            }
             Op::Commit { p, stale, result } => self.commit_result(p, stale, result),
             Op::Burial {
                 which,
@@ -331,7 +349,8 @@ impl Pair {
             stamp: Stamp(u64::from(self.messages)),
             // Two of four keys share a lane.
             lane: u64::from(o.key.unwrap_or_default() / 2) + 100,
-            key: o.key.map(u128::from),
+            // A hash of 0 stands for no key among those that may be parked.
+            key: o.key.map(|k| u128::from(k) + 1),
             identity,
             bytes: o.bytes.into(),
             quarantine: o.malformed.then_some(Why::Malformed),

@@ -2,7 +2,7 @@
 
 use procession_core::{
     Admit, Anchor, Arrival, CommitResult, Continuity, Keyless, Limits, NoticeKind, Order, Receipt,
-    Refusal, Resume, Time, Why, decode_map,
+    Refusal, Resume, Time, Why, decode_map, decode_parked,
 };
 
 use super::model::{Arrived, Delivery, Expected, Held, Lane, Model, Part, Phase, State, wait};
@@ -77,7 +77,13 @@ impl Model {
         }
         let ranges = decode_map(resume.map, procession_core::Position(frontier));
         match ranges.filter(|r| r.last().is_none_or(|l| l.1 <= resume.log_end)) {
-            Some(ranges) => part.resumed = ranges.iter().map(|r| (r.0.0, r.1.0)).collect(),
+            Some(ranges) => {
+                part.resumed = ranges.iter().map(|r| (r.0.0, r.1.0)).collect();
+                let keys = decode_parked(resume.map, procession_core::Position(frontier));
+                let keys = keys.unwrap_or_default();
+                let fit = keys.iter().take(self.config.parked_keys as usize);
+                part.parked = fit.map(|k| (k.key, (k.since.0, k.mode, true))).collect();
+            }
             None => self.notice(p, NoticeKind::MapIgnored),
         }
     }
@@ -107,7 +113,10 @@ impl Model {
                 self.notice(p, NoticeKind::CannotTell);
                 let now = self.now;
                 let part = &mut self.parts[p];
-                if part.last.is_some_and(|l| l.position.0 >= part.frontier) {
+                let last = part.last.filter(|l| l.position.0 >= part.frontier);
+                if let Some(last) = last {
+                    // What an earlier session told of behind it is not known any more.
+                    part.floor = last.position.0 + 1;
                     part.blind = true;
                     part.delivery = Delivery::Wanted(now);
                 }
@@ -147,6 +156,11 @@ impl Model {
         part.last = None;
         part.anchor = part.anchor.filter(|a| a.position.0 < from);
         part.unproven = None;
+        part.parked.retain(|_, place| place.2);
+        for place in part.parked.values_mut() {
+            place.0 = place.0.min(from);
+        }
+        part.crowded = false;
         part.blind = false;
         part.barren = 0;
         part.session = 0;
@@ -210,7 +224,12 @@ impl Model {
             if a.bytes > most && a.quarantine != Some(Why::TooLarge) {
                 return Err(Refusal::TooLarge);
             }
-            let Some(beyond) = self.price(p, a.bytes.min(most)) else {
+            let lane = self.lane(a);
+            let of_key = self.held.iter().filter(|h| h.lane == lane).count();
+            let full = of_key >= self.config.key_messages as usize;
+            let crowd = full && self.owned(p).next().is_some();
+            let price = self.price(p, a.bytes.min(most)).filter(|_| !crowd);
+            let Some(beyond) = price else {
                 self.parts[p].shut = true;
                 return Err(Refusal::Credit);
             };
@@ -274,12 +293,16 @@ impl Model {
         self.dirty(p, 1);
     }
 
-    fn hold(&mut self, p: usize, a: &Arrival<u32>, why: Option<Why>, claimed: bool, beyond: bool) {
-        let lane = match (self.config.order, a.key, self.config.keyless) {
+    fn lane(&self, a: &Arrival<u32>) -> Lane {
+        match (self.config.order, a.key, self.config.keyless) {
             (Order::Key, Some(_), _) => Lane::Key(a.lane),
             (Order::Key, None, Keyless::Shared) => Lane::Shared,
             _ => Lane::Identity(a.identity),
-        };
+        }
+    }
+
+    fn hold(&mut self, p: usize, a: &Arrival<u32>, why: Option<Why>, claimed: bool, beyond: bool) {
+        let lane = self.lane(a);
         let part = &mut self.parts[p];
         if part.window.is_empty() {
             part.frontier = a.position.0;
@@ -301,6 +324,7 @@ impl Model {
             stamp: a.stamp.0,
             lane,
             identity: a.identity,
+            key: a.key,
             claimed,
             bytes: a.bytes.min(self.config.message_bytes_max),
             why,
@@ -437,8 +461,11 @@ impl Model {
         let mut after = wait(&backoff, part.failures);
         let mut notice = None;
         if result == CommitResult::TooLarge {
-            part.mapless = true;
-            after = procession_core::Span::ZERO;
+            after = if std::mem::replace(&mut part.mapless, true) {
+                after.max(procession_core::Span::from_nanos(1))
+            } else {
+                procession_core::Span::ZERO
+            };
             notice = Some(NoticeKind::MapTooLarge);
         } else if result == CommitResult::Denied {
             after = backoff.max;
@@ -465,6 +492,7 @@ impl Model {
             }
             Receipt::Stored => {
                 self.stats.dead += 1;
+                self.park(i);
                 self.finish(i, false);
                 self.close_when_idle(p);
             }
@@ -498,8 +526,7 @@ impl Model {
             }
             Ending::Reject => {
                 self.stats.failed += 1;
-                self.held[i].why = Some(Why::Rejected);
-                self.held[i].state = State::Burying;
+                self.give_up(i, Why::Rejected);
             }
             Ending::Retry => self.failed(i),
             Ending::Cancelled if self.held[i].timed_out => self.failed(i),

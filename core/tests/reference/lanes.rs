@@ -23,9 +23,12 @@ impl Model {
         let open = self.parts[self.held[i].p].phase == Phase::Open;
         self.held[i].state = match (open, self.held[i].why) {
             (false, _) => State::Parked,
-            (true, Some(_)) => State::Burying,
+            (true, Some(why)) => return self.give_up(i, why),
             (true, None) => State::Ready,
         };
+        if open {
+            self.follow(i);
+        }
     }
 
     /// Finishes a held message: the place of its identity, its position, its credit.
@@ -199,8 +202,7 @@ impl Model {
         self.stats.failed += 1;
         let held = &mut self.held[i];
         if held.attempts >= self.config.retry.attempts {
-            held.why = Some(Why::Exhausted);
-            held.state = State::Burying;
+            self.give_up(i, Why::Exhausted);
         } else if self.parts[held.p].phase != Phase::Open {
             held.state = State::Parked;
         } else {

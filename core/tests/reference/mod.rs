@@ -8,6 +8,7 @@ mod lanes;
 mod model;
 mod ops;
 mod outputs;
+mod parking;
 mod seen;
 mod setup;
 

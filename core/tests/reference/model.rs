@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use procession_core::{Anchor, Backoff, Config, Limits, Span, Stats, Time, Why};
+use procession_core::{Anchor, Backoff, Config, Limits, ParkedMode, Span, Stats, Time, Why};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
@@ -38,6 +38,12 @@ pub enum State {
     Buried,
     Reburying(Time),
     Copied,
+    /// Of a discarded key.
+    Passed,
+    /// Given up; waits for a place among the parked keys.
+    Crowded,
+    /// Of a parked key that waits.
+    Waits,
     /// Runs without its partition.
     Orphan,
 }
@@ -59,6 +65,7 @@ pub struct Held {
     pub stamp: u64,
     pub lane: Lane,
     pub identity: u128,
+    pub key: Option<u128>,
     /// It has a place in the table of identities.
     pub claimed: bool,
     pub bytes: u32,
@@ -139,6 +146,10 @@ pub struct Part {
     pub left: bool,
     pub release: Option<Expected>,
     pub shut: bool,
+    /// Places of keys: since when, how, and whether the dead letter is confirmed.
+    pub parked: BTreeMap<u128, (u64, ParkedMode, bool)>,
+    /// Somebody waits for such a place.
+    pub crowded: bool,
     /// Messages and bytes that the session was granted, and that came of it.
     pub granted: (u64, u64),
     pub taken: (u64, u64),
@@ -214,6 +225,8 @@ impl Part {
             left: false,
             release: None,
             shut: false,
+            parked: BTreeMap::new(),
+            crowded: false,
             granted: (0, 0),
             taken: (0, 0),
         }

@@ -65,6 +65,11 @@ pub enum Op {
     Drain {
         span: u8,
     },
+    /// The owner releases a parked key, or says what becomes of its messages.
+    Parked {
+        which: u8,
+        how: u8,
+    },
     /// The process dies, and another one goes on after a while with what was kept of the identities:
     /// all, what fits into half of the room, nothing sound.
     Restart {
@@ -206,6 +211,7 @@ pub fn ops() -> impl Strategy<Value = Op> {
         ),
         1 => prop_oneof![9 => Just(None), 1 => any::<u8>().prop_map(Some)]
             .prop_map(|span| span.map_or(Op::Collect, |span| Op::Drain { span })),
+        3 => (any::<u8>(), 0u8..6).prop_map(|(which, how)| Op::Parked { which, how }),
         1 => (any::<u8>(), 0u8..6).prop_map(|(after, kept)| Op::Restart { after, kept }),
         6 => any::<u8>().prop_map(|span| Op::Tick { span }),
         10 => Just(Op::Dispatch),

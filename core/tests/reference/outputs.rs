@@ -110,6 +110,10 @@ impl Model {
             State::Waiting(_) => StallState::Retrying,
             State::Burying | State::Buried | State::Reburying(_) => StallState::DeadLetter,
             State::Copied => StallState::Copy,
+            State::Passed => StallState::Passed,
+            State::Crowded | State::Waits if part.phase != Phase::Open => StallState::Ready,
+            State::Crowded => StallState::Crowded,
+            State::Waits => StallState::Waits,
         };
         let told = part.stalled.is_some();
         Some((part.frontier, part.since, state, held.attempts, told))

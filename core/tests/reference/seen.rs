@@ -22,10 +22,14 @@ pub struct Seen {
     pub notices: u32,
     pub stale: u32,
     pub orphans: u32,
+    pub parked: u32,
+    pub followed: u32,
+    pub crowded: u32,
+    pub passed: u32,
 }
 
 impl Seen {
-    fn counts(&self) -> [u32; 19] {
+    fn counts(&self) -> [u32; 23] {
         [
             self.queued,
             self.duplicates,
@@ -46,6 +50,10 @@ impl Seen {
             self.notices,
             self.stale,
             self.orphans,
+            self.parked,
+            self.followed,
+            self.crowded,
+            self.passed,
         ]
     }
 
@@ -74,6 +82,10 @@ impl Seen {
             &mut self.notices,
             &mut self.stale,
             &mut self.orphans,
+            &mut self.parked,
+            &mut self.followed,
+            &mut self.crowded,
+            &mut self.passed,
         ];
         for (mine, other) in mine.into_iter().zip(other.counts()) {
             *mine += other;

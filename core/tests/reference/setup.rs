@@ -27,7 +27,9 @@ prop_compose! {
         every in 0u64..30,
         count in 1u32..6,
         stall in proptest::option::of(1u64..100),
-        map in prop_oneof![Just(0u32), Just(600)],
+        map in prop_oneof![1 => Just(0u32), 3 => Just(600)],
+        parked in prop_oneof![1 => Just(0u32), 2 => 1u32..3],
+        of_key in prop_oneof![2 => Just(u32::MAX), 1 => 1u32..4],
         ids in 0u32..7,
         age in proptest::option::of(1u64..200),
     ) -> Config {
@@ -38,6 +40,7 @@ prop_compose! {
             limits: Limits {
                 messages, bytes, partition_messages, partition_bytes, low_water_percent: 60,
             },
+            key_messages: of_key,
             message_bytes_max: 100,
             window: 4_096,
             window_pool: 64 * 1_024,
@@ -50,6 +53,7 @@ prop_compose! {
                 backoff: backoff(waits.2, 4),
             },
             stall_after: stall.map_or(Span::MAX, Span::from_millis),
+            parked_keys: if unordered || map == 0 { 0 } else { parked },
             map_bytes: map,
             dedupe: Dedupe { ids, age: age.map_or(Span::MAX, Span::from_millis) },
             dead_letter_backoff: backoff(waits.3, 4),

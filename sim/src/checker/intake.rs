@@ -1,6 +1,6 @@
 //! Opening, sessions, and what becomes of offers.
 
-use procession_core::{Admit, Arrival, NoticeKind, Start};
+use procession_core::{Admit, Arrival, NoticeKind, Order, Start};
 
 use super::{Checked, Checker, Fact, Opening, State, Tenure};
 use crate::log::{Entry, Log};
@@ -210,6 +210,10 @@ impl Checker {
                 let covered = !rewritten && tenure.covers(entry.position, self.roomy);
                 rules.hold(Rule::CoveredByCommit, !covered, at)?;
                 tenure.set(e, State::Held);
+                let alone = tenure.held == 1;
+                let within =
+                    alone || self.held_of_lane(member, entry.lane, all) <= self.config.key_messages;
+                rules.hold(Rule::MoreOfAKey, within, at)?;
             }
             Admit::Duplicate => {
                 let age = self.config.dedupe.age.as_nanos();
@@ -235,6 +239,19 @@ impl Checker {
             }
         }
         Ok(())
+    }
+
+    /// Messages of a key's lane that a process holds; those without a key are not counted.
+    fn held_of_lane(&self, member: usize, lane: u64, all: &[Entry]) -> u32 {
+        let ordered = self.config.order == Order::Key;
+        let tenures = self.processes[member].tenures.iter().flatten();
+        let held = tenures.flat_map(|t| {
+            all.iter()
+                .zip(0..)
+                .filter(|(_, e)| t.state(*e) == State::Held)
+        });
+        let of = held.filter(|(m, _)| ordered && m.key.is_some() && m.lane == lane);
+        of.count() as u32
     }
 
     /// A copy that was recognised when its turn came.

@@ -5,6 +5,7 @@
 
 mod intake;
 mod order;
+mod parking;
 mod process;
 mod progress;
 mod stalls;
@@ -16,6 +17,7 @@ use crate::log::{Entry, Log};
 use crate::rule::{Rule, Rules};
 use crate::verdict::Verdict;
 pub(crate) use order::Ending;
+pub(crate) use parking::Parked;
 pub(crate) use process::Process;
 pub(crate) use tenure::{Opening, State, Tenure};
 

@@ -62,6 +62,9 @@ impl Checker {
         rules.hold(Rule::AttemptsMiscounted, counted, at)?;
         let may = dispatch.attempt <= self.config.retry.attempts;
         rules.hold(Rule::TooManyAttempts, may, at)?;
+        let key = entry.key_hash();
+        let parked = key.is_some_and(|k| tenure.parked.holds(k, entry.position));
+        rules.hold(Rule::ParkedKeyRuns, !parked, at)?;
         rules.hold(Rule::TriedTooEarly, now >= tenure.not_before(e), at)?;
         rules.hold(Rule::MalformedHandedOut, !entry.malformed, at)?;
         let recent = process.successes.iter().rev().take(ids as usize);
@@ -191,19 +194,23 @@ impl Checker {
                 entry.key
             )
         };
-        let rules = &self.rules;
-        let Some(tenure) = self.processes[member].tenures[partition as usize].as_ref() else {
+        let (rules, process) = (&self.rules, &mut self.processes[member]);
+        let Some(tenure) = process.tenures[partition as usize].as_mut() else {
             return rules.hold(Rule::LetterAfterTheEnd, false, at);
         };
         rules.hold(Rule::LetterAfterTheEnd, true, at)?;
         rules.hold(Rule::LetterOfNothing, tenure.state(e) == State::Held, at)?;
         let failures = tenure.failures(e);
+        let key = entry.key_hash();
+        let followed = key.is_some_and(|k| tenure.parked.letter(e, k, why));
         let due = match why {
             Why::Exhausted => failures >= most && attempts >= most,
             Why::Rejected => attempts >= 1,
             Why::Malformed => entry.malformed,
             Why::TooLarge => true,
             Why::Keyless => entry.key.is_none(),
+            Why::Parked => followed,
+            Why::Discarded => false,
         };
         rules.hold(Rule::LetterOutOfTurn, due && attempts == failures, || {
             format!("{}: attempts={attempts} failures={failures}", at())
@@ -211,7 +218,14 @@ impl Checker {
     }
 
     /// The broker confirmed a dead letter, and the core was told in time.
-    pub(crate) fn buried(&mut self, member: usize, partition: u32, e: u32) {
+    pub(crate) fn buried(
+        &mut self,
+        member: usize,
+        partition: u32,
+        (e, why): (u32, Why),
+        entry: &Entry,
+    ) {
+        self.parks(member, partition, entry, why);
         if let Some(tenure) = self.tenure(member, partition)
             && tenure.state(e) == State::Held
         {

@@ -2,6 +2,7 @@
 
 use procession_core::Retry;
 
+use super::Parked;
 use crate::log::{Entry, Log};
 
 /// How far a message is, in one tenure.
@@ -80,6 +81,8 @@ pub(crate) struct Tenure {
     pub(crate) checked: u64,
     /// The write that has no answer yet.
     pub(crate) outstanding: Option<(u64, u64)>,
+    /// Keys whose messages follow to the dead letters.
+    pub(crate) parked: Parked,
     /// The highest frontier whose write the core was told is stored.
     pub(crate) confirmed: Option<u64>,
 }
@@ -116,6 +119,7 @@ impl Tenure {
             committed: 0,
             checked: 0,
             outstanding: None,
+            parked: Parked::default(),
             confirmed: None,
         }
     }
@@ -222,6 +226,7 @@ impl Tenure {
             range.1 = range.1.min(from);
         }
         self.checked = self.checked.min(from);
+        self.parked.rewritten();
         for e in 0..self.states.len() as u32 {
             if self.state(e) == State::Held {
                 self.set(e, State::Unseen);

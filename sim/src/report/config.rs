@@ -22,6 +22,7 @@ pub(super) fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fa
         keyless,
         partitions,
         limits: l,
+        key_messages,
         message_bytes_max,
         window,
         window_pool,
@@ -32,6 +33,7 @@ pub(super) fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fa
         handler_timeout,
         cancel_grace,
         stall_after,
+        parked_keys,
         commit:
             CommitCadence {
                 every,
@@ -48,6 +50,7 @@ pub(super) fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fa
     choice(to, "keyless", keyless, &KEYLESS)?;
     small(to, "partitions", partitions)?;
     limits(l, to)?;
+    small(to, "key-messages", key_messages)?;
     small(to, "message-bytes-max", message_bytes_max)?;
     small(to, "window", window)?;
     small(to, "window-pool", window_pool)?;
@@ -57,6 +60,7 @@ pub(super) fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fa
     span(to, "handler-timeout", handler_timeout)?;
     span(to, "cancel-grace", cancel_grace)?;
     span(to, "stall-after", stall_after)?;
+    small(to, "parked-keys", parked_keys)?;
     span(to, "commit-every", every)?;
     small(to, "commit-messages", messages)?;
     backoff(after, ["commit-first", "commit-max", "commit-jitter"], to)?;

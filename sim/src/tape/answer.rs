@@ -117,6 +117,8 @@ impl<M> Answer for procession_core::DeadLetter<'_, M> {
             Why::Malformed => 2,
             Why::TooLarge => 3,
             Why::Keyless => 4,
+            Why::Parked => 5,
+            Why::Discarded => 6,
         };
         out.extend([
             7,
@@ -133,6 +135,13 @@ impl<M> Answer for procession_core::DeadLetter<'_, M> {
 impl<M> Answer for procession_core::Copied<M> {
     fn words(&self, out: &mut Vec<u64>) {
         out.extend([8, u64::from(self.partition.0), self.position.0]);
+    }
+}
+
+impl<M> Answer for procession_core::Passed<M> {
+    fn words(&self, out: &mut Vec<u64>) {
+        let (partition, why) = (u64::from(self.partition.0), self.why as u64);
+        out.extend([19, partition, self.position.0, why]);
     }
 }
 

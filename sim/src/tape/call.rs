@@ -1,8 +1,8 @@
 //! The calls of a core, as data.
 
 use procession_core::{
-    Anchor, Arrival, CommitResult, Continuity, Epoch, Incarnation, Limits, PartitionId, Position,
-    Receipt, Session, Stamp, Why,
+    Anchor, Arrival, CommitResult, Continuity, Epoch, Incarnation, Limits, ParkedMode, PartitionId,
+    Position, Receipt, Session, Stamp, Why,
 };
 
 use crate::checker::Ending;
@@ -37,6 +37,10 @@ pub enum Call {
     Settle(u64, Settled, u32),
     /// `import_identities`: how long after they were written, and what was.
     Import(u64, Vec<u8>),
+    /// `release`: the key.
+    Release(u128),
+    /// `set_parked`: the key, and what becomes of its messages.
+    SetParked(u128, ParkedMode),
     /// `set_limits`.
     SetLimits(Limits),
     /// `drain`.
@@ -109,6 +113,8 @@ pub enum Poll {
     Letter,
     /// `poll_duplicate`.
     Copy,
+    /// `poll_passed`.
+    Passed,
     /// `poll_commit`.
     Commit,
     /// `poll_notice`.
@@ -127,12 +133,13 @@ pub enum Poll {
 
 impl Poll {
     /// All of them, with the letter that stands for each in a row of polls.
-    pub const LETTERS: [(char, Self); 12] = [
+    pub const LETTERS: [(char, Self); 13] = [
         ('c', Self::Cancel),
         ('s', Self::Session),
         ('d', Self::Dispatch),
         ('l', Self::Letter),
         ('k', Self::Copy),
+        ('p', Self::Passed),
         ('w', Self::Commit),
         ('n', Self::Notice),
         ('r', Self::Release),
@@ -167,6 +174,12 @@ const RECEIPTS: [(&str, Receipt); 4] = [
     ("unknown", Receipt::Unknown),
 ];
 
+const MODES: [(&str, ParkedMode); 3] = [
+    ("follow", ParkedMode::Follow),
+    ("wait", ParkedMode::Wait),
+    ("discard", ParkedMode::Discard),
+];
+
 const WHYS: [(&str, Option<Why>); 6] = [
     ("-", None),
     ("exhausted", Some(Why::Exhausted)),
@@ -193,6 +206,8 @@ impl Call {
             Self::DeadLetterResult(..) => "dead-letter-result",
             Self::Settle(..) => "settle",
             Self::Import(..) => "import",
+            Self::Release(_) => "release",
+            Self::SetParked(..) => "set-parked",
             Self::SetLimits(_) => "set-limits",
             Self::Drain(_) => "drain",
             Self::Timeout => "timeout",
@@ -230,6 +245,8 @@ impl Call {
             "dead-letter-result" => Self::DeadLetterResult(0, Receipt::Stored),
             "settle" => Self::Settle(0, Settled::Done, 0),
             "import" => Self::Import(0, Vec::new()),
+            "release" => Self::Release(0),
+            "set-parked" => Self::SetParked(0, ParkedMode::Follow),
             "set-limits" => Self::SetLimits(Limits {
                 messages: 0,
                 bytes: 0,
@@ -289,6 +306,11 @@ impl Call {
             Self::Import(elapsed, bytes) => {
                 to.number("elapsed", elapsed)?;
                 to.bytes("identities", bytes)
+            }
+            Self::Release(key) => to.wide("key", key),
+            Self::SetParked(key, mode) => {
+                to.wide("key", key)?;
+                choice(to, "mode", mode, &MODES)
             }
             Self::SetLimits(limits) => crate::report::limits(limits, to),
             Self::Drain(deadline) => to.number("deadline", deadline),

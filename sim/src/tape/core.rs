@@ -5,8 +5,8 @@ use std::ops::Deref;
 use procession_core::{
     Admit, Arrival, Commit, CommitResult, Config, Consumer, Continuity, Copied, DeadLetter,
     Dispatch, Drained, Epoch, Flow, Grant, Limits, NotRestored, Notice, NoticeKind, Outcome,
-    PartitionId, Position, Receipt, Refused, Release, Resume, Session, Span, Stale, Stall, Start,
-    Stats, Time, Token, Wake,
+    ParkedMode, PartitionId, Passed, Position, Receipt, Refused, Release, Resume, Session, Span,
+    Stale, Stall, Start, Stats, Time, Token, Wake,
 };
 
 use super::answer::Answer;
@@ -281,6 +281,20 @@ impl Core {
         restored
     }
 
+    pub(crate) fn release(&mut self, now: Time, key: u128) -> bool {
+        self.tell(now, || Call::Release(key));
+        let known = self.consumer.release(now, key);
+        self.answer(&known);
+        known
+    }
+
+    pub(crate) fn set_parked(&mut self, now: Time, key: u128, mode: ParkedMode) -> bool {
+        self.tell(now, || Call::SetParked(key, mode));
+        let known = self.consumer.set_parked(now, key, mode);
+        self.answer(&known);
+        known
+    }
+
     pub(crate) fn poll_timeout(&self) -> Option<Wake> {
         self.asks(None, Poll::Timeout);
         let wake = self.consumer.poll_timeout();
@@ -385,6 +399,13 @@ impl Core {
         let copied = self.consumer.poll_duplicate(now);
         self.answer(&copied);
         copied
+    }
+
+    pub(crate) fn poll_passed(&mut self, now: Time) -> Option<Passed<u32>> {
+        self.asks(Some(now), Poll::Passed);
+        let passed = self.consumer.poll_passed(now);
+        self.answer(&passed);
+        passed
     }
 
     pub(crate) fn poll_commit(&mut self, now: Time, map: &mut [u8]) -> Option<Commit> {

@@ -43,6 +43,8 @@ pub enum Event {
     },
     /// A message was a copy, and did not run.
     Copied(PartitionId, Position),
+    /// A message ended without a handler and without a dead letter.
+    Passed(PartitionId, Position),
     /// Progress is to be written.
     Commit(Commit),
     /// An operator is told.

@@ -120,6 +120,14 @@ impl Player {
                 let restored = core.import_identities(now, Span::from_nanos(*elapsed), bytes);
                 return self.take(&restored, played, aloud, |_| None);
             }
+            Call::Release(key) => {
+                let known = core.release(now, *key);
+                return self.take(&known, played, aloud, |_| None);
+            }
+            Call::SetParked(key, mode) => {
+                let known = core.set_parked(now, *key, *mode);
+                return self.take(&known, played, aloud, |_| None);
+            }
             Call::SetLimits(limits) => core.set_limits(now, limits),
             Call::Drain(by) => core.drain(now, Time::from_nanos(*by)),
             Call::Timeout => core.handle_timeout(now),
@@ -207,6 +215,12 @@ impl Player {
                 let copied = core.poll_duplicate(now);
                 self.take(&copied, played, aloud, |c| {
                     c.as_ref().map(|c| Event::Copied(c.partition, c.position))
+                });
+            }
+            Poll::Passed => {
+                let passed = core.poll_passed(now);
+                self.take(&passed, played, aloud, |p| {
+                    p.as_ref().map(|p| Event::Passed(p.partition, p.position))
                 });
             }
             Poll::Commit => {

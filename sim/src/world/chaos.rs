@@ -101,6 +101,10 @@ impl World {
         if fault(Site::SetLimits) {
             self.set_limits(member, fate.bits(Site::SetLimits, entity, n ^ 1 << 32))?;
         }
+        if fault(Site::Owner) {
+            let how = fate.bits(Site::Owner, entity, n ^ 1 << 32);
+            self.treat_parked(member, how)?;
+        }
         if fault(Site::StaleInput) {
             self.stale_inputs(member, fate.bits(Site::StaleInput, entity, n ^ 1 << 32))?;
         }
@@ -229,6 +233,7 @@ impl World {
             })?;
         self.stage = Stage::Calm;
         self.push_in(self.plan.patience, Event::Watchdog);
+        self.push_in(5_000_000, Event::Tidy);
         self.end_hanging();
         for member in 0..self.plan.members {
             self.push_in(1_000_000, Event::Restart { member });

@@ -236,6 +236,7 @@ impl World {
             partition,
             epoch,
             entry,
+            why,
             name: (n, before),
             receipt,
             answered: false,
@@ -278,7 +279,9 @@ impl World {
             format!("msg={} at={}: {burial:?}", burial.entry, self.now)
         })?;
         if counted {
-            self.checker.buried(m, burial.partition, burial.entry);
+            let (e, entry) = (burial.entry, self.entries[burial.entry as usize]);
+            self.checker
+                .buried(m, burial.partition, (e, burial.why), &entry);
         } else if current && matches!(burial.receipt, Receipt::NotStored | Receipt::Unknown) {
             let kinds = &[NoticeKind::DeadLetterRetried];
             self.checker.expect_notice(m, burial.partition, kinds);

@@ -9,8 +9,7 @@ use super::World;
 use crate::checker::Checked;
 use crate::coverage::Mark;
 use crate::event::Event;
-use crate::fate::mix;
-use crate::log::Entry;
+use crate::log::{Entry, wide};
 use crate::member::{Delivery, InFlight};
 use crate::plan::Flavour;
 use crate::rule::Rule;
@@ -528,7 +527,6 @@ impl World {
 }
 
 fn arrival(e: u32, entry: &Entry, start: Start, delivery: Option<u64>) -> Arrival<u32> {
-    let wide = |n: u64| u128::from(mix(n + 1)) << 64 | u128::from(mix(n + 77));
     Arrival {
         partition: start.partition,
         epoch: start.epoch,
@@ -537,7 +535,7 @@ fn arrival(e: u32, entry: &Entry, start: Start, delivery: Option<u64>) -> Arriva
         position: Position(entry.position),
         stamp: Stamp(entry.stamp),
         lane: entry.lane,
-        key: entry.key.map(|k| wide(u64::from(k))),
+        key: entry.key_hash(),
         identity: wide(1_000_000 + u64::from(entry.identity)),
         bytes: entry.bytes,
         quarantine: entry.malformed.then_some(Why::Malformed),

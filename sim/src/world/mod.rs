@@ -7,13 +7,14 @@ mod covering;
 mod feeding;
 mod handlers;
 mod outputs;
+mod parking;
 mod rebalance;
 mod seats;
 
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use procession_core::{Arrival, Commit, CommitResult, PartitionId, Receipt, Time, Token};
+use procession_core::{Arrival, Commit, CommitResult, PartitionId, Receipt, Time, Token, Why};
 
 use crate::checker::{Checked, Checker, Tally};
 use crate::coverage::{Coverage, MARKS};
@@ -55,6 +56,7 @@ struct Burial {
     partition: u32,
     epoch: u64,
     entry: u32,
+    why: Why,
     /// Names it, for decisions.
     name: (u64, u64),
     receipt: Receipt,
@@ -358,6 +360,7 @@ impl World {
             Event::Generation => self.next_generation(),
             Event::Chaos { tick } => self.chaos(tick)?,
             Event::Heal => self.heal()?,
+            Event::Tidy => self.tidy()?,
             Event::Watchdog => self.watchdog()?,
         }
         if let Some((member, _)) = event.process() {

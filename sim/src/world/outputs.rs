@@ -91,6 +91,13 @@ impl World {
             self.checker
                 .duplicate(m, partition, e, &self.entries, self.now)?;
         }
+        while let Some(passed) = core!().poll_passed(time) {
+            any = true;
+            let (partition, e) = (passed.partition.0, passed.message);
+            let entry = self.entries[e as usize];
+            self.checker
+                .passed(m, partition, (e, passed.why), &entry, self.now)?;
+        }
         if !lazy {
             let mut buffer = std::mem::take(&mut self.map_buffer);
             while let Some(commit) = core!().poll_commit(time, &mut buffer) {
@@ -172,6 +179,9 @@ impl World {
         let (entries, log) = (&self.entries, &self.logs[p]);
         self.checker
             .commit_asked(member as usize, &commit, &ranges, entries, log, self.now)?;
+        let keys = procession_core::decode_parked(&map, commit.frontier).unwrap_or_default();
+        self.checker
+            .parked_told(member as usize, commit.partition.0, &keys, self.now)?;
         self.commit_sent(member, commit, map);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use procession_core::{
     Epoch, Incarnation, NoticeKind, PartitionId, Position, Resume, Span, Time, decode_map,
+    decode_parked,
 };
 
 use super::{Stage, World};
@@ -170,6 +171,10 @@ impl World {
         let sound = ranges
             .as_ref()
             .is_some_and(|r| r.last().is_none_or(|l| l.1.0 <= log.end));
+        let parked = match record.frontier {
+            Some(f) if sound && !foreign && !beyond => decode_parked(&map, Position(f)),
+            Some(_) | None => None,
+        };
         let opening = Opening {
             epoch,
             floor: match record.frontier {
@@ -209,6 +214,9 @@ impl World {
                 ..opening
             },
         );
+        if let Some(tenure) = self.checker.tenure(m, partition) {
+            tenure.parked.inherit(&parked.unwrap_or_default());
+        }
         let draining = self.checker.processes[m].draining;
         let now = self.now;
         if let (Some(deadline), Some(tenure)) = (draining, self.checker.tenure(m, partition)) {

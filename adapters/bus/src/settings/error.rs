@@ -60,6 +60,7 @@ impl SettingsError {
             (_, "limits.partition_messages") => "partition_credit_messages",
             (_, "limits.partition_bytes") => "partition_credit_bytes",
             (_, "limits.low_water_percent") => "low_water_percent",
+            (_, "key_messages") => "key_credit_messages",
             (_, "retry.attempts") => "attempts",
             (_, "retry.backoff") => "backoff_first",
             (_, "commit.messages") => "commit_messages",

@@ -18,7 +18,7 @@ pub use bus::BusSettings;
 pub use error::SettingsError;
 pub use kafka::{KafkaGroupProtocol, KafkaPartitioner, KafkaSettings};
 pub use publish::{PublishSettings, WhenFull};
-pub use subscribe::SubscribeSettings;
+pub use subscribe::{OnGiveUp, SubscribeSettings};
 pub use tls::TlsSettings;
 pub use topic::TopicSettings;
 

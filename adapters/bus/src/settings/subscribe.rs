@@ -10,6 +10,16 @@ use procession_runtime::port::{LeaseSpec, StartAt};
 use super::SettingsError;
 use super::reader::Reader;
 
+/// What follows when a message was given up.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum OnGiveUp {
+    /// A dead letter; its key goes on.
+    #[default]
+    DeadLetter,
+    /// A dead letter; its key is parked.
+    Park,
+}
+
 /// Settings of subscriptions: table `[subscribe]`, and `[subscribe.NAME]` for one of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -28,6 +38,9 @@ pub struct SubscribeSettings {
     pub partition_credit_messages: u32,
     /// The same in bytes. Default 64 MiB.
     pub partition_credit_bytes: u64,
+    /// Messages held at once of one key, so that a hot key cannot take all credit. Default: as many as the
+    /// credit allows.
+    pub key_credit_messages: Option<u32>,
     /// Intake that stopped at the credit goes on when this many percent of it are held. Default 75.
     pub low_water_percent: u8,
     /// The largest message, header fields included; larger ones are dead-lettered. Default 1 MiB.
@@ -38,6 +51,12 @@ pub struct SubscribeSettings {
     pub window_pool: u32,
     /// Attempts before a message is dead-lettered; `forever` for no end. Default 5.
     pub attempts: u32,
+    /// What follows a dead letter: its key goes on (`dead-letter`, default), or it is parked
+    /// (`park`): its later messages follow to the dead-letter topic, in order, until it is released.
+    pub on_give_up: OnGiveUp,
+    /// Keys of a partition that may be parked at once; beyond, a message that is given up waits, and
+    /// its key with it. Default 64, at most 120: parked keys travel with the commit.
+    pub parked_keys: u32,
     /// Waiting time before the second attempt; doubles with each one. Default 100 ms.
     pub backoff_first: Duration,
     /// The longest waiting time between attempts. Default 30 s.
@@ -79,11 +98,14 @@ impl Default for SubscribeSettings {
             credit_bytes: 64 << 20,
             partition_credit_messages: 10_000,
             partition_credit_bytes: 64 << 20,
+            key_credit_messages: None,
             low_water_percent: 75,
             message_bytes_max: 1 << 20,
             window: 65_536,
             window_pool: 262_144,
             attempts: 5,
+            on_give_up: OnGiveUp::DeadLetter,
+            parked_keys: 64,
             backoff_first: Duration::from_millis(100),
             backoff_max: Duration::from_secs(30),
             jitter_percent: 20,
@@ -112,6 +134,10 @@ impl SubscribeSettings {
         ];
         const STARTS: &[(&str, StartAt)] =
             &[("earliest", StartAt::Earliest), ("latest", StartAt::Latest)];
+        const GIVE_UP: &[(&str, OnGiveUp)] = &[
+            ("dead-letter", OnGiveUp::DeadLetter),
+            ("park", OnGiveUp::Park),
+        ];
         r.word("order", ORDERS, |order| self.order = order)?;
         r.word("keyless", KEYLESS, |keyless| self.keyless = keyless)?;
         r.number("concurrency", &mut self.concurrency)?;
@@ -122,11 +148,20 @@ impl SubscribeSettings {
             &mut self.partition_credit_messages,
         )?;
         r.bytes("partition_credit_bytes", &mut self.partition_credit_bytes)?;
+        let mut most = self.key_credit_messages;
+        let small = |v: &super::value::Value| {
+            let most = u32::try_from(super::value::number(v)?);
+            most.map_err(|_| ("too large", "write a smaller number"))
+        };
+        r.some("key_credit_messages", &mut most, small)?;
+        self.key_credit_messages = most;
         r.number("low_water_percent", &mut self.low_water_percent)?;
         r.bytes("message_bytes_max", &mut self.message_bytes_max)?;
         r.number("window", &mut self.window)?;
         r.number("window_pool", &mut self.window_pool)?;
         r.attempts("attempts", &mut self.attempts)?;
+        r.word("on_give_up", GIVE_UP, |then| self.on_give_up = then)?;
+        r.number("parked_keys", &mut self.parked_keys)?;
         r.duration("backoff_first", &mut self.backoff_first)?;
         r.duration("backoff_max", &mut self.backoff_max)?;
         r.number("jitter_percent", &mut self.jitter_percent)?;
@@ -159,6 +194,14 @@ impl SubscribeSettings {
             let value = self.message_bytes_max.to_string();
             return bad("message_bytes_max", value, "allowed is 1 byte to 4GiB");
         }
+        if self.on_give_up == OnGiveUp::Park && !(1..=120).contains(&self.parked_keys) {
+            let value = self.parked_keys.to_string();
+            return bad("parked_keys", value, "allowed is 1 to 120");
+        }
+        if self.on_give_up == OnGiveUp::Park && self.order == Order::Unordered {
+            let fix = "needs `order = \"key\"`: without order nothing follows anything";
+            return bad("on_give_up", "park".into(), fix);
+        }
         if self.lease < Duration::from_secs(1) || self.lease > Duration::from_secs(3_600) {
             return bad("lease", format!("{:?}", self.lease), "allowed is 1s to 1h");
         }
@@ -181,6 +224,7 @@ impl SubscribeSettings {
             keyless: self.keyless,
             partitions,
             limits: self.limits(),
+            key_messages: self.key_credit_messages.unwrap_or(u32::MAX),
             message_bytes_max: u32::try_from(self.message_bytes_max).unwrap_or(u32::MAX),
             window: self.window,
             window_pool: self.window_pool.min(usable),
@@ -191,6 +235,10 @@ impl SubscribeSettings {
                     max: Span::from(self.backoff_max),
                     jitter_percent: self.jitter_percent,
                 },
+            },
+            parked_keys: match self.on_give_up {
+                OnGiveUp::DeadLetter => 0,
+                OnGiveUp::Park => self.parked_keys,
             },
             handler_timeout: Span::from(self.handler_timeout),
             cancel_grace: Span::from(self.cancel_grace),

@@ -196,6 +196,26 @@ fn each_bad_setting_has_its_own_clear_error() {
             "1 to 1000000",
         ),
         (
+            "[subscribe]\non_give_up = 'parked'",
+            "subscribe.on_give_up",
+            "`park`",
+        ),
+        (
+            "[subscribe]\non_give_up = 'park'\nparked_keys = 121",
+            "subscribe.parked_keys",
+            "1 to 120",
+        ),
+        (
+            "[subscribe]\non_give_up = 'park'\norder = 'unordered'",
+            "subscribe.on_give_up",
+            "needs `order",
+        ),
+        (
+            "[subscribe]\nkey_credit_messages = 0",
+            "subscribe.key_credit_messages",
+            "at least 1",
+        ),
+        (
             "[subscribe]\njitter_percent = 300",
             "subscribe.jitter_percent",
             "too large",

@@ -24,6 +24,7 @@ impl Alarms {
                 | NoticeKind::DeadLetterRetried
                 | NoticeKind::WindowFull
                 | NoticeKind::LeaseLapsed
+                | NoticeKind::ParkingFull
                 | NoticeKind::Stalled
         );
         if !lasting {
@@ -38,6 +39,11 @@ impl Alarms {
     /// Switches an alarm of a partition off.
     pub(super) fn clear(&mut self, kind: NoticeKind, partition: PartitionId) {
         self.0.retain(|&(k, p, _)| (k, p) != (kind, partition));
+    }
+
+    /// Switches an alarm of all partitions off.
+    pub(super) fn clear_kind(&mut self, kind: NoticeKind) {
+        self.0.retain(|&(k, _, _)| k != kind);
     }
 
     /// Switches all alarms of a partition off: it is not ours any more.

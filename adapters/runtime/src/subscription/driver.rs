@@ -6,7 +6,7 @@ use core::task::{Context, Poll};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use procession_core::{ConfigError, Consumer, Drained, Span, Time};
+use procession_core::{ConfigError, Consumer, Drained, NoticeKind, Span, Time};
 
 use super::alarms::Alarms;
 use super::attempt_task::Report;
@@ -199,6 +199,7 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         self.start_sessions();
         busy |= self.dispatch();
         self.tell_duplicates();
+        self.tell_passed();
         self.bury();
         self.commit();
         self.release();
@@ -241,6 +242,15 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                 }
                 Control::Abort => self.abort(SubscriptionError::Aborted),
                 Control::Limits(limits) => self.core.set_limits(self.now, &limits),
+                Control::ReleaseKey(key) => {
+                    if self.core.release(self.now, key) {
+                        // If others still wait, a notice says so again.
+                        self.alarms.clear_kind(NoticeKind::ParkingFull);
+                    }
+                }
+                Control::SetParked(key, mode) => {
+                    self.core.set_parked(self.now, key, mode);
+                }
             }
         }
         self.control_batch = batch;

@@ -4,7 +4,7 @@ use core::fmt;
 use core::task::{Context, Poll};
 use std::sync::Arc;
 
-use procession_core::{Drained, Limits, Time};
+use procession_core::{Drained, Limits, ParkedMode, Time};
 
 use super::shared::{Control, Shared};
 use super::{Health, Notice};
@@ -71,6 +71,16 @@ impl SubscriptionHandle {
     /// Changes the credit, up to the figures given at the start.
     pub fn set_limits(&self, limits: Limits) {
         self.shared.control(Control::Limits(limits));
+    }
+
+    /// Lets a parked key run again, by its hash, where this member owns it.
+    pub fn release_key(&self, key: u128) {
+        self.shared.control(Control::ReleaseKey(key));
+    }
+
+    /// Says what becomes of the messages of a parked key, where this member owns it.
+    pub fn set_parked(&self, key: u128, mode: ParkedMode) {
+        self.shared.control(Control::SetParked(key, mode));
     }
 
     /// The latest snapshot.

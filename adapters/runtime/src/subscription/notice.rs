@@ -121,6 +121,9 @@ pub(super) const fn describe(kind: NoticeKind) -> &'static str {
         NoticeKind::LeaseLapsed => "the lease ran out before it was renewed; nothing is handed out",
         NoticeKind::Stalled => "the oldest unfinished message has not ended for too long",
         NoticeKind::StallOver => "the oldest unfinished message has ended",
+        NoticeKind::ParkingFull => {
+            "too many keys are parked: a message that was given up waits until one is released"
+        }
         NoticeKind::DeadLetterRetried => "a dead letter was not stored, and is tried again",
     }
 }

@@ -30,6 +30,8 @@ pub trait Observer<M>: Send + 'static {
     fn ended(&mut self, _fence: &Fence, _attempt: u32, _message: &M, _ending: Ending) {}
     /// A copy was recognised and is not run.
     fn duplicate(&mut self, _partition: PartitionId, _position: Position, _message: &M) {}
+    /// A message ended without a handler and without a dead letter.
+    fn passed(&mut self, _partition: PartitionId, _position: Position, _message: &M, _why: Why) {}
     /// A dead letter was confirmed by the broker. `why` tells quarantine from failure.
     fn buried(&mut self, _partition: PartitionId, _position: Position, _message: &M, _why: Why) {}
     /// A commit is about to be sent. `beyond` are the finished ranges `[from, to)` after the
@@ -101,6 +103,9 @@ where
     }
     fn duplicate(&mut self, partition: PartitionId, position: Position, message: &M) {
         (**self).duplicate(partition, position, message);
+    }
+    fn passed(&mut self, partition: PartitionId, position: Position, message: &M, why: Why) {
+        (**self).passed(partition, position, message, why);
     }
     fn buried(&mut self, partition: PartitionId, position: Position, message: &M, why: Why) {
         (**self).buried(partition, position, message, why);

@@ -36,6 +36,18 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         }
     }
 
+    /// Messages that ended without a handler and without a dead letter.
+    pub(super) fn tell_passed(&mut self) {
+        while let Some(passed) = self.core.poll_passed(self.now) {
+            if self.observed {
+                let (partition, position) = (passed.partition, passed.position);
+                let message = &passed.message.message;
+                self.observer
+                    .passed(partition, position, message, passed.why);
+            }
+        }
+    }
+
     pub(super) fn bury(&mut self) {
         loop {
             let Self {
@@ -203,7 +215,8 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                     | NoticeKind::LeaseLapsed
                     | NoticeKind::DeadLetterRetried
                     | NoticeKind::Stalled
-                    | NoticeKind::StallOver => Incident::Notice,
+                    | NoticeKind::StallOver
+                    | NoticeKind::ParkingFull => Incident::Notice,
                 };
                 self.observer
                     .incident(partition, position, incident, describe(kind));

@@ -3,7 +3,7 @@
 use core::task::{Context, Poll};
 use std::collections::VecDeque;
 
-use procession_core::{Limits, Time};
+use procession_core::{Limits, ParkedMode, Time};
 
 use super::{End, Health, Notice};
 use crate::mailbox::Mailbox;
@@ -23,6 +23,8 @@ pub(super) enum Control {
     Retire(Time),
     Abort,
     Limits(Limits),
+    ReleaseKey(u128),
+    SetParked(u128, ParkedMode),
 }
 
 pub(super) struct Shared {
@@ -52,7 +54,7 @@ impl Shared {
     pub(super) fn control(&self, control: Control) {
         let limit = match control {
             Control::Abort | Control::Drain(_) | Control::Retire(_) => 2 * CONTROLS_MAX,
-            Control::Limits(_) => CONTROLS_MAX,
+            Control::Limits(_) | Control::ReleaseKey(_) | Control::SetParked(..) => CONTROLS_MAX,
         };
         drop(self.controls.push_bounded(control, limit));
     }

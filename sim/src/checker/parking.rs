@@ -1,0 +1,147 @@
+//! Parked keys: what follows a message that was given up does not run, whoever owns the partition,
+//! and every commit says which keys are parked (S2, S9).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use procession_core::{ParkedKey, ParkedMode, Why};
+
+use super::{Checked, Checker, State};
+use crate::log::Entry;
+use crate::rule::Rule;
+
+/// The books of one tenure about parked keys.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Parked {
+    /// What is parked, since which position, and how.
+    keys: BTreeMap<u128, (u64, ParkedMode)>,
+    /// Keys that a dead letter on its way will park.
+    given_up: BTreeSet<u128>,
+    /// Dead letters that were asked for.
+    asked: BTreeSet<u32>,
+    /// Keys that were parked, or discarded, at some time.
+    once: BTreeSet<(u128, bool)>,
+}
+
+impl Parked {
+    /// What the record says.
+    pub(crate) fn inherit(&mut self, keys: &[ParkedKey]) {
+        for key in keys {
+            self.set(key.key, key.since.0, key.mode);
+        }
+    }
+
+    fn set(&mut self, key: u128, since: u64, mode: ParkedMode) {
+        self.keys.insert(key, (since, mode));
+        self.once.insert((key, false));
+        if mode == ParkedMode::Discard {
+            self.once.insert((key, true));
+        }
+    }
+
+    /// A dead letter is asked for; whether its key may be in it for being parked.
+    pub(super) fn letter(&mut self, e: u32, key: u128, why: Why) -> bool {
+        let parks = !matches!(why, Why::Parked | Why::Keyless | Why::Discarded);
+        if self.asked.insert(e) && parks {
+            self.given_up.insert(key);
+        }
+        self.once.contains(&(key, false))
+    }
+
+    /// Whether the key of a message is parked.
+    pub(super) fn holds(&self, key: u128, position: u64) -> bool {
+        self.keys.get(&key).is_some_and(|k| position >= k.0)
+    }
+
+    /// All positions are void.
+    pub(super) fn rewritten(&mut self) {
+        self.given_up.clear();
+        self.asked.clear();
+        for place in self.keys.values_mut() {
+            place.0 = 0;
+        }
+    }
+}
+
+impl Checker {
+    /// The owner treats a parked key otherwise; `None`: it is released.
+    pub(crate) fn treated(&mut self, member: usize, key: u128, mode: Option<ParkedMode>) {
+        for tenure in self.processes[member].tenures.iter_mut().flatten() {
+            let parked = &mut tenure.parked;
+            match (mode, parked.keys.get(&key).copied()) {
+                (Some(mode), Some((since, _))) => parked.set(key, since, mode),
+                (None, _) => {
+                    parked.keys.remove(&key);
+                    parked.given_up.remove(&key);
+                }
+                (Some(_), None) => {}
+            }
+        }
+    }
+
+    /// The dead letter of a message was confirmed: its key is parked, where keys are.
+    pub(super) fn parks(&mut self, member: usize, partition: u32, entry: &Entry, why: Why) {
+        let places = self.config.parked_keys > 0;
+        let parks = !matches!(why, Why::Parked | Why::Keyless | Why::Discarded);
+        let key = entry.key_hash().filter(|_| places && parks);
+        let Some((tenure, key)) = self.tenure(member, partition).zip(key) else {
+            return;
+        };
+        if tenure.parked.given_up.remove(&key) {
+            let before = tenure.parked.keys.get(&key).copied();
+            let (since, mode) = before.unwrap_or((u64::MAX, ParkedMode::Follow));
+            tenure.parked.set(key, since.min(entry.position), mode);
+        }
+    }
+
+    /// A commit says which keys are parked.
+    pub(crate) fn parked_told(
+        &mut self,
+        member: usize,
+        partition: u32,
+        told: &[ParkedKey],
+        now: u64,
+    ) -> Checked {
+        let most = self.config.parked_keys as usize;
+        let (rules, process) = (&self.rules, &self.processes[member]);
+        let Some(tenure) = &process.tenures[partition as usize] else {
+            return Ok(());
+        };
+        let keys = tenure.parked.keys.iter();
+        let same = keys
+            .map(|(k, p)| (*k, p.1))
+            .eq(told.iter().map(|k| (k.key, k.mode)));
+        let good = same && told.len() <= most;
+        rules.hold(Rule::OtherParkedKeys, good, || {
+            let books = &tenure.parked.keys;
+            format!("partition={partition} at={now}: told {told:?}, is {books:?}")
+        })
+    }
+
+    /// A message ended without a handler and without a dead letter.
+    pub(crate) fn passed(
+        &mut self,
+        member: usize,
+        partition: u32,
+        (e, why): (u32, Why),
+        entry: &Entry,
+        now: u64,
+    ) -> Checked {
+        let at = || {
+            format!(
+                "key={:?} msg={e} partition={partition} at={now}: {why:?}",
+                entry.key
+            )
+        };
+        let (rules, process) = (&self.rules, &mut self.processes[member]);
+        let Some(tenure) = process.tenures[partition as usize].as_mut() else {
+            return rules.hold(Rule::PassedOutOfTurn, false, at);
+        };
+        let key = entry.key_hash().unwrap_or(0);
+        let due = why == Why::Discarded && tenure.parked.once.contains(&(key, true));
+        let held = tenure.state(e) == State::Held;
+        rules.hold(Rule::PassedOutOfTurn, due && held, at)?;
+        tenure.set(e, State::Finished);
+        self.facts[e as usize].resolved = true;
+        Ok(())
+    }
+}
