@@ -424,7 +424,7 @@ mod tests {
                 return Ok(());
             }
             prop_assert_eq!(decode_parked(map, frontier).unwrap(), keys);
-            let done = |at: u64| arrivals.iter().any(|a| *a == (at, true));
+            let done = |at: u64| arrivals.contains(&(at, true));
             for (from, to) in decode_map(map, frontier).unwrap() {
                 prop_assert!((from.0..to.0).all(done));
             }
