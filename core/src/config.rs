@@ -26,6 +26,21 @@ pub enum Keyless {
     Refuse,
 }
 
+/// What follows when the recorded progress is out of range: below the start of the log, because retention
+/// removed what was never delivered. Progress of another incarnation of the log, or beyond its end, is void
+/// in any case, and what the log holds runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnReset {
+    /// The partition stops, with [`NoticeKind::OutOfRange`](crate::NoticeKind::OutOfRange), until
+    /// [`Consumer::reset`](crate::Consumer::reset) says where it goes on. Its record stays as it is.
+    #[default]
+    Stop,
+    /// On with the first message that the log holds.
+    Earliest,
+    /// On behind the last message that the log holds: what it holds is not delivered.
+    Latest,
+}
+
 /// How much may be taken in. May change at run time (`Consumer::set_limits`), up to the
 /// figures given at construction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,6 +136,8 @@ pub struct Config {
     /// key and 24 more), and costs 16 bytes a message in flight. Where no place is left, a message
     /// that is given up waits, and its key with it, until a key is released.
     pub parked_keys: u32,
+    /// What follows when the recorded progress is out of range.
+    pub on_reset: OnReset,
     /// When progress is written.
     pub commit: CommitCadence,
     /// Most bytes of a progress map (0 switches maps off; at most 65,535).
@@ -138,7 +155,8 @@ pub struct Config {
 impl Default for Config {
     /// The defaults of a subscription: credit 10,000 messages and 64 MiB; commit every 100 ms or
     /// 1,000 messages; 5 attempts, 100 ms doubling to 30 s, jitter 20 %; handler timeout 30 s;
-    /// `cancel_grace` 5 s; a frontier may stand still for 60 s; 65,536 ids for 10 minutes.
+    /// `cancel_grace` 5 s; a frontier may stand still for 60 s; progress that is out of range stops its
+    /// partition; 65,536 ids for 10 minutes.
     fn default() -> Self {
         Self {
             order: Order::Key,
@@ -167,6 +185,7 @@ impl Default for Config {
             cancel_grace: Span::from_secs(5),
             stall_after: Span::from_secs(60),
             parked_keys: 0,
+            on_reset: OnReset::Stop,
             commit: CommitCadence {
                 every: Span::from_millis(100),
                 messages: 1_000,

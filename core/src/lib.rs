@@ -133,7 +133,7 @@ pub use claim::{
     Revision, WriteKind, WriteResult,
 };
 pub use config::{
-    Backoff, CommitCadence, Config, ConfigError, Dedupe, Keyless, Limits, Order, Retry,
+    Backoff, CommitCadence, Config, ConfigError, Dedupe, Keyless, Limits, OnReset, Order, Retry,
 };
 pub use consumer::{
     Admit, Anchor, Arrival, Commit, CommitResult, Consumer, Continuity, Copied, Credit, DeadLetter,

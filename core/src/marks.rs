@@ -93,6 +93,14 @@ mod counted {
         ResumeVoid,
         /// Retention has passed the recorded frontier.
         Truncated,
+        /// A partition stops because its record is out of range.
+        StoppedOutOfRange,
+        /// It is given up before anybody said where it goes on.
+        StoppedReleased,
+        /// Somebody said where it goes on.
+        Reset,
+        /// It goes on at the end of the log.
+        ResetToEnd,
         /// A recorded map is broken or foreign.
         MapIgnored,
         /// A recorded map is kept.

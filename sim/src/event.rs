@@ -91,6 +91,12 @@ pub(crate) enum Event {
         partition: u32,
         epoch: u64,
     },
+    /// The operator says where a stopped partition goes on.
+    Reset {
+        member: u32,
+        life: u32,
+        partition: u32,
+    },
     /// A free partition is given to a member.
     Assign { partition: u32 },
     /// A process starts again.
@@ -153,6 +159,9 @@ impl Event {
             Self::Heal => (19, 0),
             Self::Watchdog => (20, 0),
             Self::Tidy => (24, 0),
+            Self::Reset {
+                member, partition, ..
+            } => (25, pair(member, partition)),
         }
     }
 
@@ -173,6 +182,7 @@ impl Event {
             | Self::Poke { member, life }
             | Self::Renew { member, life, .. }
             | Self::Renewed { member, life, .. }
+            | Self::Reset { member, life, .. }
             | Self::Fenced { member, life, .. } => Some((member, life)),
             Self::Publish { .. }
             | Self::CommitLands { .. }

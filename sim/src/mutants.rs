@@ -161,6 +161,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(64, 1000, "keeps a lost delivery to itself"),
     mutant(65, 5000, "hears what is said of an old session"),
     mutant(69, 5000, "anchors progress to what arrived last"),
+    mutant(98, 20_000, "goes on although its record is out of range"),
     mutant(CANARY, 1, "calls a sound run broken"),
 ];
 

@@ -1,7 +1,7 @@
 //! The configuration of one run, drawn from its seed.
 
 use procession_core::{
-    Backoff, CommitCadence, Config, Dedupe, Keyless, Limits, Order, Retry, Span,
+    Backoff, CommitCadence, Config, Dedupe, Keyless, Limits, OnReset, Order, Retry, Span,
 };
 
 use crate::fate::{Decision, Fate, hash, log_uniform};
@@ -312,6 +312,12 @@ impl Draw {
                 backoff: self.backoff(120, 10, 40),
             },
             parked_keys: places.min(map_bytes.saturating_sub(24) / 25),
+            on_reset: [
+                OnReset::Stop,
+                OnReset::Stop,
+                OnReset::Earliest,
+                OnReset::Latest,
+            ][self.even(140, 0, 3) as usize],
             map_bytes,
             dedupe: Dedupe {
                 ids: if clean {

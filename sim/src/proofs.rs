@@ -57,6 +57,7 @@ pub const PROOFS: &[Proof] = &[
     first(Rule::TakenInTwice, 3, 300),
     first(Rule::CommitCovers, 1, 300),
     first(Rule::MapUnreadable, 106, 300),
+    first(Rule::StoppedGoesOn, 98, 20_000),
     alone(Rule::ReleaseClaims, 107, 300),
     alone(Rule::TwoCommits, 12, 300),
     alone(Rule::SucceededBefore, 6, 300),

@@ -139,6 +139,8 @@ rules! {
     LetterOfNothing = "S9" "dead letter of what is not held",
     /// A dead letter counts without being stored, or does not count.
     LetterCounted = "S9" "dead letter counted out of turn",
+    /// A partition that stopped is delivered or committed before anybody said where it goes on.
+    StoppedGoesOn = "S9" "stopped partition goes on",
     /// A commit names other parked keys than there are.
     OtherParkedKeys = "S9" "commit with other parked keys",
     /// A message is passed without a handler and a dead letter, and is not to be discarded.

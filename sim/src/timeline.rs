@@ -123,6 +123,10 @@ impl Timeline {
                 let text = format!("the owner says of the parked key {key:x}: {mode:?}");
                 add(None, None, Kind::Tenure, text);
             }
+            Call::Reset(at, to) => {
+                let text = format!("the owner says where partition {} goes on: {to:?}", at.0);
+                add(p(at), None, Kind::Tenure, text);
+            }
             Call::Revoke(at, _, by) => {
                 let by = by.saturating_sub(step.at) as f64 / 1e6;
                 let text = format!("is to give partition {} up within {by:.3} ms", at.0);

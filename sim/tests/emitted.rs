@@ -10,7 +10,7 @@ core 0.1.0
 origin sim
 mutant 5
 verdict S2 start-before-its-predecessor-is-finished
-detail key=Some(0) msg=1 partition=0 position=4 epoch=1 at=22000000: msg=0 at position=3 is not
+detail key=Some(0) msg=1 partition=0 position=4 epoch=1 at=22000000: msg=Some(0) at position=Some(3) is not
 shrunk from 76 faults, 9 messages to 1 faults, 2 messages in 84 runs
 seed 4
 [config]
@@ -34,6 +34,7 @@ handler-timeout = 12000000
 cancel-grace = 10000000
 stall-after = 1000000
 parked-keys = 0
+on-reset = latest
 commit-every = 1000000
 commit-messages = 1
 commit-first = 1000000
@@ -96,5 +97,5 @@ handler-hang 4 1
 e169175c eb626ff9 f7eb7619 79647f80 9786eeb3 f7885cba 26b657d8 5e90cf42
 368dbfdd
 [digest]
-78e1282e07c02d6e
+68e7b880046b7f41
 "#;

@@ -13,6 +13,7 @@ use procession_runtime::tokio::TokioShell;
 
 use crate::bus::{Bus, Inner};
 use crate::credit::Credit;
+use crate::fan_out::FanOut;
 use crate::observe::Observe;
 use crate::topics::Topics;
 use crate::wire::Binding;
@@ -28,7 +29,7 @@ pub struct BusBuilder {
     file: Option<PathBuf>,
     settings: Option<Settings>,
     changes: Vec<Change>,
-    observer: Option<Arc<dyn Observe>>,
+    observers: Vec<Arc<dyn Observe>>,
     broker: Option<Arc<dyn Broker>>,
 }
 
@@ -39,7 +40,7 @@ impl BusBuilder {
             file: None,
             settings: None,
             changes: Vec::new(),
-            observer: None,
+            observers: Vec::new(),
             broker: None,
         }
     }
@@ -72,9 +73,9 @@ impl BusBuilder {
         self
     }
 
-    /// Lets this observer see everything that the bus does with messages.
+    /// Lets this observer see everything that the bus does with messages. Several may: each sees all.
     pub fn observer(mut self, observer: Arc<dyn Observe>) -> Self {
-        self.observer = Some(observer);
+        self.observers.push(observer);
         self
     }
 
@@ -107,7 +108,12 @@ impl BusBuilder {
         };
         let info = broker.info();
         let jitter_seed = settings.bus.jitter_seed.unwrap_or_else(random);
-        let observer = match &self.observer {
+        let mut observers = self.observers;
+        let observer: Option<Arc<dyn Observe>> = match observers.len() {
+            0 | 1 => observers.pop(),
+            _ => Some(Arc::new(FanOut(observers))),
+        };
+        let publishes = match &observer {
             Some(observer) => observer.publisher(),
             None => Box::new(crate::observe::NoPublishObserver),
         };
@@ -117,7 +123,7 @@ impl BusBuilder {
         };
         options.core.pipelining = info.pipelining;
         let sink = broker.sink().await?;
-        let (handle, driver) = publisher(sink, shell.clone(), observer, options)
+        let (handle, driver) = publisher(sink, shell.clone(), publishes, options)
             .map_err(|error| SettingsError::from_core("publish", error))?;
         shell.spawn(Box::pin(driver));
         let own_mode = match info.kind {
@@ -144,7 +150,7 @@ impl BusBuilder {
                     settings.bus.credit_messages,
                     settings.bus.credit_bytes,
                 )),
-                observer: self.observer,
+                observer,
                 closed: AtomicBool::new(false),
                 settings,
             }),

@@ -23,6 +23,7 @@ mod credit;
 mod dead_letter;
 mod envelope;
 mod error;
+mod fan_out;
 #[cfg(test)]
 mod golden;
 mod handler;
@@ -56,7 +57,7 @@ pub use subscription::{Drained, Ended, Notices, Subscription};
 pub use wire::Form;
 
 pub use procession_core::{
-    Epoch, Keyless, NoticeKind, Order, ParkedMode, PartitionId, Position, Stats, Why,
+    Epoch, Keyless, NoticeKind, OnReset, Order, ParkedMode, PartitionId, Position, Stats, Why,
 };
 pub use procession_runtime::NameError;
 pub use procession_runtime::port::{

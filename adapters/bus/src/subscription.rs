@@ -8,7 +8,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use futures_util::Stream;
-use procession_core::{ParkedMode, Span};
+use procession_core::{OnReset, ParkedMode, PartitionId, Span};
 use procession_runtime::Clock as _;
 use procession_runtime::subscription::{Health, Notice, SubscriptionError, SubscriptionHandle};
 
@@ -101,6 +101,13 @@ impl Subscription {
     pub fn set_parked(&self, key: impl AsRef<[u8]>, mode: ParkedMode) {
         let hash = crate::identity::key_hash(self.topic(), key.as_ref());
         self.guard.0.set_parked(hash, mode);
+    }
+
+    /// Says where a partition goes on that has stopped because its recorded progress is not in the log
+    /// (`on_reset = "stop"`, the notice `OutOfRange`): `Earliest` or `Latest` of what the log holds.
+    /// Acts where this member owns the partition and it has stopped; tell every member.
+    pub fn reset(&self, partition: u32, to: OnReset) {
+        self.guard.0.reset(PartitionId(partition), to);
     }
 
     /// The topic.

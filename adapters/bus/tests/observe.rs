@@ -117,6 +117,27 @@ async fn every_step_of_a_message_is_seen() {
 }
 
 #[tokio::test]
+async fn each_of_several_observers_sees_everything() {
+    let logs = [Log::default(), Log::default()];
+    let builder = logs.iter().fold(Bus::builder("memory://"), |builder, log| {
+        builder.observer(Arc::new(log.clone()))
+    });
+    let bus = builder.connect().await.unwrap();
+    let handler = raw(|_, _| async { Err(HandlerError::new("never").reject()) });
+    let subscription = bus
+        .subscribe("orders", "g", handler)
+        .with(quick)
+        .await
+        .unwrap();
+    bus.publish("orders", order("a", 7)).await.unwrap();
+    until(|| logs.iter().all(|log| log.has("buried a-7"))).await;
+    assert_eq!(logs[0].lines(), logs[1].lines());
+    assert!(logs[0].has("accepted") && logs[0].has("resolved") && logs[0].has("end a-7"));
+    drop(subscription);
+    bus.close(PATIENCE).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_record_that_cannot_be_read_is_quarantined_in_its_turn() {
     let log = Log::default();
     let broker = MemoryBroker::connect("memory://", TokioShell::current()).unwrap();

@@ -181,12 +181,19 @@ impl RecordStore for Records {
         let this = self.clone();
         Box::pin(async move {
             match this.jetstream.stream_info(&this.stream).await {
-                Ok(info) => Ok(LogState {
-                    created: info.created,
+                Ok(info) => {
                     // An empty stream says 0, or one past its last.
-                    start: Position(info.state.first_seq.max(1)),
-                    end: Position(info.state.last_seq + 1),
-                }),
+                    let first = info.state.first_seq.max(1);
+                    // What was removed of a stream that others share need not have been ours: there,
+                    // only a session can tell, by its anchor.
+                    let subjects = info.config.get("subjects").and_then(|s| s.as_array());
+                    let ours = subjects.is_some_and(|subjects| subjects.len() == 1);
+                    Ok(LogState {
+                        created: info.created,
+                        start: Position(if ours { first } else { 1 }),
+                        end: Position(info.state.last_seq + 1),
+                    })
+                }
                 Err(error) => Err(this
                     .jetstream
                     .explain("reading the state of the stream", &error)),

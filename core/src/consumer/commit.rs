@@ -18,6 +18,10 @@ impl<M> Consumer<M> {
             if part.outstanding.is_some() && !mutants::is(12) {
                 continue;
             }
+            if part.stopped.is_some() {
+                // Written once somebody has said where it goes on.
+                continue;
+            }
             let last = part.phase == Phase::Closing;
             if !(part.is_ours() || mutants::is(21)) || !(part.is_dirty() || last) {
                 continue;

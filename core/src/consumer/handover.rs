@@ -50,6 +50,11 @@ impl<M> Consumer<M> {
     pub(super) fn close_when_idle(&mut self, now: Time, index: usize) {
         let part = &mut self.partitions[index];
         let idle = part.busy == 0 || mutants::is(11);
+        if part.phase == Phase::Revoking && part.stopped.is_some() {
+            // What is recorded stays as it is: the next owner must find it out of range, too.
+            mark!(StoppedReleased);
+            return self.end_partition(index, true);
+        }
         if part.phase == Phase::Revoking && idle {
             part.phase = Phase::Closing;
             part.commit_after = now;
@@ -89,6 +94,7 @@ impl<M> Consumer<M> {
         part.totals = Totals::default();
         part.shut = false;
         part.lapsed = false;
+        part.stopped = None;
         part.stop_at = Time::MAX;
         part.abandon_at = Time::MAX;
         part.deadline = Time::MAX;

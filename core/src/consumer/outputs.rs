@@ -232,6 +232,9 @@ pub struct Health {
     pub delivering: u32,
     /// Those whose intake is shut until the load has fallen.
     pub shut: u32,
+    /// Those whose recorded progress was out of range, and which wait for a
+    /// [`reset`](super::Consumer::reset).
+    pub stopped: u32,
     /// Those whose lease ran out before it was renewed.
     pub lapsed: u32,
     /// Those whose last commits were not stored.
@@ -295,11 +298,14 @@ pub enum NoticeKind {
     /// with it; or parked keys of the recorded progress did not fit, and run again. Rises once, and
     /// again when a key was released and others still wait.
     ParkingFull,
+    /// The recorded progress is out of range and [`OnReset::Stop`](crate::OnReset::Stop) is set: nothing
+    /// of the partition is delivered until [`Consumer::reset`](super::Consumer::reset).
+    OutOfRange,
 }
 
 impl NoticeKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Gap,
         Self::LogRewritten,
         Self::CannotTell,
@@ -316,6 +322,7 @@ impl NoticeKind {
         Self::Stalled,
         Self::StallOver,
         Self::ParkingFull,
+        Self::OutOfRange,
     ];
 }
 

@@ -81,6 +81,8 @@ pub(super) struct Partition {
     pub(super) floor: Position,
     /// The end of a log that is shorter than the recorded frontier, until a session has looked.
     pub(super) unproven: Option<Position>,
+    /// The record is out of range, and nobody has said where to go on: start and end of the log.
+    pub(super) stopped: Option<(Position, Position)>,
     /// The next session starts at the frontier, and expects nothing there.
     pub(super) blind: bool,
     /// The message whose settling last moved the frontier.
@@ -159,6 +161,7 @@ impl Partition {
             stalled: None,
             floor: Position(0),
             unproven: None,
+            stopped: None,
             blind: false,
             anchor: None,
             write: 0,

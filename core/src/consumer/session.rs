@@ -5,7 +5,7 @@ use super::partition::{Delivery, Partition, Phase, Resumed};
 use super::window::BLOCK;
 use super::{Anchor, Consumer, Continuity, NoticeKind, Resume, Start, WakeReason, map};
 use crate::marks::mark;
-use crate::{Epoch, PartitionId, Position, Session, Time, mutants};
+use crate::{Epoch, OnReset, PartitionId, Position, Session, Time, mutants};
 
 /// Positions that one block of a resumed map speaks of.
 const MAP_SPAN: u64 = BLOCK as u64 * 64;
@@ -61,7 +61,7 @@ impl<M> Consumer<M> {
         };
         self.partitions[index] = fresh;
         self.share_out(1);
-        self.resume(index, resume);
+        self.resume(now, index, resume);
         self.partitions[index].gate();
         self.sessions.insert(partition.0);
         if self.partitions[index].paused {
@@ -73,7 +73,7 @@ impl<M> Consumer<M> {
         }
     }
 
-    fn resume(&mut self, index: usize, resume: &Resume<'_>) {
+    fn resume(&mut self, now: Time, index: usize, resume: &Resume<'_>) {
         let foreign = resume.recorded.is_some_and(|r| r != resume.incarnation) && !mutants::is(23);
         let recorded = resume.frontier.filter(|_| !foreign);
         let beyond = recorded.is_some_and(|f| f > resume.log_end);
@@ -96,15 +96,22 @@ impl<M> Consumer<M> {
             mark!(Truncated);
             self.notice(index, NoticeKind::Truncated, frontier);
         }
-        let start = frontier.max(resume.log_start);
         let part = &mut self.partitions[index];
-        part.frontier = start;
-        part.floor = start;
+        part.frontier = frontier.max(resume.log_start);
+        part.floor = part.frontier;
         part.anchor = anchor;
         part.unproven = (beyond && anchor.is_some()).then_some(resume.log_end);
-        if resume.map.is_empty() || foreign || beyond {
-            return;
+        if !(resume.map.is_empty() || foreign || beyond) {
+            self.resume_map(index, frontier, resume);
         }
+        if frontier < resume.log_start {
+            let range = (resume.log_start, resume.log_end);
+            self.out_of_range(now, index, frontier, range);
+        }
+    }
+
+    /// Takes over a map, if it is whole and sound.
+    fn resume_map(&mut self, index: usize, frontier: Position, resume: &Resume<'_>) {
         let incarnation = if mutants::is(23) {
             None
         } else {
@@ -121,6 +128,70 @@ impl<M> Consumer<M> {
                 self.notice(index, NoticeKind::MapIgnored, frontier);
             }
         }
+    }
+
+    /// The log begins behind what is recorded: on as the owner wants it.
+    fn out_of_range(
+        &mut self,
+        now: Time,
+        index: usize,
+        recorded: Position,
+        range: (Position, Position),
+    ) {
+        if self.config.on_reset != OnReset::Stop || mutants::is(98) {
+            return self.deliver_from(now, index, range, self.config.on_reset);
+        }
+        mark!(StoppedOutOfRange);
+        let part = &mut self.partitions[index];
+        part.frontier = recorded;
+        part.floor = recorded;
+        part.delivery = Delivery::Idle;
+        part.stopped = Some(range);
+        self.notice(index, NoticeKind::OutOfRange, recorded);
+    }
+
+    /// From here on the partition is delivered.
+    fn deliver_from(&mut self, now: Time, index: usize, range: (Position, Position), to: OnReset) {
+        let (start, end) = range;
+        let part = &mut self.partitions[index];
+        let at = match to {
+            OnReset::Latest => {
+                mark!(ResetToEnd);
+                part.anchor = None;
+                self.drop_map(index);
+                end
+            }
+            OnReset::Stop | OnReset::Earliest => part.frontier.max(start),
+        };
+        let part = &mut self.partitions[index];
+        part.frontier = at;
+        part.floor = at;
+        part.delivery = Delivery::Wanted(now);
+        part.gate();
+        self.sessions.insert(index as u32);
+        if to == OnReset::Latest {
+            // A new owner must not skip anew what comes from now on.
+            self.dirty(now, index, 0);
+        }
+    }
+
+    /// Says where a partition goes on that has stopped because its record was out of range
+    /// ([`NoticeKind::OutOfRange`]). Returns whether it had; [`OnReset::Stop`] changes nothing.
+    pub fn reset(&mut self, now: Time, partition: PartitionId, to: OnReset) -> bool {
+        let now = self.tick(now);
+        let Some(part) = self.partitions.get_mut(partition.0 as usize) else {
+            return false;
+        };
+        if to == OnReset::Stop || part.phase != Phase::Open {
+            return false;
+        }
+        let Some(range) = part.stopped.take() else {
+            return false;
+        };
+        mark!(Reset);
+        self.deliver_from(now, partition.0 as usize, range, to);
+        self.dirty(now, partition.0 as usize, 0);
+        true
     }
 
     /// Keeps the bits of a resumed map in blocks of the window pool. What does not fit is forgotten.

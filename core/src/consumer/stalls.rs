@@ -61,6 +61,7 @@ impl<M> Consumer<M> {
             }
             health.open += 1;
             health.delivering += u32::from(part.delivery == Delivery::Live);
+            health.stopped += u32::from(part.stopped.is_some());
             health.shut += u32::from(part.shut);
             health.lapsed += u32::from(part.lapsed);
             health.uncommitted += u32::from(part.commit_failures > 0);

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use procession_core::{
     Admit, Anchor, Arrival, CommitResult, Config, Consumer, Continuity, Epoch, Incarnation, Limits,
-    NotRestored, NoticeKind, Outcome, ParkedMode, PartitionId, Position, Receipt, Refusal, Resume,
-    Session, Span, Stamp, Time, Token, Why,
+    NotRestored, NoticeKind, OnReset, Outcome, ParkedMode, PartitionId, Position, Receipt, Refusal,
+    Resume, Session, Span, Stamp, Time, Token, Why,
 };
 
 use super::inputs::Ending;
@@ -171,6 +171,13 @@ impl Pair {
                 self.core.lose(now, id, epoch);
                 self.model.lose(id.0, epoch.0);
             }
+            Op::Reset { p, to } => {
+                let (id, _, _) = self.named(p, Stale::No);
+                let to = [OnReset::Stop, OnReset::Earliest, OnReset::Latest][usize::from(to % 3)];
+                let core = self.core.reset(now, id, to);
+                same("stopped before", &core, &self.model.reset(id.0, to))?;
+                self.seen.resets += u32::from(core);
+            }
             Op::Parked { which, how } => {
                 // One that is parked, if there is any.
                 let parked = self.model.parts.iter().flat_map(|p| p.parked.keys());
@@ -301,6 +308,10 @@ impl Pair {
                 Resumption::Broken => map = vec![1, 2, 3],
                 Resumption::Foreign => given.recorded = Some(Incarnation(8)),
                 Resumption::Beyond => given.log_end = Position(stored.frontier.saturating_sub(2)),
+                Resumption::Lost => {
+                    given.log_end = Position(stored.frontier.saturating_sub(2));
+                    given.anchor = None;
+                }
                 Resumption::Truncated => given.log_start = Position(stored.frontier + 2),
                 Resumption::Nothing | Resumption::Committed => {}
             }

@@ -2,7 +2,7 @@
 
 use procession_core::{
     Admit, Anchor, Arrival, CommitResult, Continuity, Keyless, Limits, NoticeKind, Order, Receipt,
-    Refusal, Resume, Time, Why, decode_map, decode_parked,
+    Refusal, Resume, Time, Why,
 };
 
 use super::model::{Arrived, Delivery, Expected, Held, Lane, Model, Part, Phase, State, wait};
@@ -47,44 +47,6 @@ impl Model {
         self.resume(p, resume);
         if let Some(deadline) = self.draining {
             self.revoke_part(p, deadline);
-        }
-    }
-
-    fn resume(&mut self, p: usize, resume: &Resume<'_>) {
-        let foreign = resume.recorded.is_some_and(|r| r != resume.incarnation);
-        let recorded = resume.frontier.filter(|_| !foreign).map(|f| f.0);
-        let beyond = recorded.is_some_and(|f| f > resume.log_end.0);
-        if foreign || beyond {
-            self.notice(p, NoticeKind::ResumeVoid);
-        }
-        let anchor = resume
-            .anchor
-            .filter(|a| recorded.is_some_and(|f| a.position.0 < f));
-        let frontier = match recorded {
-            Some(f) if !beyond || anchor.is_some() => f,
-            _ => resume.log_start.0,
-        };
-        if frontier < resume.log_start.0 {
-            self.notice(p, NoticeKind::Truncated);
-        }
-        let part = &mut self.parts[p];
-        part.frontier = frontier.max(resume.log_start.0);
-        part.floor = part.frontier;
-        part.anchor = anchor;
-        part.unproven = (beyond && anchor.is_some()).then_some(resume.log_end.0);
-        if resume.map.is_empty() || foreign || beyond {
-            return;
-        }
-        let ranges = decode_map(resume.map, procession_core::Position(frontier));
-        match ranges.filter(|r| r.last().is_none_or(|l| l.1 <= resume.log_end)) {
-            Some(ranges) => {
-                part.resumed = ranges.iter().map(|r| (r.0.0, r.1.0)).collect();
-                let keys = decode_parked(resume.map, procession_core::Position(frontier));
-                let keys = keys.unwrap_or_default();
-                let fit = keys.iter().take(self.config.parked_keys as usize);
-                part.parked = fit.map(|k| (k.key, (k.since.0, k.mode, true))).collect();
-            }
-            None => self.notice(p, NoticeKind::MapIgnored),
         }
     }
 
@@ -377,6 +339,10 @@ impl Model {
     }
 
     pub fn close_when_idle(&mut self, p: usize) {
+        if self.parts[p].phase == Phase::Revoking && self.parts[p].stopped.is_some() {
+            // Its record stays as it is.
+            return self.end_partition(p, true);
+        }
         if self.parts[p].phase == Phase::Revoking && self.busy(p) == 0 {
             self.parts[p].phase = Phase::Closing;
             self.parts[p].commit_after = self.now;

@@ -9,6 +9,7 @@ mod model;
 mod ops;
 mod outputs;
 mod parking;
+mod resume;
 mod seen;
 mod setup;
 

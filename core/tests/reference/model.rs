@@ -123,6 +123,8 @@ pub struct Part {
     pub floor: u64,
     pub anchor: Option<Anchor>,
     pub unproven: Option<u64>,
+    /// The record is out of range, and nobody has said where to go on: start and end of the log.
+    pub stopped: Option<(u64, u64)>,
     /// The next session starts at the frontier, and expects nothing.
     pub blind: bool,
     pub write: u64,
@@ -207,6 +209,7 @@ impl Part {
             floor: 0,
             anchor: None,
             unproven: None,
+            stopped: None,
             blind: false,
             write: 0,
             outstanding: None,

@@ -65,6 +65,11 @@ pub enum Op {
     Drain {
         span: u8,
     },
+    /// The owner says where a partition goes on that has stopped.
+    Reset {
+        p: u8,
+        to: u8,
+    },
     /// The owner releases a parked key, or says what becomes of its messages.
     Parked {
         which: u8,
@@ -120,6 +125,8 @@ pub enum Resumption {
     Foreign,
     /// The same, of a log that ends below it.
     Beyond,
+    /// The same, with nothing by which it could be recognised.
+    Lost,
     /// The same, of a log that begins above it.
     Truncated,
 }
@@ -163,6 +170,7 @@ fn resumption() -> impl Strategy<Value = Resumption> {
         1 => Just(Resumption::Broken),
         1 => Just(Resumption::Foreign),
         1 => Just(Resumption::Beyond),
+        1 => Just(Resumption::Lost),
         1 => Just(Resumption::Truncated),
     ]
 }
@@ -198,6 +206,7 @@ pub fn ops() -> impl Strategy<Value = Op> {
         1 => (p.clone(), stale(), any::<u8>())
             .prop_map(|(p, stale, span)| Op::Revoke { p, stale, span }),
         1 => (p.clone(), stale()).prop_map(|(p, stale)| Op::Lose { p, stale }),
+        2 => (p.clone(), 0u8..3).prop_map(|(p, to)| Op::Reset { p, to }),
         5 => (p, stale(), 0u8..12)
             .prop_map(|(p, stale, result)| Op::Commit { p, stale, result }),
         3 => (any::<u8>(), proptest::bool::weighted(0.1), 0u8..6)

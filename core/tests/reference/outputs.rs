@@ -202,6 +202,9 @@ impl Model {
     pub fn commit_due(&self, p: usize) -> (bool, bool) {
         let part = &self.parts[p];
         let (every, now) = (self.config.commit.every, self.now);
+        if part.stopped.is_some() {
+            return (false, false);
+        }
         let closing = part.phase == Phase::Closing;
         if !part.is_ours() || part.outstanding.is_some() || !(part.dirty || closing) {
             return (false, false);

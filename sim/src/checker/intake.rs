@@ -43,6 +43,7 @@ impl Checker {
         rules.hold(Rule::SessionAfterTheEnd, true, at)?;
         let same = start.epoch.0 == tenure.epoch;
         rules.hold(Rule::SessionOfAnotherEpoch, same, at)?;
+        rules.hold(Rule::StoppedGoesOn, tenure.stopped.is_none(), at)?;
         rules.hold(Rule::SessionWhileStopping, tenure.stopping.is_none(), at)?;
         let grows = start.session.0 > tenure.session;
         rules.hold(Rule::SessionDidNotGrow, grows, at)?;
@@ -66,6 +67,29 @@ impl Checker {
         tenure.next_delivery = None;
         tenure.gap = false;
         Ok(())
+    }
+
+    /// What the log holds from a position that it does not, to its end, is not delivered: its owner
+    /// wants it so.
+    pub(crate) fn passed_over(
+        &mut self,
+        member: usize,
+        partition: u32,
+        (recorded, end): (u64, u64),
+        all: &[Entry],
+        log: &Log,
+    ) {
+        for &e in &log.entries[log.seek(all, recorded)..log.seek(all, end)] {
+            self.facts[e as usize].excused = true;
+        }
+        if let Some(tenure) = self.tenure(member, partition) {
+            tenure.opening.floor = end;
+            tenure.opening.recorded = end;
+            tenure.opening.anchored = false;
+            tenure.opening.ranges.clear();
+            tenure.reach = end;
+            tenure.begun = end;
+        }
     }
 
     /// Whether the core owns the partition and is not giving it up.
@@ -290,7 +314,8 @@ pub(super) fn excuse(
     at: impl FnOnce() -> String,
 ) -> Checked {
     let fact = &mut facts[e as usize];
-    rules.hold(Rule::SkippedByProgress, fact.resolved || rewritten, at)?;
+    let told = fact.resolved || fact.excused || rewritten;
+    rules.hold(Rule::SkippedByProgress, told, at)?;
     fact.excused |= !fact.resolved;
     Ok(())
 }

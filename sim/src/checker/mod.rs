@@ -202,11 +202,12 @@ impl Checker {
                 }
             }
         }
+        let asked = |e: &u32| !self.facts[*e as usize].excused;
         let sound = |e: &u32| !entries[*e as usize].malformed && !entries[*e as usize].poison;
         let some = logs
             .iter()
             .flat_map(|l| &l.entries)
-            .any(|e| sound(e) && entries[*e as usize].key.is_some());
+            .any(|e| asked(e) && sound(e) && entries[*e as usize].key.is_some());
         let vacuous = some && self.tally.started == 0 && self.tally.dead == 0;
         self.rules
             .hold(Rule::NothingEffective, !vacuous, || format!("at={now}"))

@@ -33,6 +33,7 @@ impl Checker {
         rules.hold(Rule::CommitAfterTheEnd, true, at)?;
         let same = commit.epoch.0 == tenure.epoch;
         rules.hold(Rule::CommitOfAnotherEpoch, same, at)?;
+        rules.hold(Rule::StoppedGoesOn, tenure.stopped.is_none(), at)?;
         rules.hold(Rule::TwoCommits, tenure.outstanding.is_none(), at)?;
         tenure.outstanding = Some((commit.epoch.0, commit.write));
         rules.hold(Rule::CommitWentBack, frontier >= tenure.committed, at)?;

@@ -57,6 +57,9 @@ pub(crate) struct Tenure {
     pub(crate) received: bool,
     /// The log was found to be rewritten: what is finished may come again.
     pub(crate) bumped: bool,
+    /// The record was out of range, and nobody has said where to go on: what is recorded, and where the
+    /// log ended.
+    pub(crate) stopped: Option<(u64, u64)>,
     /// The deadline, once it is being given up.
     pub(crate) stopping: Option<u64>,
     /// Before this, no handler may be left behind.
@@ -106,6 +109,7 @@ impl Tenure {
             until: opening.until,
             opening,
             bumped: false,
+            stopped: None,
             stopping: None,
             abandon_at: u64::MAX,
             abandoned: 0,

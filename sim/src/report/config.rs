@@ -4,6 +4,7 @@ use procession_core::{
     Backoff, CommitCadence, Config, Dedupe, Keyless, Limits, Order, Retry, Span,
 };
 
+use crate::tape::RESETS;
 use crate::text::{Fault, Fields, choice, small};
 
 const ORDERS: [(&str, Order); 2] = [("key", Order::Key), ("unordered", Order::Unordered)];
@@ -34,6 +35,7 @@ pub(super) fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fa
         cancel_grace,
         stall_after,
         parked_keys,
+        on_reset,
         commit:
             CommitCadence {
                 every,
@@ -61,6 +63,7 @@ pub(super) fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fa
     span(to, "cancel-grace", cancel_grace)?;
     span(to, "stall-after", stall_after)?;
     small(to, "parked-keys", parked_keys)?;
+    choice(to, "on-reset", on_reset, &RESETS)?;
     span(to, "commit-every", every)?;
     small(to, "commit-messages", messages)?;
     backoff(after, ["commit-first", "commit-max", "commit-jitter"], to)?;

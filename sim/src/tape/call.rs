@@ -1,8 +1,8 @@
 //! The calls of a core, as data.
 
 use procession_core::{
-    Anchor, Arrival, CommitResult, Continuity, Epoch, Incarnation, Limits, ParkedMode, PartitionId,
-    Position, Receipt, Session, Stamp, Why,
+    Anchor, Arrival, CommitResult, Continuity, Epoch, Incarnation, Limits, OnReset, ParkedMode,
+    PartitionId, Position, Receipt, Session, Stamp, Why,
 };
 
 use crate::checker::Ending;
@@ -41,6 +41,8 @@ pub enum Call {
     Release(u128),
     /// `set_parked`: the key, and what becomes of its messages.
     SetParked(u128, ParkedMode),
+    /// `reset`.
+    Reset(PartitionId, OnReset),
     /// `set_limits`.
     SetLimits(Limits),
     /// `drain`.
@@ -174,6 +176,13 @@ const RECEIPTS: [(&str, Receipt); 4] = [
     ("unknown", Receipt::Unknown),
 ];
 
+/// Also in the configuration.
+pub(crate) const RESETS: [(&str, OnReset); 3] = [
+    ("stop", OnReset::Stop),
+    ("earliest", OnReset::Earliest),
+    ("latest", OnReset::Latest),
+];
+
 const MODES: [(&str, ParkedMode); 3] = [
     ("follow", ParkedMode::Follow),
     ("wait", ParkedMode::Wait),
@@ -208,6 +217,7 @@ impl Call {
             Self::Import(..) => "import",
             Self::Release(_) => "release",
             Self::SetParked(..) => "set-parked",
+            Self::Reset(..) => "reset",
             Self::SetLimits(_) => "set-limits",
             Self::Drain(_) => "drain",
             Self::Timeout => "timeout",
@@ -247,6 +257,7 @@ impl Call {
             "import" => Self::Import(0, Vec::new()),
             "release" => Self::Release(0),
             "set-parked" => Self::SetParked(0, ParkedMode::Follow),
+            "reset" => Self::Reset(p, OnReset::Stop),
             "set-limits" => Self::SetLimits(Limits {
                 messages: 0,
                 bytes: 0,
@@ -311,6 +322,10 @@ impl Call {
             Self::SetParked(key, mode) => {
                 to.wide("key", key)?;
                 choice(to, "mode", mode, &MODES)
+            }
+            Self::Reset(p, reset_to) => {
+                small(to, "partition", &mut p.0)?;
+                choice(to, "to", reset_to, &RESETS)
             }
             Self::SetLimits(limits) => crate::report::limits(limits, to),
             Self::Drain(deadline) => to.number("deadline", deadline),

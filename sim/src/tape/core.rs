@@ -4,9 +4,9 @@ use std::ops::Deref;
 
 use procession_core::{
     Admit, Arrival, Commit, CommitResult, Config, Consumer, Continuity, Copied, DeadLetter,
-    Dispatch, Drained, Epoch, Flow, Grant, Limits, NotRestored, Notice, NoticeKind, Outcome,
-    ParkedMode, PartitionId, Passed, Position, Receipt, Refused, Release, Resume, Session, Span,
-    Stale, Stall, Start, Stats, Time, Token, Wake,
+    Dispatch, Drained, Epoch, Flow, Grant, Limits, NotRestored, Notice, NoticeKind, OnReset,
+    Outcome, ParkedMode, PartitionId, Passed, Position, Receipt, Refused, Release, Resume, Session,
+    Span, Stale, Stall, Start, Stats, Time, Token, Wake,
 };
 
 use super::answer::Answer;
@@ -293,6 +293,13 @@ impl Core {
         let known = self.consumer.set_parked(now, key, mode);
         self.answer(&known);
         known
+    }
+
+    pub(crate) fn reset(&mut self, now: Time, partition: PartitionId, to: OnReset) -> bool {
+        self.tell(now, || Call::Reset(partition, to));
+        let stopped = self.consumer.reset(now, partition, to);
+        self.answer(&stopped);
+        stopped
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Wake> {

@@ -7,6 +7,7 @@ mod event;
 mod player;
 
 pub(crate) use answer::Answers;
+pub(crate) use call::RESETS;
 pub use call::{Call, Open, Poll, Settled};
 pub(crate) use core::Core;
 pub use event::Event;

@@ -128,6 +128,10 @@ impl Player {
                 let known = core.set_parked(now, *key, *mode);
                 return self.take(&known, played, aloud, |_| None);
             }
+            Call::Reset(p, to) => {
+                let stopped = core.reset(now, *p, *to);
+                return self.take(&stopped, played, aloud, |_| None);
+            }
             Call::SetLimits(limits) => core.set_limits(now, limits),
             Call::Drain(by) => core.drain(now, Time::from_nanos(*by)),
             Call::Timeout => core.handle_timeout(now),

@@ -9,6 +9,7 @@ mod handlers;
 mod outputs;
 mod parking;
 mod rebalance;
+mod resets;
 mod seats;
 
 use std::fmt::Write as _;
@@ -355,6 +356,9 @@ impl World {
             } => {
                 self.fenced(member, partition, epoch)?;
             }
+            Event::Reset {
+                member, partition, ..
+            } => self.reset(member, partition),
             Event::Assign { partition } => self.assign(partition)?,
             Event::Restart { member } => self.restart(member),
             Event::Generation => self.next_generation(),

@@ -152,6 +152,9 @@ impl World {
         self.mark(kind as u64, 55, at.0);
         self.checker
             .noticed(member as usize, partition.0, kind, self.now)?;
+        if kind == NoticeKind::OutOfRange {
+            self.call_operator(member, partition.0, at.0);
+        }
         if kind == NoticeKind::Abandoned {
             self.checker
                 .left_behind(member as usize, partition.0, self.now)?;

@@ -235,6 +235,10 @@ impl World {
             self.checker
                 .expect_notice(m, partition, &[NoticeKind::Truncated]);
         }
+        if let Some(recorded) = record.frontier.filter(|_| behind) {
+            let range = (log.start, log.end);
+            self.out_of_range(m, partition, recorded, range);
+        }
         let feed = &mut self.members[m].feeds[p];
         feed.close();
         feed.epoch = Some(epoch);

@@ -11,6 +11,7 @@ mod members;
 mod order;
 mod progress;
 mod publishing;
+mod resets;
 mod scenarios;
 mod subscribing;
 
@@ -53,6 +54,16 @@ pub(crate) use rows;
 /// Rows that say nothing about a broker, and why.
 const NOT_ON: &[(Kind, &str, &str)] = &[
     (
+        Kind::Memory,
+        "retention_beside_idle_partitions_stops_nothing",
+        "each partition in memory has a log of its own, and nothing takes it away by hand",
+    ),
+    (
+        Kind::Memory,
+        "on_reset_decides_what_follows_when_retention_took_what_was_never_delivered",
+        "retention in memory waits for the slowest group: nothing is taken that was never delivered",
+    ),
+    (
         Kind::Kafka,
         "n8_the_broker_recognises_a_second_publish",
         "Kafka knows no message ids; what is published twice is recognised by the subscription (S4)",
@@ -74,6 +85,7 @@ fn main() -> ExitCode {
         limits::ROWS,
         faults::ROWS,
         forms::ROWS,
+        resets::ROWS,
     ];
     let mut cases = Vec::new();
     for kind in Kind::ALL {

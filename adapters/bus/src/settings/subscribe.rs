@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use procession_core::{
-    Backoff, CommitCadence, Config, Dedupe, Keyless, Limits, Order, Retry, Span,
+    Backoff, CommitCadence, Config, Dedupe, Keyless, Limits, OnReset, Order, Retry, Span,
 };
 use procession_runtime::port::{LeaseSpec, StartAt};
 
@@ -77,6 +77,10 @@ pub struct SubscribeSettings {
     pub dedupe_age: Duration,
     /// Where a group without progress begins: `earliest` (default) or `latest`.
     pub start: StartAt,
+    /// What follows when retention removed what was never delivered: the partition stops (`stop`, default) until
+    /// [`Subscription::reset`](crate::Subscription::reset), or goes on at the `earliest` or `latest`
+    /// message. Reported in any case.
+    pub on_reset: OnReset,
     /// How long this member may go without renewing before another one takes over. Default 15 s.
     pub lease: Duration,
     /// An owner stops this long before its lease ends. Default: a fifth of the lease.
@@ -116,6 +120,7 @@ impl Default for SubscribeSettings {
             dedupe_ids: 65_536,
             dedupe_age: Duration::from_secs(600),
             start: StartAt::Earliest,
+            on_reset: OnReset::Stop,
             lease: Duration::from_secs(15),
             lease_margin: None,
             stop_deadline: Duration::from_secs(10),
@@ -134,6 +139,11 @@ impl SubscribeSettings {
         ];
         const STARTS: &[(&str, StartAt)] =
             &[("earliest", StartAt::Earliest), ("latest", StartAt::Latest)];
+        const RESETS: &[(&str, OnReset)] = &[
+            ("stop", OnReset::Stop),
+            ("earliest", OnReset::Earliest),
+            ("latest", OnReset::Latest),
+        ];
         const GIVE_UP: &[(&str, OnGiveUp)] = &[
             ("dead-letter", OnGiveUp::DeadLetter),
             ("park", OnGiveUp::Park),
@@ -172,6 +182,7 @@ impl SubscribeSettings {
         r.number("dedupe_ids", &mut self.dedupe_ids)?;
         r.duration("dedupe_age", &mut self.dedupe_age)?;
         r.word("start", STARTS, |start| self.start = start)?;
+        r.word("on_reset", RESETS, |to| self.on_reset = to)?;
         r.duration("lease", &mut self.lease)?;
         let mut margin = self.lease_margin;
         r.some("lease_margin", &mut margin, super::value::duration)?;
@@ -240,6 +251,7 @@ impl SubscribeSettings {
                 OnGiveUp::DeadLetter => 0,
                 OnGiveUp::Park => self.parked_keys,
             },
+            on_reset: self.on_reset,
             handler_timeout: Span::from(self.handler_timeout),
             cancel_grace: Span::from(self.cancel_grace),
             commit: CommitCadence {

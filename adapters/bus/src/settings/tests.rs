@@ -196,6 +196,11 @@ fn each_bad_setting_has_its_own_clear_error() {
             "1 to 1000000",
         ),
         (
+            "[subscribe]\non_reset = 'newest'",
+            "subscribe.on_reset",
+            "stop, earliest, latest",
+        ),
+        (
             "[subscribe]\non_give_up = 'parked'",
             "subscribe.on_give_up",
             "`park`",

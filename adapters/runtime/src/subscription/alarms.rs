@@ -25,6 +25,7 @@ impl Alarms {
                 | NoticeKind::WindowFull
                 | NoticeKind::LeaseLapsed
                 | NoticeKind::ParkingFull
+                | NoticeKind::OutOfRange
                 | NoticeKind::Stalled
         );
         if !lasting {

@@ -251,6 +251,11 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                 Control::SetParked(key, mode) => {
                     self.core.set_parked(self.now, key, mode);
                 }
+                Control::Reset(partition, to) => {
+                    if self.core.reset(self.now, partition, to) {
+                        self.alarms.clear(NoticeKind::OutOfRange, partition);
+                    }
+                }
             }
         }
         self.control_batch = batch;

@@ -4,7 +4,7 @@ use core::fmt;
 use core::task::{Context, Poll};
 use std::sync::Arc;
 
-use procession_core::{Drained, Limits, ParkedMode, Time};
+use procession_core::{Drained, Limits, OnReset, ParkedMode, PartitionId, Time};
 
 use super::shared::{Control, Shared};
 use super::{Health, Notice};
@@ -76,6 +76,12 @@ impl SubscriptionHandle {
     /// Lets a parked key run again, by its hash, where this member owns it.
     pub fn release_key(&self, key: u128) {
         self.shared.control(Control::ReleaseKey(key));
+    }
+
+    /// Says where a partition goes on whose recorded progress was out of range, where this member owns
+    /// it.
+    pub fn reset(&self, partition: PartitionId, to: OnReset) {
+        self.shared.control(Control::Reset(partition, to));
     }
 
     /// Says what becomes of the messages of a parked key, where this member owns it.

@@ -124,6 +124,10 @@ pub(super) const fn describe(kind: NoticeKind) -> &'static str {
         NoticeKind::ParkingFull => {
             "too many keys are parked: a message that was given up waits until one is released"
         }
+        NoticeKind::OutOfRange => {
+            "the recorded progress is not in the log, and the partition has stopped: say where it goes on \
+             (`Subscription::reset`), or set `on_reset`"
+        }
         NoticeKind::DeadLetterRetried => "a dead letter was not stored, and is tried again",
     }
 }

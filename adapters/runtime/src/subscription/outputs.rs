@@ -216,7 +216,8 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                     | NoticeKind::DeadLetterRetried
                     | NoticeKind::Stalled
                     | NoticeKind::StallOver
-                    | NoticeKind::ParkingFull => Incident::Notice,
+                    | NoticeKind::ParkingFull
+                    | NoticeKind::OutOfRange => Incident::Notice,
                 };
                 self.observer
                     .incident(partition, position, incident, describe(kind));

@@ -3,7 +3,7 @@
 use core::task::{Context, Poll};
 use std::collections::VecDeque;
 
-use procession_core::{Limits, ParkedMode, Time};
+use procession_core::{Limits, OnReset, ParkedMode, PartitionId, Time};
 
 use super::{End, Health, Notice};
 use crate::mailbox::Mailbox;
@@ -25,6 +25,7 @@ pub(super) enum Control {
     Limits(Limits),
     ReleaseKey(u128),
     SetParked(u128, ParkedMode),
+    Reset(PartitionId, OnReset),
 }
 
 pub(super) struct Shared {
@@ -54,7 +55,10 @@ impl Shared {
     pub(super) fn control(&self, control: Control) {
         let limit = match control {
             Control::Abort | Control::Drain(_) | Control::Retire(_) => 2 * CONTROLS_MAX,
-            Control::Limits(_) | Control::ReleaseKey(_) | Control::SetParked(..) => CONTROLS_MAX,
+            Control::Limits(_)
+            | Control::ReleaseKey(_)
+            | Control::SetParked(..)
+            | Control::Reset(..) => CONTROLS_MAX,
         };
         drop(self.controls.push_bounded(control, limit));
     }
