@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 
 /// Partitions of each topic.
 pub(super) const PARTITIONS: u32 = 3;
@@ -31,6 +32,24 @@ impl Load {
     pub(super) fn key(&self, number: u64) -> String {
         format!("order-{}", number % self.keys)
     }
+}
+
+/// Publishes with so many on their way at once, each result awaited: the loop of the bus and of the raw
+/// client alike.
+pub(super) async fn publish_each<F, E>(
+    count: u64,
+    at_once: usize,
+    publish: impl FnMut(u64) -> F,
+) -> Result<(), E>
+where
+    F: Future<Output = Result<(), E>>,
+{
+    let publishes = futures_util::stream::iter(0..count).map(publish);
+    let mut results = publishes.buffer_unordered(at_once);
+    while let Some(result) = results.next().await {
+        result?;
+    }
+    Ok(())
 }
 
 /// What a program would make of a message that it keeps.

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
 use procession::settings::TopicSettings;
 use procession::{Bus, Envelope, Settings, TopicMode, raw};
 use tokio::sync::Notify;
 
-use super::load::{CONTENT_TYPE, PARTITIONS, SOURCE, TYPE};
+use super::load::{CONTENT_TYPE, PARTITIONS, SOURCE, TYPE, publish_each};
 use super::{Clock, Load, Run};
 use crate::failure::Failure;
 use crate::work::failure_of;
@@ -62,22 +61,19 @@ impl Ours {
     pub(super) async fn publish(&self, topic: &str, load: &Load) -> Result<Run, Failure> {
         let id = Load::ids();
         let clock = Clock::start();
-        let mut results = futures_util::stream::iter(0..load.count)
-            .map(|number| {
-                let envelope = Envelope::builder(TYPE)
-                    .key(load.key(number))
-                    .id(id(number))
-                    .payload(load.payload.clone(), CONTENT_TYPE);
-                async {
-                    let envelope = envelope.map_err(|e| e.to_string())?;
-                    let stored = self.bus.publish(topic, envelope).await;
-                    stored.map_err(|e| e.to_string())
-                }
-            })
-            .buffer_unordered(PUBLISHES);
-        while let Some(result) = results.next().await {
-            result.map_err(|e| Failure::unavailable(format!("{}: publishing: {e}", self.url)))?;
-        }
+        let failed = |e: String| Failure::unavailable(format!("{}: publishing: {e}", self.url));
+        let published = publish_each(load.count, PUBLISHES, |number| {
+            let envelope = Envelope::builder(TYPE)
+                .key(load.key(number))
+                .id(id(number))
+                .payload(load.payload.clone(), CONTENT_TYPE);
+            async {
+                let envelope = envelope.map_err(|e| e.to_string())?;
+                let stored = self.bus.publish(topic, envelope).await;
+                stored.map(drop).map_err(|e| e.to_string())
+            }
+        });
+        published.await.map_err(failed)?;
         Ok(clock.stop(load.count))
     }
 

@@ -1,7 +1,6 @@
 //! rdkafka: a poll loop with asynchronous commits, an idempotent producer whose results are awaited,
 //! and one whose results are counted.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,14 +16,13 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::OwnedHeaders;
 use rdkafka::message::{BorrowedMessage, DeliveryResult, Header, Headers as _, Message as _};
 use rdkafka::producer::{
-    BaseRecord, DeliveryFuture, FutureProducer, FutureRecord, NoCustomPartitioner, Producer as _,
-    ProducerContext, ThreadedProducer,
+    BaseRecord, FutureProducer, FutureRecord, NoCustomPartitioner, Producer as _, ProducerContext,
+    ThreadedProducer,
 };
 use rdkafka::util::get_rdkafka_version;
-use tokio::time::timeout;
 
 use super::{Depth, failed};
-use crate::bench::load::{CONTENT_TYPE, Owned, SOURCE, TYPE, handle};
+use crate::bench::load::{CONTENT_TYPE, Owned, SOURCE, TYPE, handle, publish_each};
 use crate::bench::{Clock, Load, Run};
 use crate::failure::Failure;
 
@@ -86,26 +84,19 @@ impl RawKafka {
         depth: Depth,
     ) -> Result<Run, Failure> {
         let id = Load::ids();
-        let mut results = VecDeque::with_capacity(PUBLISHES);
         let clock = Clock::start();
-        for number in 0..load.count {
-            if results.len() == PUBLISHES
-                && let Some(oldest) = results.pop_front()
-            {
-                stored_one(oldest).await?;
+        let published = publish_each(load.count, PUBLISHES, |number| {
+            let (key, id) = (load.key(number), id(number));
+            async move {
+                let mut record = FutureRecord::to(topic).key(&key).payload(&load.payload[..]);
+                if depth == Depth::Equal {
+                    record = record.headers(fields(&key, &id));
+                }
+                let sent = self.awaiting.send(record, PATIENCE).await;
+                sent.map(drop).map_err(|(error, _)| error)
             }
-            let key = load.key(number);
-            let mut record = FutureRecord::to(topic).key(&key).payload(&load.payload[..]);
-            if depth == Depth::Equal {
-                record = record.headers(fields(&key, &id(number)));
-            }
-            // Its own queue has room for ten times as many.
-            let sent = self.awaiting.send_result(record);
-            results.push_back(sent.map_err(|(error, _)| failed("publishing")(error))?);
-        }
-        for result in results {
-            stored_one(result).await?;
-        }
+        });
+        published.await.map_err(failed("publishing"))?;
         Ok(clock.stop(load.count))
     }
 
@@ -273,15 +264,6 @@ fn of_producer(mut config: ClientConfig) -> ClientConfig {
         .set("enable.idempotence", "true")
         .set("partitioner", "murmur2_random");
     config
-}
-
-async fn stored_one(result: DeliveryFuture) -> Result<(), Failure> {
-    let stored = timeout(PATIENCE, result).await;
-    let told = stored.map_err(failed("publishing"))?;
-    let stored = told.map_err(failed("publishing"))?;
-    stored
-        .map(drop)
-        .map_err(|(error, _)| failed("publishing")(error))
 }
 
 fn send(producer: &Producer, record: BaseRecord<'_, String, [u8]>) -> Result<(), Failure> {
