@@ -189,8 +189,9 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
             let error = PortError::new(
                 PortErrorKind::Invalid,
                 format!(
-                    "partition {} was assigned, and `partitions` is {}; raise it to the number of \
-                     partitions of the topic",
+                    "partition {} was assigned, and the topic had {} when it was subscribed to: it has \
+                     grown. Restart all members, so that they agree on the number; keys may move to \
+                     other partitions, and their order does not hold across that",
                     id.0, self.options.core.partitions
                 ),
             );
