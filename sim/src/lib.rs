@@ -43,10 +43,12 @@ mod shrink;
 mod site;
 mod small;
 mod tape;
-mod text;
 mod timeline;
 mod verdict;
 mod world;
+
+// What is read and written, under the name that it has here.
+use procession_tape::text;
 
 pub use checker::Tally;
 pub use coverage::{COVERAGE_LEAST, Coverage, MARKS, Mark, STATES, State, TABLE_LEAST};

@@ -19,12 +19,10 @@
 //! whole run happen again around a core that answers differently: then the seed is what latencies
 //! and durations are drawn from. A report of the flight recorder has no world.
 
-mod config;
 mod parse;
 mod print;
 mod world;
 
-pub(crate) use config::limits;
 pub use parse::{ParseError, parse};
 pub use print::{print, step_text};
 
@@ -33,8 +31,7 @@ use procession_core::Config;
 use crate::plan::Plan;
 use crate::tape::Tape;
 
-/// The version that this library writes, and the highest that it reads.
-pub const VERSION: u32 = 1;
+pub use procession_tape::VERSION;
 
 /// The largest file that is read, in bytes.
 pub const BYTES_MAX: usize = 64 << 20;

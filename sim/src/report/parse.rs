@@ -5,8 +5,9 @@ use std::fmt;
 
 use procession_core::Config;
 
-use super::print::digest;
-use super::{BYTES_MAX, Failure, VERSION, config, world};
+use procession_tape::digest;
+
+use super::{BYTES_MAX, Failure, VERSION, world};
 use crate::fate::Decision;
 use crate::item::Item;
 use crate::plan::{Plan, Profile};
@@ -167,7 +168,7 @@ impl<'a> Sections<'a> {
 
     fn config(&self) -> Result<Config, ParseError> {
         let mut all = Config::default();
-        self.values("config", |to| config::config(&mut all, to))?;
+        self.values("config", |to| procession_tape::config(&mut all, to))?;
         let at = self.need("config")?.1;
         all.validate()
             .map_err(|e| malformed(at, format!("[config]: {e}")))?;

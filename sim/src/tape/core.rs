@@ -9,9 +9,9 @@ use procession_core::{
     Span, Stale, Stall, Start, Stats, Time, Token, Wake,
 };
 
-use super::answer::Answer;
-use super::call::{Call, Open, Poll, Settled};
-use super::{Recorder, Step};
+use procession_tape::Answer;
+
+use super::{Call, Open, Poll, Recorder, Settled, Step};
 use crate::lies::{self, Memory};
 
 /// A core that is called, and its calls written down.

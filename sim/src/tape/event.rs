@@ -5,7 +5,7 @@ use procession_core::{
     Release, Start, Why,
 };
 
-use super::call::Settled;
+use procession_tape::Settled;
 
 /// Something that came of a step.
 #[derive(Clone, PartialEq, Eq, Debug)]

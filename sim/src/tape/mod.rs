@@ -1,32 +1,20 @@
 //! What a core was told and asked, and what it answered.
 
-mod answer;
-mod call;
 mod core;
 mod event;
 mod player;
 
-pub(crate) use answer::Answers;
-pub(crate) use call::RESETS;
-pub use call::{Call, Open, Poll, Settled};
 pub(crate) use core::Core;
 pub use event::Event;
 pub(crate) use player::MEMBERS_MAX;
 pub use player::{Played, Player};
+pub(crate) use procession_tape::Answers;
+pub use procession_tape::{Call, Open, Poll, Settled, Step};
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// One call, or one row of polls, of one process's core.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Step {
-    /// When, in nanoseconds.
-    pub at: u64,
-    /// Which process.
-    pub member: u32,
-    /// What.
-    pub call: Call,
-}
+use procession_tape::POLLS_MAX;
 
 /// The steps of a run, and a rolling digest of all answers after each.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -44,9 +32,6 @@ pub(crate) struct Recording {
     tape: Tape,
     answers: Answers,
 }
-
-/// Polls of one step; more begin another.
-const POLLS_MAX: usize = 64;
 
 impl Recording {
     /// A call is about to be made.

@@ -7,8 +7,8 @@ use procession_core::{
     Config, ConfigError, Consumer, Incarnation, Outcome, Position, Resume, Span, Time, Token,
 };
 
-use super::answer::{Answer, Answers};
-use super::call::{Call, Poll, Settled};
+use procession_tape::{Answer, Answers, Call, Poll, Settled};
+
 use super::{Event, Step, Tape};
 
 /// Cores that are told what a tape says.

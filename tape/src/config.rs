@@ -4,7 +4,7 @@ use procession_core::{
     Backoff, CommitCadence, Config, Dedupe, Keyless, Limits, Order, Retry, Span,
 };
 
-use crate::tape::RESETS;
+use crate::call::RESETS;
 use crate::text::{Fault, Fields, choice, small};
 
 const ORDERS: [(&str, Order); 2] = [("key", Order::Key), ("unordered", Order::Unordered)];
@@ -17,7 +17,7 @@ const KEYLESS: [(&str, Keyless); 3] = [
 // No `..` below: a new field of the core must be written here, or this does not compile.
 
 /// Every value of a configuration.
-pub(super) fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fault> {
+pub fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fault> {
     let Config {
         order,
         keyless,

@@ -4,14 +4,15 @@ use procession_core::{
     Admit, Anchor, Commit, Dispatch, Drained, Flow, Grant, Notice, Release, Start, Wake, Why,
 };
 
-use crate::fate::mix;
+use crate::mix;
 
-/// The rolling digest.
+/// The rolling digest of all answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Answers(u64);
+pub struct Answers(u64);
 
 impl Answers {
-    pub(crate) fn take(&mut self, words: &[u64]) {
+    /// Takes an answer in.
+    pub fn take(&mut self, words: &[u64]) {
         let folded = words.iter().fold(self.0 ^ words.len() as u64, |h, &w| {
             mix(h.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ w)
         });
@@ -19,13 +20,13 @@ impl Answers {
     }
 
     /// What is written down of it.
-    pub(crate) const fn short(&self) -> u32 {
+    pub const fn short(&self) -> u32 {
         (self.0 >> 32) as u32
     }
 }
 
 /// What an answer is made of. The first word names its kind.
-pub(crate) trait Answer {
+pub trait Answer {
     /// Its words, into `out`.
     fn words(&self, out: &mut Vec<u64>);
 }

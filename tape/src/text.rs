@@ -6,10 +6,10 @@
 use std::fmt::Write as _;
 
 /// What went wrong with a line, without its number.
-pub(crate) type Fault = String;
+pub type Fault = String;
 
 /// Who is told what a type consists of.
-pub(crate) trait Fields {
+pub trait Fields {
     /// A whole number.
     fn number(&mut self, name: &'static str, value: &mut u64) -> Result<(), Fault>;
     /// A 128-bit number, in hexadecimal.
@@ -28,19 +28,20 @@ pub(crate) trait Fields {
 }
 
 /// Writes `name=value` with a separator in between.
-pub(crate) struct Writer<'a> {
-    pub(crate) out: &'a mut String,
+pub struct Writer<'a> {
+    /// Where it goes.
+    pub out: &'a mut String,
     /// Between name and value.
-    pub(crate) equals: &'static str,
+    pub equals: &'static str,
     /// Before each name.
-    pub(crate) before: &'static str,
+    pub before: &'static str,
     /// After each value.
-    pub(crate) after: &'static str,
+    pub after: &'static str,
 }
 
 impl<'a> Writer<'a> {
     /// ` name=value name=value`, on one line.
-    pub(crate) const fn line(out: &'a mut String) -> Self {
+    pub const fn line(out: &'a mut String) -> Self {
         Self {
             out,
             equals: "=",
@@ -50,7 +51,7 @@ impl<'a> Writer<'a> {
     }
 
     /// `name = value`, one a line.
-    pub(crate) const fn lines(out: &'a mut String) -> Self {
+    pub const fn lines(out: &'a mut String) -> Self {
         Self {
             out,
             equals: " = ",
@@ -112,13 +113,13 @@ impl Fields for Writer<'_> {
 }
 
 /// Reads what a [`Writer`] wrote. Names come in any order, each once, none is left over.
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     pairs: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Reader<'a> {
     /// Of `name=value name=value`.
-    pub(crate) fn line(text: &'a str) -> Result<Self, Fault> {
+    pub fn line(text: &'a str) -> Result<Self, Fault> {
         let pairs = text.split_ascii_whitespace().map(|word| {
             word.split_once('=')
                 .ok_or_else(|| format!("`{}` is not name=value", clip(word)))
@@ -127,7 +128,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Of lines `name = value`.
-    pub(crate) fn new(mut pairs: Vec<(&'a str, &'a str)>) -> Result<Self, Fault> {
+    pub fn new(mut pairs: Vec<(&'a str, &'a str)>) -> Result<Self, Fault> {
         pairs.sort_unstable();
         match pairs.windows(2).find(|w| w[0].0 == w[1].0) {
             Some(twice) => Err(format!("`{}` is there twice", clip(twice[0].0))),
@@ -147,7 +148,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Nothing may be left.
-    pub(crate) fn end(self) -> Result<(), Fault> {
+    pub fn end(self) -> Result<(), Fault> {
         match self.pairs.first() {
             Some((name, _)) => Err(format!("`{}` does not belong here", clip(name))),
             None => Ok(()),
@@ -213,8 +214,13 @@ impl Fields for Reader<'_> {
     }
 }
 
+/// Writing cannot fail: every value of the types has a word.
+pub fn told(result: Result<(), Fault>) {
+    debug_assert_eq!(result, Ok(()));
+}
+
 /// A whole number: digits, or `max`.
-pub(crate) fn whole(text: &str) -> Option<u64> {
+pub fn whole(text: &str) -> Option<u64> {
     if text == "max" {
         return Some(u64::MAX);
     }
@@ -223,7 +229,7 @@ pub(crate) fn whole(text: &str) -> Option<u64> {
 }
 
 /// Enough of a text to say what is wrong with it.
-pub(crate) fn clip(text: &str) -> &str {
+pub fn clip(text: &str) -> &str {
     let end = (0..=40.min(text.len()))
         .rev()
         .find(|&i| text.is_char_boundary(i));
@@ -231,11 +237,7 @@ pub(crate) fn clip(text: &str) -> &str {
 }
 
 /// A number of another type, within its bounds.
-pub(crate) fn small(
-    to: &mut impl Fields,
-    name: &'static str,
-    value: &mut u32,
-) -> Result<(), Fault> {
+pub fn small(to: &mut impl Fields, name: &'static str, value: &mut u32) -> Result<(), Fault> {
     let mut wide = u64::from(*value);
     to.number(name, &mut wide)?;
     *value = match wide {
@@ -246,7 +248,7 @@ pub(crate) fn small(
 }
 
 /// A number or none.
-pub(crate) fn maybe(
+pub fn maybe(
     to: &mut impl Fields,
     name: &'static str,
     value: &mut Option<u64>,
@@ -262,11 +264,7 @@ pub(crate) fn maybe(
 }
 
 /// Yes or no.
-pub(crate) fn flag(
-    to: &mut impl Fields,
-    name: &'static str,
-    value: &mut bool,
-) -> Result<(), Fault> {
+pub fn flag(to: &mut impl Fields, name: &'static str, value: &mut bool) -> Result<(), Fault> {
     let mut index = usize::from(*value);
     to.word(name, &mut index, &["no", "yes"])?;
     *value = index == 1;
@@ -274,7 +272,7 @@ pub(crate) fn flag(
 }
 
 /// One of the values of a table, by its word.
-pub(crate) fn choice<T: Copy + PartialEq>(
+pub fn choice<T: Copy + PartialEq>(
     to: &mut impl Fields,
     name: &'static str,
     value: &mut T,

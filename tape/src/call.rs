@@ -5,7 +5,6 @@ use procession_core::{
     PartitionId, Position, Receipt, Session, Stamp, Why,
 };
 
-use crate::checker::Ending;
 use crate::text::{Fault, Fields, choice, maybe, small};
 
 /// One call of a core. Partitions, epochs and sessions are those of the call.
@@ -64,17 +63,6 @@ pub enum Settled {
     Reject,
     /// It was dropped.
     Cancelled,
-}
-
-impl From<Ending> for Settled {
-    fn from(ending: Ending) -> Self {
-        match ending {
-            Ending::Done => Self::Done,
-            Ending::Retry => Self::Retry,
-            Ending::Reject => Self::Reject,
-            Ending::Cancelled => Self::Cancelled,
-        }
-    }
 }
 
 /// What a partition is opened with; `Resume`, with a map of its own.
@@ -200,7 +188,7 @@ const WHYS: [(&str, Option<Why>); 6] = [
 
 impl Call {
     /// Its word in a report.
-    pub(crate) const fn word(&self) -> &'static str {
+    pub const fn word(&self) -> &'static str {
         match self {
             Self::Start => "start",
             Self::Open(_) => "open",
@@ -226,7 +214,7 @@ impl Call {
     }
 
     /// A call of this word, with nothing in it yet.
-    pub(crate) fn blank(word: &str) -> Option<Self> {
+    pub fn blank(word: &str) -> Option<Self> {
         let (p, e, s) = (PartitionId(0), Epoch(0), Session(0));
         Some(match word {
             "start" => Self::Start,
@@ -272,7 +260,7 @@ impl Call {
     }
 
     /// What it consists of. A row of polls is written by its letters, elsewhere.
-    pub(crate) fn fields(&mut self, to: &mut impl Fields) -> Result<(), Fault> {
+    pub fn fields(&mut self, to: &mut impl Fields) -> Result<(), Fault> {
         match self {
             Self::Start | Self::Timeout | Self::Polls(_) => Ok(()),
             Self::Open(open) => open.fields(to),
@@ -327,7 +315,7 @@ impl Call {
                 small(to, "partition", &mut p.0)?;
                 choice(to, "to", reset_to, &RESETS)
             }
-            Self::SetLimits(limits) => crate::report::limits(limits, to),
+            Self::SetLimits(limits) => crate::config::limits(limits, to),
             Self::Drain(deadline) => to.number("deadline", deadline),
         }
     }
@@ -362,7 +350,7 @@ impl Open {
     }
 
     /// The anchor, as the core takes it.
-    pub(crate) fn anchor(&self) -> Option<Anchor> {
+    pub fn anchor(&self) -> Option<Anchor> {
         self.anchor.map(|(position, stamp)| Anchor {
             position: Position(position),
             stamp: Stamp(stamp),
