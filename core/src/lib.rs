@@ -137,9 +137,9 @@ pub use config::{
 };
 pub use consumer::{
     Admit, Anchor, Arrival, Commit, CommitResult, Consumer, Continuity, Copied, Credit, DeadLetter,
-    Dispatch, Drained, Flow, Grant, Health, NotRestored, Notice, NoticeKind, Outcome, ParkedKey,
-    ParkedMode, Passed, Receipt, Refusal, Refused, Release, Resume, Stale, Stall, StallState,
-    Start, Stats, Wake, WakeReason, Why, decode_map, decode_parked,
+    Dispatch, Drained, Flow, Grant, Health, Mask, NotRestored, Notice, NoticeKind, Outcome,
+    ParkedKey, ParkedMode, Passed, Receipt, Refusal, Refused, Release, Resume, Stale, Stall,
+    StallState, Start, Stats, Wake, WakeReason, Why, decode_map, decode_parked,
 };
 pub use ids::{Epoch, Incarnation, PartitionId, Position, Session, Stamp, Token};
 pub use producer::{

@@ -93,6 +93,7 @@ impl Timeline {
         };
         let p = |partition: &PartitionId| Some(partition.0);
         match &step.call {
+            Call::Restore(_) => add(None, None, Kind::Tenure, "the recording begins".into()),
             Call::Start => add(None, None, Kind::Tenure, "the process starts".into()),
             Call::Import(..) => {
                 let text = "reads what it remembered in its last life".into();

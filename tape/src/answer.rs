@@ -1,7 +1,8 @@
 //! A digest of everything that a core answers: tokens, positions, verdicts; never keys or ids.
 
 use procession_core::{
-    Admit, Anchor, Commit, Dispatch, Drained, Flow, Grant, Notice, Release, Start, Wake, Why,
+    Admit, Anchor, Commit, Dispatch, Drained, Flow, Grant, Notice, ParkedKey, Position, Release,
+    Start, Wake, Why, decode_map, decode_parked,
 };
 
 use crate::mix;
@@ -98,16 +99,21 @@ impl Answer for Start {
 
 impl<M> Answer for Dispatch<M> {
     fn words(&self, out: &mut Vec<u64>) {
-        out.extend([
-            6,
+        out.extend(dispatch_words([
             self.token.to_bits(),
             u64::from(self.partition.0),
             self.epoch.0,
             self.position.0,
             u64::from(self.attempt),
             self.deadline.as_nanos(),
-        ]);
+        ]));
     }
+}
+
+/// A dispatch: token, partition, epoch, position, attempt, deadline.
+pub(crate) const fn dispatch_words(told: [u64; 6]) -> [u64; 7] {
+    let [token, partition, epoch, position, attempt, deadline] = told;
+    [6, token, partition, epoch, position, attempt, deadline]
 }
 
 impl<M> Answer for procession_core::DeadLetter<'_, M> {
@@ -160,12 +166,25 @@ impl Answer for (Commit, &[u8]) {
             map.len() as u64,
         ]);
         anchor(commit.anchor, out);
-        out.extend(map.chunks(8).map(|chunk| {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            u64::from_le_bytes(word)
-        }));
+        match decode_parked(map, commit.frontier) {
+            Some(keys) if !keys.is_empty() => parked(map, commit.frontier, &keys, out),
+            _ => out.extend(map.chunks(8).map(|chunk| {
+                let mut word = [0; 8];
+                word[..chunk.len()].copy_from_slice(chunk);
+                u64::from_le_bytes(word)
+            })),
+        }
     }
+}
+
+/// What a map with parked keys says, the keys aside: an answer is the same whatever they are.
+fn parked(map: &[u8], frontier: Position, keys: &[ParkedKey], out: &mut Vec<u64>) {
+    let mut places: Vec<_> = keys.iter().map(|k| (k.since.0, k.mode as u64)).collect();
+    places.sort_unstable();
+    out.push(places.len() as u64);
+    out.extend(places.iter().flat_map(|p| [p.0, p.1]));
+    let ranges = decode_map(map, frontier).unwrap_or_default();
+    out.extend(ranges.iter().flat_map(|r| [r.0.0, r.1.0]));
 }
 
 impl Answer for Notice {

@@ -1,8 +1,8 @@
 //! The calls of a core, as data.
 
 use procession_core::{
-    Anchor, Arrival, CommitResult, Continuity, Epoch, Incarnation, Limits, OnReset, ParkedMode,
-    PartitionId, Position, Receipt, Session, Stamp, Why,
+    Anchor, Arrival, CommitResult, Continuity, Epoch, Incarnation, Limits, Mask, OnReset,
+    ParkedMode, PartitionId, Position, Receipt, Session, Stamp, Why,
 };
 
 use crate::text::{Fault, Fields, choice, maybe, small};
@@ -12,6 +12,8 @@ use crate::text::{Fault, Fields, choice, maybe, small};
 pub enum Call {
     /// The process starts: a new core.
     Start,
+    /// A core goes on from a snapshot.
+    Restore(Vec<u8>),
     /// `open`.
     Open(Box<Open>),
     /// `extend`.
@@ -191,6 +193,7 @@ impl Call {
     pub const fn word(&self) -> &'static str {
         match self {
             Self::Start => "start",
+            Self::Restore(_) => "restore",
             Self::Open(_) => "open",
             Self::Extend(..) => "extend",
             Self::Session(..) => "session",
@@ -213,11 +216,54 @@ impl Call {
         }
     }
 
+    /// Replaces keys and identities, except in what it is restored from.
+    pub(crate) fn masked(&mut self, mask: &Mask<'_>) {
+        match self {
+            Self::Open(open) => open.map = mask.map(&open.map),
+            Self::Offer(arrival) => {
+                arrival.lane = mask.lane(arrival.lane);
+                arrival.key = arrival.key.map(|key| mask.key(key));
+                arrival.identity = mask.identity(arrival.identity);
+            }
+            Self::Release(key) | Self::SetParked(key, _) => *key = mask.key(*key),
+            // The runtime imports nothing; what others import is not told.
+            Self::Import(_, identities) => identities.clear(),
+            Self::Start
+            | Self::Restore(_)
+            | Self::Extend(..)
+            | Self::Session(..)
+            | Self::Broken(..)
+            | Self::Advance(..)
+            | Self::Revoke(..)
+            | Self::Lose(..)
+            | Self::CommitResult(..)
+            | Self::DeadLetterResult(..)
+            | Self::Settle(..)
+            | Self::Reset(..)
+            | Self::SetLimits(_)
+            | Self::Drain(_)
+            | Self::Timeout
+            | Self::Polls(_) => {}
+        }
+    }
+
+    /// About how many bytes it takes beside itself.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Open(open) => size_of::<Open>() + open.map.len(),
+            Self::Offer(_) => size_of::<Arrival<u32>>(),
+            Self::Restore(bytes) | Self::Import(_, bytes) => bytes.len(),
+            Self::Polls(polls) => polls.len(),
+            _ => 0,
+        }
+    }
+
     /// A call of this word, with nothing in it yet.
     pub fn blank(word: &str) -> Option<Self> {
         let (p, e, s) = (PartitionId(0), Epoch(0), Session(0));
         Some(match word {
             "start" => Self::Start,
+            "restore" => Self::Restore(Vec::new()),
             "open" => Self::Open(Box::default()),
             "extend" => Self::Extend(p, e, 0),
             "session" => Self::Session(p, e, s, Continuity::Continues),
@@ -263,6 +309,7 @@ impl Call {
     pub fn fields(&mut self, to: &mut impl Fields) -> Result<(), Fault> {
         match self {
             Self::Start | Self::Timeout | Self::Polls(_) => Ok(()),
+            Self::Restore(snapshot) => to.bytes("snapshot", snapshot),
             Self::Open(open) => open.fields(to),
             Self::Offer(arrival) => arrival_fields(arrival, to),
             Self::Extend(p, e, until) => {

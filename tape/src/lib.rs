@@ -9,6 +9,7 @@
 mod answer;
 mod call;
 mod config;
+mod flight;
 mod report;
 mod step;
 pub mod text;
@@ -16,6 +17,7 @@ pub mod text;
 pub use answer::{Answer, Answers};
 pub use call::{Call, Open, Poll, Settled};
 pub use config::config;
+pub use flight::{FLIGHT_BYTES_MIN, Flight};
 pub use report::{Head, VERSION, digest, write_config, write_end, write_outputs};
 pub use step::{POLLS_MAX, Step};
 

@@ -64,7 +64,8 @@ pub use procession_runtime::port::{
     Broker, BrokerInfo, Headers, PortError, PortErrorKind, StartAt, Storage, TopicInfo, TopicMode,
 };
 pub use procession_runtime::subscription::{
-    Blocker, Fence, Health, Notice, PartitionHealth, State, SubscriptionError,
+    Blocker, Fence, Health, NotRecorded, Notice, PartitionHealth, Recording, State,
+    SubscriptionError,
 };
 
 /// The pages whose code is compiled, and run, with the documentation tests.

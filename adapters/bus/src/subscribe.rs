@@ -105,6 +105,8 @@ impl<H: Handler> Subscribe<H> {
             core,
             concurrency: settings.concurrency,
             stop_deadline: settings.stop_deadline.into(),
+            flight_recorder: usize::try_from(settings.flight_recorder).unwrap_or(0),
+            flight_directory: settings.flight_directory.clone(),
             hold_commits: settings.hold_commits,
             ..DriverOptions::default()
         };

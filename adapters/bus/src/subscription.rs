@@ -10,7 +10,9 @@ use std::sync::Arc;
 use futures_util::Stream;
 use procession_core::{OnReset, ParkedMode, PartitionId, Span};
 use procession_runtime::Clock as _;
-use procession_runtime::subscription::{Health, Notice, SubscriptionError, SubscriptionHandle};
+use procession_runtime::subscription::{
+    Health, Notice, Recording, SubscriptionError, SubscriptionHandle,
+};
 
 use crate::bus::Bus;
 use crate::handler::Scope;
@@ -108,6 +110,16 @@ impl Subscription {
     /// Acts where this member owns the partition and it has stopped; tell every member.
     pub fn reset(&self, partition: u32, to: OnReset) {
         self.guard.0.reset(PartitionId(partition), to);
+    }
+
+    /// The flight recorder's report (`flight_recorder`): the last calls of the core, as the text of a
+    /// file that `procession replay` takes. Keys and identities in it are salted hashes; payloads are
+    /// not kept.
+    ///
+    /// # Errors
+    /// The recorder is off, or the subscription has ended.
+    pub fn record(&self) -> Recording {
+        self.guard.0.record()
     }
 
     /// The topic.

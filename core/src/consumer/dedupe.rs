@@ -52,8 +52,16 @@ pub(super) struct Identities {
 /// The 32 bits of an identity that the table knows, and that are kept for a finished position.
 #[inline]
 pub(super) const fn digest(identity: u128) -> u32 {
-    let folded = (identity as u64) ^ (identity >> 64) as u64;
-    (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32
+    (fold(identity).wrapping_mul(FOLD) >> 32) as u32
+}
+
+/// The factor that spreads what an identity is folded to.
+pub(super) const FOLD: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// An identity in 64 bits.
+#[inline]
+pub(super) const fn fold(identity: u128) -> u64 {
+    (identity as u64) ^ (identity >> 64) as u64
 }
 
 impl Identities {

@@ -1,6 +1,6 @@
 //! Taking messages in: epochs, sessions, gaps, replays, copies, credit, window.
 
-use super::dedupe::{Claimed, digest};
+use super::dedupe::{Claimed, digest, fold};
 use super::flow::Payment;
 use super::partition::{Delivery, Partition, Phase};
 use super::slab::{Cold, Hot, QUARANTINED, WHY_SHIFT};
@@ -371,7 +371,7 @@ impl<M> Consumer<M> {
             return (arrival.lane, arrival.quarantine);
         }
         // Copies of one identity share a lane even without order, so that they wait for each other.
-        let by_identity = (arrival.identity as u64) ^ (arrival.identity >> 64) as u64;
+        let by_identity = fold(arrival.identity);
         match (self.config.order, self.config.keyless) {
             (Order::Unordered, _) | (_, Keyless::Unordered) => (by_identity, arrival.quarantine),
             (Order::Key, Keyless::Shared) => (0, arrival.quarantine),

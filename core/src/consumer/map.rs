@@ -260,6 +260,21 @@ pub(super) fn decode(
     }
 }
 
+/// A sound map with other keys in the places of its own; in the order of hashes.
+pub(super) fn with_keys(map: &[u8], keys: &[ParkedKey]) -> alloc::vec::Vec<u8> {
+    let mut new = map.to_vec();
+    if let Some(body) = new.get_mut(HEADER..)
+        && !keys.is_empty()
+    {
+        encode_keys(keys.iter().copied(), body);
+    }
+    if let Some((header, body)) = new.split_at_mut_checked(HEADER) {
+        let sum = checksum(&header[..18], body);
+        header[18..22].copy_from_slice(&sum.to_le_bytes());
+    }
+    new
+}
+
 /// 32 bits over the head and the body: SplitMix64 over words of 8 bytes.
 pub(super) fn checksum(header: &[u8], body: &[u8]) -> u32 {
     let mut sum = mix(header.len() as u64 ^ (body.len() as u64) << 32);

@@ -15,6 +15,7 @@ mod intake;
 mod lanes;
 mod letters;
 mod map;
+mod mask;
 mod notices;
 mod outputs;
 mod parked;
@@ -33,6 +34,7 @@ pub use inputs::{
     Stale, Wake, WakeReason, Why,
 };
 pub use map::{decode_map, decode_parked};
+pub use mask::Mask;
 pub use outputs::{
     Commit, Copied, Credit, DeadLetter, Dispatch, Drained, Flow, Grant, Health, Notice, NoticeKind,
     Passed, Release, Stall, StallState, Start, Stats,

@@ -93,7 +93,7 @@ impl Player {
         aloud: bool,
     ) {
         match &step.call {
-            Call::Start | Call::Polls(_) => return,
+            Call::Start | Call::Restore(_) | Call::Polls(_) => return,
             Call::Open(open) => {
                 let resume = Resume {
                     frontier: open.frontier.map(Position),

@@ -1,5 +1,6 @@
 //! Tables `[subscribe]` and `[subscribe.NAME]`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use procession_core::{
@@ -87,6 +88,12 @@ pub struct SubscribeSettings {
     pub lease_margin: Option<Duration>,
     /// How long the drain may take that a handler's stop leads to. Default 10 s.
     pub stop_deadline: Duration,
+    /// Bytes of core inputs that the flight recorder keeps, to be read with `procession replay`; 0
+    /// switches it off. Default 0; at most 16 MiB.
+    pub flight_recorder: u64,
+    /// A directory where the flight recorder writes its reports to when something is wrong. Default:
+    /// none; reports are then made when they are asked for.
+    pub flight_directory: Option<PathBuf>,
     /// Negative control of the command line.
     #[doc(hidden)]
     pub hold_commits: bool,
@@ -124,6 +131,8 @@ impl Default for SubscribeSettings {
             lease: Duration::from_secs(15),
             lease_margin: None,
             stop_deadline: Duration::from_secs(10),
+            flight_recorder: 0,
+            flight_directory: None,
             hold_commits: false,
         }
     }
@@ -188,6 +197,9 @@ impl SubscribeSettings {
         r.some("lease_margin", &mut margin, super::value::duration)?;
         self.lease_margin = margin;
         r.duration("stop_deadline", &mut self.stop_deadline)?;
+        r.bytes("flight_recorder", &mut self.flight_recorder)?;
+        let directory = super::value::path;
+        r.some("flight_directory", &mut self.flight_directory, directory)?;
         r.finish()
     }
 
@@ -220,6 +232,15 @@ impl SubscribeSettings {
         if margin.is_zero() || self.lease.checked_div(2) < Some(margin) {
             let fix = "allowed is more than 0, at most half of `lease`";
             return bad("lease_margin", format!("{margin:?}"), fix);
+        }
+        let recorder = self.flight_recorder;
+        if recorder != 0 && !(64 << 10..=16 << 20).contains(&recorder) {
+            let fix = "allowed is 0 (off), or 64KiB to 16MiB";
+            return bad("flight_recorder", recorder.to_string(), fix);
+        }
+        if let (0, Some(path)) = (recorder, &self.flight_directory) {
+            let fix = "needs `flight_recorder`, for instance \"1MiB\"";
+            return bad("flight_directory", path.display().to_string(), fix);
         }
         let core = self.to_core(1, 0).validate();
         core.map_err(|error| SettingsError::from_core(table, error))

@@ -8,6 +8,7 @@ mod bench;
 mod brokers;
 mod check;
 mod compare;
+mod flight;
 mod report;
 mod shell;
 mod sim;

@@ -6,12 +6,14 @@ use core::task::{Context, Poll};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use procession_core::{ConfigError, Consumer, Drained, NoticeKind, Span, Time};
+use procession_core::{ConfigError, Drained, NoticeKind, Span, Time};
 
 use super::alarms::Alarms;
 use super::attempt_task::Report;
+use super::flight::Files;
 use super::held::{Burial, Held, Running};
 use super::partition::Partition;
+use super::recorded::Recorded;
 use super::shared::{Control, Shared};
 use super::snapshot::{HEALTH_AT_LEAST, HEALTH_EVERY};
 use super::{DriverOptions, Observer, SubscriptionError, SubscriptionHandle, Work};
@@ -37,7 +39,7 @@ where
     S: Shell,
     O: Observer<W::Message>,
 {
-    pub(super) core: Consumer<Held<W::Message>>,
+    pub(super) core: Recorded<Held<W::Message>>,
     pub(super) feed: F,
     pub(super) work: W,
     pub(super) shell: S,
@@ -62,6 +64,8 @@ where
     pub(super) error: Option<SubscriptionError>,
     pub(super) connected: bool,
     pub(super) alarms: Alarms,
+    /// Reports that were written.
+    pub(super) files: Files,
     /// Something changed since the last snapshot of the health.
     pub(super) stale_health: bool,
     pub(super) health_at: Time,
@@ -110,7 +114,7 @@ where
     O: Observer<W::Message>,
 {
     options.concurrency = options.concurrency.max(1);
-    let core = Consumer::new(&options.core)?;
+    let core = Recorded::new(&options.core, options.flight_recorder)?;
     let shared = Arc::new(Shared::new());
     let driver = SubscriptionDriver {
         core,
@@ -133,6 +137,7 @@ where
         error: None,
         connected: true,
         alarms: Alarms::default(),
+        files: Files::default(),
         stale_health: true,
         health_at: Time::ZERO,
         events: Vec::new(),
@@ -256,6 +261,7 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                         self.alarms.clear(NoticeKind::OutOfRange, partition);
                     }
                 }
+                Control::Record(asked) => self.record(asked),
             }
         }
         self.control_batch = batch;

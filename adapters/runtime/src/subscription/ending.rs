@@ -92,6 +92,9 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
 /// Dropped before its end: what runs is cancelled, nothing is committed, the owner learns of it.
 impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> Drop for SubscriptionDriver<F, W, S, O> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.record_panic();
+        }
         for running in self.running.values() {
             running.cancellation.raise();
             // After a regular end, what is left ignores its cancellation: it has not ended.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use procession_core::{Drained, Limits, OnReset, ParkedMode, PartitionId, Time};
 
 use super::shared::{Control, Shared};
-use super::{Health, Notice};
+use super::{Health, Notice, Recording, asked};
 use crate::port::PortError;
 
 /// The owner's hold on a running subscription. Cheap to clone; dropping it ends nothing (the bus
@@ -87,6 +87,17 @@ impl SubscriptionHandle {
     /// Says what becomes of the messages of a parked key, where this member owns it.
     pub fn set_parked(&self, key: u128, mode: ParkedMode) {
         self.shared.control(Control::SetParked(key, mode));
+    }
+
+    /// The flight recorder's report of the last calls of the core: the text of a file that
+    /// `procession replay` takes. Keys and identities in it are salted hashes; there are no payloads.
+    ///
+    /// # Errors
+    /// The recorder is off, or the subscription has ended.
+    pub fn record(&self) -> Recording {
+        let (asked, recording) = asked::ask();
+        self.shared.control(Control::Record(asked));
+        recording
     }
 
     /// The latest snapshot.

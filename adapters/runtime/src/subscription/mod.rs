@@ -2,10 +2,12 @@
 
 mod alarms;
 mod arrivals;
+mod asked;
 mod attempt_task;
 mod attempts;
 mod driver;
 mod ending;
+mod flight;
 mod handle;
 mod health;
 mod held;
@@ -15,12 +17,14 @@ mod observer;
 mod options;
 mod outputs;
 mod partition;
+mod recorded;
 mod shared;
 mod snapshot;
 #[cfg(test)]
 mod tests;
 mod work;
 
+pub use asked::{NotRecorded, Recording};
 pub use driver::{SubscriptionDriver, subscribe};
 pub use handle::{End, SubscriptionError, SubscriptionHandle};
 pub use health::{Blocker, Health, PartitionHealth, State};

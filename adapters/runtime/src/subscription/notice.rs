@@ -47,6 +47,18 @@ pub enum Notice {
         /// The position.
         position: Position,
     },
+    /// The flight recorder has written a report.
+    FlightReport {
+        /// The file.
+        path: Arc<str>,
+    },
+    /// A report of the flight recorder could not be written.
+    FlightReportFailed {
+        /// The file.
+        path: Arc<str>,
+        /// Why.
+        error: Arc<str>,
+    },
     /// Notices that were dropped because nobody read them.
     Missed {
         /// How many.
@@ -96,6 +108,10 @@ impl fmt::Display for Notice {
                 "making the dead letter of partition {} position {} panicked",
                 partition.0, position.0
             ),
+            Self::FlightReport { path } => write!(f, "a flight report was written to {path}"),
+            Self::FlightReportFailed { path, error } => {
+                write!(f, "the flight report {path} was not written: {error}")
+            }
             Self::Missed { count } => write!(f, "{count} notices were dropped unread"),
         }
     }

@@ -1,5 +1,7 @@
 //! What an owner may choose about the driver itself.
 
+use std::path::PathBuf;
+
 use procession_core::{Config, Span};
 
 /// Settings of a subscription's driver.
@@ -14,6 +16,11 @@ pub struct DriverOptions {
     /// How long the driver waits, after a drain's deadline or an abort, for the tasks of cancelled
     /// handlers to end, and for the feed to close.
     pub close_grace: Span,
+    /// Bytes of core inputs that the flight recorder keeps; 0: it is off.
+    pub flight_recorder: usize,
+    /// Where it writes its reports to when something is wrong; `None`: reports are only made when the
+    /// owner asks for one.
+    pub flight_directory: Option<PathBuf>,
     /// Negative control of the command line (`--without acks`): every commit carries the frontier at
     /// which the partition was opened, and no map. Claims and releases work.
     #[doc(hidden)]
@@ -27,6 +34,8 @@ impl Default for DriverOptions {
             concurrency: 1_000,
             stop_deadline: Span::from_secs(10),
             close_grace: Span::from_secs(1),
+            flight_recorder: 0,
+            flight_directory: None,
             hold_commits: false,
         }
     }

@@ -200,6 +200,10 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         while let Some(notice) = self.core.poll_notice() {
             let (partition, kind, position) = (notice.partition, notice.kind, notice.position);
             self.alarms.raise(kind, partition, position);
+            if kind == NoticeKind::Stalled {
+                let at = position.0;
+                self.record_alarm(format!("partition {} stalls at {at}", partition.0));
+            }
             if self.observed {
                 let incident = match kind {
                     NoticeKind::Gap => Incident::Gap,

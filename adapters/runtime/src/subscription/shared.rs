@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use procession_core::{Limits, OnReset, ParkedMode, PartitionId, Time};
 
+use super::asked::Asked;
 use super::{End, Health, Notice};
 use crate::mailbox::Mailbox;
 use crate::sync::Mutex;
@@ -17,7 +18,7 @@ const NOTICES_MAX: usize = 256;
 const CONTROLS_MAX: usize = 64;
 
 /// A command of the owner.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) enum Control {
     Drain(Time),
     Retire(Time),
@@ -26,6 +27,7 @@ pub(super) enum Control {
     ReleaseKey(u128),
     SetParked(u128, ParkedMode),
     Reset(PartitionId, OnReset),
+    Record(Asked),
 }
 
 pub(super) struct Shared {
@@ -58,7 +60,8 @@ impl Shared {
             Control::Limits(_)
             | Control::ReleaseKey(_)
             | Control::SetParked(..)
-            | Control::Reset(..) => CONTROLS_MAX,
+            | Control::Reset(..)
+            | Control::Record(_) => CONTROLS_MAX,
         };
         drop(self.controls.push_bounded(control, limit));
     }
@@ -111,6 +114,10 @@ impl Shared {
     /// Publishes the result; the first one counts.
     pub(super) fn end(&self, end: End) {
         self.controls.close();
+        // Who asked for something is told that nobody answers.
+        let mut left = Vec::new();
+        self.controls.drain(&mut left);
+        drop(left);
         let waiting = {
             let mut state = self.state.lock();
             if state.end.is_none() {

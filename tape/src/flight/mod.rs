@@ -1,0 +1,179 @@
+//! The flight recorder's memory: the last calls of one core and what it answered, in a bounded ring.
+//!
+//! What is written here at every call is kept as it comes: numbers one after the other, nothing
+//! hashed, nothing compared, no memory asked for. Steps, digests and masked keys are made of it when
+//! somebody asks for a report.
+
+mod segment;
+mod unroll;
+
+use procession_core::{Admit, Arrival, Config, Dispatch, Mask, Refusal, Time, Token};
+
+use crate::call::{Call, Poll, Settled};
+use crate::report::{Head, write_config, write_end, write_outputs};
+use crate::{Answer, Answers, Step};
+use segment::Segment;
+
+/// The last calls of one core.
+///
+/// Each call is told before it is made and answered afterwards, so that the one that makes the core
+/// panic is there. The ring has two segments: each begins with a snapshot of the core (the first of
+/// all with a new core) and holds up to half of the bytes; a third one takes the place of the oldest.
+#[derive(Clone, Debug)]
+pub struct Flight {
+    config: Config,
+    /// Bytes of one segment.
+    most: usize,
+    before: Option<Segment>,
+    now: Segment,
+}
+
+/// A ring that is smaller holds too little to be of use.
+pub const FLIGHT_BYTES_MIN: usize = 64 << 10;
+
+impl Flight {
+    /// A recorder for a new core of this configuration, with room for so many bytes.
+    #[must_use]
+    pub fn new(config: &Config, bytes: usize) -> Self {
+        let most = bytes.max(FLIGHT_BYTES_MIN) / 2;
+        Self {
+            config: config.clone(),
+            most,
+            before: None,
+            now: Segment::new(None, most, None),
+        }
+    }
+
+    /// Whether the segment is full: the next call should be made after [`turn`](Self::turn).
+    #[inline]
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.most <= self.now.bytes()
+    }
+
+    /// Whether the last call was not answered: the core panicked in it.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.now.is_open()
+    }
+
+    /// Begins another segment, with the core as it is now.
+    pub fn turn(&mut self, snapshot: Vec<u8>) {
+        let used = self.before.take();
+        let at = self.now.time();
+        let new = Segment::new(Some((at, snapshot)), self.most, used);
+        self.before = Some(core::mem::replace(&mut self.now, new));
+    }
+
+    /// What a snapshot was, to be used for the next one.
+    pub fn spare(&mut self) -> Vec<u8> {
+        let before = self.before.as_mut();
+        before.and_then(Segment::take_snapshot).unwrap_or_default()
+    }
+
+    /// A call without a short form is about to be made.
+    pub fn call(&mut self, at: Time, call: Call) {
+        self.now.at(at);
+        self.now.call(call);
+    }
+
+    /// It was answered.
+    pub fn answered(&mut self, answer: &impl Answer) {
+        let mut words = Vec::new();
+        answer.words(&mut words);
+        self.now.words(&words);
+    }
+
+    /// `offer` is about to be called.
+    #[inline]
+    pub fn offer<M>(&mut self, at: Time, arrival: &Arrival<M>) {
+        self.now.at(at);
+        self.now.offer(arrival);
+    }
+
+    /// What became of the offer.
+    #[inline]
+    pub fn offered(&mut self, admit: Result<Admit, Refusal>) {
+        self.now.offered(admit);
+    }
+
+    /// `settle` is about to be called.
+    #[inline]
+    pub fn settle(&mut self, at: Time, token: Token, settled: Settled) {
+        self.now.at(at);
+        self.now.settle(token, settled);
+    }
+
+    /// Whether the core knew the token.
+    #[inline]
+    pub fn settled(&mut self, taken: bool) {
+        self.now.settled(taken);
+    }
+
+    /// A poll is about to be made. One without a time takes that of the call before it.
+    #[inline]
+    pub fn poll(&mut self, at: Option<Time>, poll: Poll) {
+        if let Some(at) = at {
+            self.now.at(at);
+        }
+        self.now.poll(poll);
+    }
+
+    /// It was answered with nothing.
+    #[inline]
+    pub fn nothing(&mut self) {
+        self.now.answered();
+    }
+
+    /// `poll_dispatch` was answered.
+    #[inline]
+    pub fn dispatched<M>(&mut self, dispatch: &Dispatch<M>) {
+        self.now.dispatched(dispatch);
+    }
+
+    /// The snapshot that the oldest calls follow, if the core was not new then.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<&[u8]> {
+        self.oldest().snapshot()
+    }
+
+    fn oldest(&self) -> &Segment {
+        self.before.as_ref().unwrap_or(&self.now)
+    }
+
+    /// The report: what a core of this configuration was told and asked, from `snapshot` on
+    /// ([`snapshot`](Self::snapshot), masked; `None`: from its start), and what it answered.
+    #[must_use]
+    pub fn report(&self, head: &Head<'_>, snapshot: Option<Vec<u8>>, mask: &Mask<'_>) -> String {
+        let mut out = String::with_capacity(4 * (self.most + self.now.bytes()));
+        head.write(&mut out);
+        write_config(&self.config, &mut out);
+        out.push_str("[inputs]\n");
+        let mut digests = Vec::new();
+        let first = Step {
+            at: self.oldest().begun(),
+            member: 0,
+            call: snapshot.map_or(Call::Start, Call::Restore),
+        };
+        first.line(&mut out);
+        out.push('\n');
+        let mut answers = Answers::default();
+        answers.take(&[1]);
+        digests.push(answers.short());
+        let mut each = |step: &Step, digest: Option<u32>| {
+            let mut step = step.clone();
+            step.call.masked(mask);
+            step.line(&mut out);
+            out.push('\n');
+            digests.extend(digest);
+        };
+        let mut rows = unroll::Rows::new(&mut answers, &mut each);
+        for segment in self.before.iter().chain([&self.now]) {
+            rows.segment(segment);
+        }
+        rows.end();
+        write_outputs(&digests, &mut out);
+        write_end(&mut out);
+        out
+    }
+}
