@@ -29,6 +29,15 @@ proptest! {
     ) {
         reference::compare(&setup, &ops).map_err(TestCaseError::fail)?;
     }
+
+    #[test]
+    fn s11_it_says_the_same_when_it_goes_on_from_snapshots(
+        setup in reference::setups(),
+        ops in proptest::collection::vec(reference::ops(), 1..200),
+        every in 1_usize..12,
+    ) {
+        reference::compare_restored(&setup, &ops, every).map_err(TestCaseError::fail)?;
+    }
 }
 
 /// The comparison itself must be able to fail, and must have something to compare.

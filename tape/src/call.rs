@@ -217,7 +217,7 @@ impl Call {
     }
 
     /// Replaces keys and identities, except in what it is restored from.
-    pub(crate) fn masked(&mut self, mask: &Mask<'_>) {
+    pub fn masked(&mut self, mask: &Mask<'_>) {
         match self {
             Self::Open(open) => open.map = mask.map(&open.map),
             Self::Offer(arrival) => {

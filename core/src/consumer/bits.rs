@@ -6,11 +6,11 @@ use alloc::vec::Vec;
 /// A fixed set of numbers below its capacity, drained round robin.
 #[derive(Clone, Debug)]
 pub(super) struct BitSet {
-    words: Vec<u64>,
+    pub(super) words: Vec<u64>,
     /// Members, so that the common empty set costs one comparison.
-    len: u32,
+    pub(super) len: u32,
     /// The word where the next search begins: no member waits for more than one round.
-    cursor: usize,
+    pub(super) cursor: usize,
 }
 
 impl BitSet {

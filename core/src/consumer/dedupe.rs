@@ -12,14 +12,14 @@ use crate::{Dedupe, Time, mutants};
 
 /// One identity. 32 bytes, 16 to 32 bytes of table, and 4 bytes in the order of success.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    identity: u128,
+pub(super) struct Entry {
+    pub(super) identity: u128,
     /// Until when it is remembered (meaningful while `done`).
-    until: Time,
+    pub(super) until: Time,
     /// The digest of the identity; of a free entry, the next free one.
-    tag_or_next: u32,
+    pub(super) tag_or_next: u32,
     /// Held messages of this identity, shifted left by one; lowest bit: done.
-    refs_done: u32,
+    pub(super) refs_done: u32,
 }
 
 /// What is known of an identity that was just offered.
@@ -33,20 +33,20 @@ pub(super) enum Claimed {
 
 #[derive(Clone, Debug)]
 pub(super) struct Identities {
-    table: Index,
-    entries: Vec<Entry>,
-    free: u32,
+    pub(super) table: Index,
+    pub(super) entries: Vec<Entry>,
+    pub(super) free: u32,
     /// Done entries in the order of their success: a ring of as many as may be remembered.
-    ring: Vec<u32>,
+    pub(super) ring: Vec<u32>,
     /// Where the next one is put: after the newest, and in a full ring instead of the oldest.
-    cursor: u32,
-    done: u32,
+    pub(super) cursor: u32,
+    pub(super) done: u32,
     /// Held messages that another one of their identity may have made a copy of meanwhile: of a done
     /// identity all, else all but one. While there are none, no start needs to ask.
-    doubtful: u32,
+    pub(super) doubtful: u32,
     /// No done entry is too old before this has passed.
-    aged_after: Time,
-    settings: Dedupe,
+    pub(super) aged_after: Time,
+    pub(super) settings: Dedupe,
 }
 
 /// The 32 bits of an identity that the table knows, and that are kept for a finished position.
@@ -62,6 +62,13 @@ pub(super) const FOLD: u64 = 0x9E37_79B9_7F4A_7C15;
 #[inline]
 pub(super) const fn fold(identity: u128) -> u64 {
     (identity as u64) ^ (identity >> 64) as u64
+}
+
+impl Entry {
+    /// Held messages that another one of this identity may have made a copy of.
+    pub(super) fn copies(&self) -> u32 {
+        (self.refs_done / 2).saturating_sub(u32::from(self.refs_done & 1 == 0))
+    }
 }
 
 impl Identities {
@@ -97,6 +104,11 @@ impl Identities {
             aged_after: Time::MAX,
             settings,
         }
+    }
+
+    /// How many there is room for.
+    pub(super) const fn capacity(&self) -> usize {
+        self.entries.len()
     }
 
     #[inline]
@@ -284,7 +296,7 @@ impl Identities {
     }
 
     /// The place in the ring of the `nth` done identity, oldest first.
-    fn place(&self, nth: u32) -> usize {
+    pub(super) fn place(&self, nth: u32) -> usize {
         let ring = self.ring.len();
         (self.cursor as usize + ring - self.done as usize + nth as usize) % ring
     }
@@ -339,8 +351,7 @@ impl Identities {
         if self.done > self.settings.ids {
             return Err("S7: more identities than configured");
         }
-        let copies = |e: &Entry| (e.refs_done / 2).saturating_sub(u32::from(e.refs_done & 1 == 0));
-        if self.doubtful != self.entries.iter().map(copies).sum::<u32>() {
+        if self.doubtful != self.entries.iter().map(Entry::copies).sum::<u32>() {
             return Err("S4: held messages that may be copies are miscounted");
         }
         Ok(())

@@ -22,23 +22,23 @@ use crate::{Limits, PartitionId, Time};
 pub(super) struct Account {
     /// What is left of the limits after everything held and what is missing to the shares of open
     /// partitions. Below zero after the limits were lowered.
-    spare_messages: i64,
-    spare_bytes: i64,
+    pub(super) spare_messages: i64,
+    pub(super) spare_bytes: i64,
     pub(super) used_bytes: u64,
-    share_messages: u32,
-    share_bytes: u64,
+    pub(super) share_messages: u32,
+    pub(super) share_bytes: u64,
     /// A partition that holds less than this takes from its share only, whatever the others do.
     /// Zero while anything is unusual: limits that were lowered, a message beyond the credit.
-    covered_messages: u32,
-    covered_bytes: u64,
+    pub(super) covered_messages: u32,
+    pub(super) covered_bytes: u64,
     /// The share, or what one partition may hold if that is less.
-    cap_messages: u32,
-    cap_bytes: u64,
-    open: u32,
+    pub(super) cap_messages: u32,
+    pub(super) cap_bytes: u64,
+    pub(super) open: u32,
     /// The slot that was admitted beyond the credit.
-    overdraft: u32,
+    pub(super) overdraft: u32,
     /// Something was given back since the shut partitions were last looked at.
-    refunded: bool,
+    pub(super) refunded: bool,
 }
 
 impl Default for Account {

@@ -24,17 +24,17 @@ pub(super) struct Totals {
     /// What was offered and taken: held, or known already.
     pub(super) taken: Amount,
     /// What was outstanding right after the last grant.
-    window: Amount,
+    pub(super) window: Amount,
 }
 
 /// A walk over all partitions, begun at another one each time.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Round {
-    first: usize,
+    pub(super) first: usize,
     /// Partitions that are still to be looked at.
-    left: usize,
+    pub(super) left: usize,
     /// What is neither held nor granted.
-    free: Amount,
+    pub(super) free: Amount,
 }
 
 impl Totals {

@@ -17,11 +17,11 @@ use crate::mutants;
 
 #[derive(Clone, Debug)]
 pub(super) struct Lanes {
-    table: Index,
-    ready_first: u32,
-    ready_last: u32,
+    pub(super) table: Index,
+    pub(super) ready_first: u32,
+    pub(super) ready_last: u32,
     /// By slot, meaningful for heads: messages in the lane. Empty while nothing caps them.
-    depths: Vec<u32>,
+    pub(super) depths: Vec<u32>,
 }
 
 /// What the table knows of a lane, which is a hash already: its lower half.

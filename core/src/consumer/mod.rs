@@ -24,6 +24,7 @@ mod places;
 mod remembered;
 mod session;
 mod slab;
+mod snapshot;
 mod stalls;
 mod timeouts;
 mod timers;
@@ -41,6 +42,7 @@ pub use outputs::{
 };
 pub use places::{ParkedKey, ParkedMode};
 pub use remembered::NotRestored;
+pub use snapshot::SnapshotError;
 
 use alloc::vec::Vec;
 

@@ -11,9 +11,9 @@ const KINDS: usize = NoticeKind::ALL.len();
 
 #[derive(Clone, Debug)]
 pub(super) struct Notices {
-    raised: BitSet,
+    pub(super) raised: BitSet,
     /// Count and latest position, `KINDS` a partition.
-    levels: Vec<(u32, Position)>,
+    pub(super) levels: Vec<(u32, Position)>,
 }
 
 impl Notices {

@@ -45,12 +45,12 @@ pub(super) struct Place {
 #[derive(Clone, Debug)]
 pub(super) struct Parking {
     /// Places of one partition.
-    most: usize,
+    pub(super) most: usize,
     /// A row for each partition; what is taken comes first, in the order of keys.
-    places: Vec<Place>,
-    taken: Vec<u32>,
+    pub(super) places: Vec<Place>,
+    pub(super) taken: Vec<u32>,
     /// By slot; 0: no key. Empty while parking is off.
-    keys: Vec<u128>,
+    pub(super) keys: Vec<u128>,
 }
 
 impl Parking {
@@ -79,7 +79,7 @@ impl Parking {
         self.keys.get(slot as usize).copied().filter(|k| *k != 0)
     }
 
-    fn row(&self, partition: usize) -> &[Place] {
+    pub(super) fn row(&self, partition: usize) -> &[Place] {
         let taken = self.taken.get(partition).map_or(0, |t| *t as usize);
         &self.places[partition * self.most..][..taken]
     }

@@ -118,7 +118,7 @@ pub(super) struct Cold {
     pub(super) stamp: u64,
     pub(super) bytes: u32,
     /// Attempts in the upper 20 bits; tries to bury it below. Both saturate.
-    counts: u32,
+    pub(super) counts: u32,
 }
 
 // The budget of design section 5 is 64 bytes for each message in flight: 32 + 24 here, 4 in the timer

@@ -20,18 +20,18 @@ pub(super) const BLOCK: u32 = 64;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Block {
     /// Position of the first entry; the others are kept as differences to it.
-    base: u64,
+    pub(super) base: u64,
     /// Bit i: entry i is finished.
-    done: u64,
+    pub(super) done: u64,
     /// Bit i: the note of entry i is a digest although it is not finished.
-    plain: u64,
-    next: u32,
-    len: u32,
+    pub(super) plain: u64,
+    pub(super) next: u32,
+    pub(super) len: u32,
     /// Positions, as differences to the base.
-    deltas: [u32; BLOCK as usize],
+    pub(super) deltas: [u32; BLOCK as usize],
     /// Of a finished entry the digest of its identity; of a held one the place of its identity, or
     /// the digest without dedupe.
-    notes: [u32; BLOCK as usize],
+    pub(super) notes: [u32; BLOCK as usize],
 }
 
 impl Block {
@@ -112,22 +112,22 @@ pub(super) enum Note {
 /// All blocks of a consumer.
 #[derive(Clone, Debug)]
 pub(super) struct Pool {
-    blocks: Vec<Block>,
-    free: u32,
-    free_count: u32,
+    pub(super) blocks: Vec<Block>,
+    pub(super) free: u32,
+    pub(super) free_count: u32,
 }
 
 /// The window of one partition.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     /// The first unfinished entry, in the head block, or the one that the next arrival gets there.
-    first: u32,
-    tail: u32,
-    blocks: u32,
+    pub(super) first: u32,
+    pub(super) tail: u32,
+    pub(super) blocks: u32,
     /// Entries from the head on.
     pub(super) len: u32,
     /// Where the last search ended: redeliveries come in order.
-    cursor: u32,
+    pub(super) cursor: u32,
 }
 
 impl Pool {

@@ -39,6 +39,11 @@ pub struct Pair {
 
 /// Runs the operations on both. What was compared, or the first difference.
 pub fn compare(config: &Config, ops: &[Op]) -> Result<Seen, String> {
+    compare_restored(config, ops, usize::MAX)
+}
+
+/// The same, with the real one restored from a snapshot of itself after every so many operations.
+pub fn compare_restored(config: &Config, ops: &[Op], every: usize) -> Result<Seen, String> {
     let mut pair = Pair {
         core: Consumer::new(config).map_err(|e| e.to_string())?,
         model: Model::new(config),
@@ -65,8 +70,30 @@ pub fn compare(config: &Config, ops: &[Op]) -> Result<Seen, String> {
         let here = |what: String| format!("operation {i}, {op:?}: {what}");
         pair.apply(op).map_err(here)?;
         pair.same_state().map_err(here)?;
+        if (i + 1) % every == 0 {
+            pair.core = restored(config, &pair.core).map_err(here)?;
+            pair.same_state().map_err(here)?;
+        }
     }
     Ok(pair.seen)
+}
+
+/// The machine that goes on from a snapshot of this one. Its own snapshot is the same.
+fn restored(config: &Config, core: &Consumer<u32>) -> Result<Consumer<u32>, String> {
+    let snapshot = |core: &Consumer<u32>| {
+        let mut bytes = Vec::new();
+        core.snapshot(None, |m, out| out.extend(m.to_le_bytes()), &mut bytes);
+        bytes
+    };
+    let bytes = snapshot(core);
+    let message = |bytes: &[u8]| bytes.try_into().ok().map(u32::from_le_bytes);
+    let new = Consumer::restore(config, &bytes, message).map_err(|e| e.to_string())?;
+    same("the snapshot of what was restored", &snapshot(&new), &bytes)?;
+    let tokens = |core: &Consumer<u32>| core.outstanding().collect::<Vec<_>>();
+    same("tokens", &tokens(&new), &tokens(core))?;
+    same("health", &new.health(), &core.health())?;
+    same("stats", &new.stats(), &core.stats())?;
+    Ok(new)
 }
 
 /// An error that shows both.

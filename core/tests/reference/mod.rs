@@ -13,7 +13,7 @@ mod resume;
 mod seen;
 mod setup;
 
-pub use compare::compare;
+pub use compare::{compare, compare_restored};
 pub use ops::ops;
 pub use seen::Seen;
 pub use setup::setups;

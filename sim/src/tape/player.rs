@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use procession_core::{
-    Config, ConfigError, Consumer, Incarnation, Outcome, Position, Resume, Span, Time, Token,
+    Config, ConfigError, Consumer, Incarnation, Mask, Outcome, Position, Resume, SnapshotError,
+    Span, Time, Token,
 };
 
 use procession_tape::{Answer, Answers, Call, Poll, Settled};
@@ -58,6 +59,22 @@ impl Player {
         let mut played = Played::default();
         let m = step.member as usize % self.cores.len();
         let now = Time::from_nanos(step.at);
+        if let Call::Restore(bytes) = &step.call {
+            match restored(&self.config, bytes) {
+                Ok(core) => {
+                    self.tokens[m] = core.outstanding().map(|t| (t.to_bits(), t)).collect();
+                    self.cores[m] = Some(core);
+                    self.take(&(), &mut played, aloud, |_| None);
+                }
+                // No core answers like this: the difference is told.
+                Err(error) => {
+                    self.answers.take(&[u64::MAX]);
+                    played.story = format!("{error}\n");
+                }
+            }
+            played.digest = self.answers.short();
+            return played;
+        }
         if matches!(step.call, Call::Start) {
             self.cores[m] = Consumer::new(&self.config).ok();
             self.tokens[m].clear();
@@ -81,6 +98,19 @@ impl Player {
         played.digest = self.answers.short();
         self.cores[m] = Some(core);
         played
+    }
+
+    /// Lets every core go on from a snapshot of itself, under a mask if there is one.
+    ///
+    /// # Errors
+    /// A snapshot was not restored.
+    pub fn again(&mut self, mask: Option<&Mask<'_>>) -> Result<(), SnapshotError> {
+        for core in self.cores.iter_mut().flatten() {
+            let mut bytes = Vec::new();
+            core.snapshot(mask, |m, out| out.extend(m.to_le_bytes()), &mut bytes);
+            *core = restored(&self.config, &bytes)?;
+        }
+        Ok(())
     }
 
     fn tell(
@@ -281,6 +311,14 @@ impl Player {
         self.answers.take(&words);
         played.events.extend(event(answer));
     }
+}
+
+/// A core from a snapshot. Recorders keep no messages.
+fn restored(config: &Config, bytes: &[u8]) -> Result<Consumer<u32>, SnapshotError> {
+    Consumer::restore(config, bytes, |message| match message {
+        [] => Some(0),
+        bytes => bytes.try_into().ok().map(u32::from_le_bytes),
+    })
 }
 
 impl Tape {

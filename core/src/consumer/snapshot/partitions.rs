@@ -1,0 +1,191 @@
+//! What is known of each partition.
+
+use super::super::Release;
+use super::super::grants::{Amount, Round, Totals};
+use super::super::partition::{Delivery, Partition, Phase};
+use super::super::window::Window;
+use super::io::{Fault, Io};
+use crate::{Epoch, PartitionId, Position, Time};
+
+const PHASES: [Phase; 4] = [Phase::Closed, Phase::Open, Phase::Revoking, Phase::Closing];
+
+impl Partition {
+    /// Everything but its window and the map that is being resumed, which are blocks of the pool, and
+    /// what follows from the rest.
+    pub(super) fn fields<I: Io>(&mut self, io: &mut I) -> Result<(), Fault> {
+        let Self {
+            phase,
+            known,
+            opened,
+            epoch,
+            incarnation,
+            until,
+            // See `gate`.
+            starts_until: _,
+            takes_until: _,
+            lapsed,
+            delivery,
+            session,
+            next_delivery,
+            last,
+            barren,
+            window: Window { .. },
+            resumed: _,
+            frontier,
+            since,
+            stalled,
+            floor,
+            unproven,
+            blind,
+            anchor,
+            write,
+            outstanding,
+            outstanding_last,
+            dirty,
+            commit_at,
+            commit_after,
+            commit_failures,
+            unwritten,
+            touch_at,
+            mapless,
+            totals,
+            // See `Parking`.
+            parked: _,
+            crowded,
+            // Sums over its slots.
+            used_messages: _,
+            used_bytes: _,
+            shut,
+            hot,
+            paused,
+            busy,
+            stop_at,
+            abandon_at,
+            deadline,
+            abandoned,
+            release,
+        } = self;
+        io.choice(phase, &PHASES)?;
+        io.flag(known)?;
+        io.epoch(opened)?;
+        io.epoch(epoch)?;
+        io.u64(&mut incarnation.0)?;
+        io.time(until)?;
+        io.flag(lapsed)?;
+        delivery_fields(delivery, io)?;
+        io.session(session)?;
+        io.u64(next_delivery)?;
+        io.anchor(last)?;
+        io.u32(barren)?;
+        io.position(frontier)?;
+        io.time(since)?;
+        io.maybe(stalled, Position(0), I::position)?;
+        io.position(floor)?;
+        io.maybe(unproven, Position(0), I::position)?;
+        io.flag(blind)?;
+        io.anchor(anchor)?;
+        io.u64(write)?;
+        io.maybe(outstanding, (Epoch(0), 0), |io, (epoch, write)| {
+            io.epoch(epoch)?;
+            io.u64(write)
+        })?;
+        io.flag(outstanding_last)?;
+        io.flag(dirty)?;
+        io.time(commit_at)?;
+        io.time(commit_after)?;
+        io.u32(commit_failures)?;
+        io.u32(unwritten)?;
+        io.u32(touch_at)?;
+        io.flag(mapless)?;
+        totals_fields(totals, io)?;
+        io.flag(crowded)?;
+        io.flag(shut)?;
+        io.maybe(hot, 0, I::lane)?;
+        io.flag(paused)?;
+        io.u32(busy)?;
+        io.time(stop_at)?;
+        io.time(abandon_at)?;
+        io.time(deadline)?;
+        io.u32(abandoned)?;
+        let none = Release {
+            partition: PartitionId(0),
+            epoch: Epoch(0),
+            frontier: Position(0),
+            handed_back: 0,
+            abandoned: 0,
+            committed: false,
+        };
+        io.maybe(release, none, release_fields)
+    }
+}
+
+fn delivery_fields(delivery: &mut Delivery, io: &mut impl Io) -> Result<(), Fault> {
+    let (mut kind, mut at) = match delivery {
+        Delivery::Idle => (0, Time::ZERO),
+        Delivery::Wanted(at) => (1, *at),
+        Delivery::Starting => (2, Time::ZERO),
+        Delivery::Live => (3, Time::ZERO),
+    };
+    io.u8(&mut kind)?;
+    io.time(&mut at)?;
+    *delivery = match kind {
+        0 => Delivery::Idle,
+        1 => Delivery::Wanted(at),
+        2 => Delivery::Starting,
+        3 => Delivery::Live,
+        _ => return Err("a delivery is in no state"),
+    };
+    Ok(())
+}
+
+fn release_fields<I: Io>(io: &mut I, release: &mut Release) -> Result<(), Fault> {
+    let Release {
+        partition,
+        epoch,
+        frontier,
+        handed_back,
+        abandoned,
+        committed,
+    } = release;
+    io.u32(&mut partition.0)?;
+    io.epoch(epoch)?;
+    io.position(frontier)?;
+    io.u32(handed_back)?;
+    io.u32(abandoned)?;
+    io.flag(committed)
+}
+
+fn totals_fields(totals: &mut Totals, io: &mut impl Io) -> Result<(), Fault> {
+    let Totals {
+        granted,
+        taken,
+        window,
+    } = totals;
+    amount_fields(granted, io)?;
+    amount_fields(taken, io)?;
+    amount_fields(window, io)
+}
+
+fn amount_fields(amount: &mut Amount, io: &mut impl Io) -> Result<(), Fault> {
+    let Amount { messages, bytes } = amount;
+    io.u64(messages)?;
+    io.u64(bytes)
+}
+
+/// A walk over so many partitions.
+pub(super) fn round_fields(
+    round: &mut Round,
+    partitions: usize,
+    io: &mut impl Io,
+) -> Result<(), Fault> {
+    let Round { first, left, free } = round;
+    for number in [first, left] {
+        let mut wide = *number as u64;
+        io.u64(&mut wide)?;
+        *number = usize::try_from(wide)
+            .ok()
+            .filter(|n| *n <= partitions)
+            .ok_or("a walk is beyond all partitions")?;
+    }
+    amount_fields(free, io)
+}

@@ -1,0 +1,229 @@
+//! Windows and resumed maps: blocks of the pool, as they are chained.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::super::partition::Resumed;
+use super::super::slab::NONE;
+use super::super::window::{BLOCK, Block, Pool, Window};
+use super::io::{Fault, Io, Reader, Writer, told};
+use super::need;
+
+const USED_TWICE: Fault = "a block of the window pool is used twice";
+const MAP_SPAN: u64 = BLOCK as u64 * 64;
+
+/// Which blocks of the pool are in use, while it is being read.
+pub(super) struct Taken(Vec<bool>);
+
+impl Taken {
+    fn take(&mut self, block: u32) -> Result<(), Fault> {
+        let taken = self.0.get_mut(block as usize).ok_or(USED_TWICE)?;
+        need(!core::mem::replace(taken, true), USED_TWICE)
+    }
+}
+
+impl Pool {
+    pub(super) fn none_taken(&self) -> Taken {
+        Taken(vec![false; self.blocks.len()])
+    }
+
+    /// The list of free blocks, from what is taken.
+    pub(super) fn free_rest(&mut self, taken: &Taken) {
+        let Self {
+            blocks,
+            free,
+            free_count,
+        } = self;
+        (*free, *free_count) = (NONE, 0);
+        let rest = blocks.iter_mut().zip(&taken.0).enumerate().rev();
+        for (index, (block, _)) in rest.filter(|(_, (_, taken))| !**taken) {
+            block.next = *free;
+            *free = index as u32;
+            *free_count += 1;
+        }
+    }
+}
+
+impl Block {
+    fn write(&self, to: &mut Writer<'_>) {
+        let Self {
+            base,
+            done,
+            plain,
+            next: _,
+            len,
+            deltas,
+            notes,
+        } = self;
+        told(to.u64(&mut { *base }));
+        told(to.u64(&mut { *done }));
+        told(to.u64(&mut { *plain }));
+        to.put(*len);
+        for index in 0..*len {
+            to.put(deltas[index as usize]);
+            let note = notes[index as usize];
+            if (done | plain) >> index & 1 == 1 {
+                told(to.digest(&mut { note }));
+            } else {
+                to.put(note);
+            }
+        }
+    }
+
+    fn read(&mut self, from: &mut Reader<'_>, identities: usize) -> Result<(), Fault> {
+        from.u64(&mut self.base)?;
+        from.u64(&mut self.done)?;
+        from.u64(&mut self.plain)?;
+        self.len = from.get(BLOCK as usize)?;
+        let beyond = self.len < BLOCK && (self.done | self.plain) >> self.len != 0;
+        need(!beyond, "a window says something of no position")?;
+        for index in 0..self.len {
+            let (delta, note) = (from.get(u32::MAX as usize)?, from.get(u32::MAX as usize)?);
+            let position = self.base.checked_add(delta.into());
+            need(position.is_some(), "a position is beyond all")?;
+            let digest = (self.done | self.plain) >> index & 1 == 1;
+            need(
+                digest || (note as usize) < identities,
+                "an identity is nowhere",
+            )?;
+            self.deltas[index as usize] = delta;
+            self.notes[index as usize] = note;
+        }
+        Ok(())
+    }
+}
+
+impl Window {
+    pub(super) fn write(&self, pool: &Pool, to: &mut Writer<'_>) {
+        let Self {
+            first,
+            tail: _,
+            blocks,
+            len: _,
+            // Where the last search ended: what is found does not depend on it.
+            cursor: _,
+        } = self;
+        to.put(*blocks);
+        let mut at = *first / BLOCK;
+        for _ in 0..*blocks {
+            to.put(at);
+            let block = &pool.blocks[at as usize];
+            block.write(to);
+            at = block.next;
+        }
+        if *blocks > 0 {
+            to.put(*first % BLOCK);
+        }
+    }
+
+    pub(super) fn read(
+        from: &mut Reader<'_>,
+        pool: &mut Pool,
+        taken: &mut Taken,
+        identities: usize,
+    ) -> Result<Self, Fault> {
+        let mut new = Self::EMPTY;
+        let blocks = from.get(pool.blocks.len())?;
+        let (mut head, mut entries) = (NONE, 0_u64);
+        for _ in 0..blocks {
+            let number = from.get(pool.blocks.len().saturating_sub(1))?;
+            taken.take(number)?;
+            pool.blocks[number as usize].read(from, identities)?;
+            entries += u64::from(pool.blocks[number as usize].len);
+            match new.tail {
+                NONE => head = number,
+                tail => pool.blocks[tail as usize].next = number,
+            }
+            new.tail = number;
+            new.blocks += 1;
+        }
+        if blocks > 0 {
+            let index = from.get(BLOCK as usize - 1)?;
+            let inside = index <= pool.blocks[head as usize].len;
+            need(inside, "a window begins beyond its first block")?;
+            new.first = head * BLOCK + index;
+            let len = u32::try_from(entries - u64::from(index));
+            new.len = len.map_err(|_| "a window is too long")?;
+            let at_end = index == pool.blocks[head as usize].len;
+            need(!at_end || new.len == 0, "a window begins with nothing")?;
+        }
+        Ok(new)
+    }
+
+    /// Whether an entry is one of this window's, not before the first unfinished one.
+    pub(super) fn holds(&self, pool: &Pool, entry: u32, owners: &[u32], owner: u32) -> bool {
+        let (number, index) = (entry / BLOCK, entry % BLOCK);
+        let Some(block) = pool.blocks.get(number as usize) else {
+            return false;
+        };
+        owners.get(number as usize) == Some(&owner)
+            && index < block.len
+            && (number != self.first / BLOCK || index >= self.first % BLOCK)
+            && block.done >> index & 1 == 0
+    }
+
+    /// Marks the blocks of this window as `owner`'s.
+    pub(super) fn own(&self, pool: &Pool, owners: &mut [u32], owner: u32) {
+        let mut at = self.first / BLOCK;
+        for _ in 0..self.blocks {
+            owners[at as usize] = owner;
+            at = pool.blocks[at as usize].next;
+        }
+    }
+}
+
+impl Resumed {
+    pub(super) fn write(&self, pool: &Pool, to: &mut Writer<'_>) {
+        let Self {
+            block,
+            blocks,
+            base,
+        } = self;
+        to.put(*blocks);
+        told(to.u64(&mut { *base }));
+        let mut at = *block;
+        for _ in 0..*blocks {
+            to.put(at);
+            for word in 0..BLOCK as usize {
+                told(to.u64(&mut pool.word(at, word)));
+            }
+            at = pool.next(at);
+        }
+    }
+
+    pub(super) fn read(
+        from: &mut Reader<'_>,
+        pool: &mut Pool,
+        taken: &mut Taken,
+    ) -> Result<Option<Self>, Fault> {
+        let blocks = from.get(pool.blocks.len())?;
+        if blocks == 0 {
+            return Ok(None);
+        }
+        let mut new = Self {
+            block: NONE,
+            blocks,
+            base: 0,
+        };
+        from.u64(&mut new.base)?;
+        let end = new.base.checked_add(u64::from(blocks) * MAP_SPAN);
+        need(end.is_some(), "a map reaches beyond all positions")?;
+        let mut last = NONE;
+        for _ in 0..blocks {
+            let number = from.get(pool.blocks.len().saturating_sub(1))?;
+            taken.take(number)?;
+            for word in 0..BLOCK as usize {
+                let mut value = 0;
+                from.u64(&mut value)?;
+                pool.set_word(number, word, value);
+            }
+            match last {
+                NONE => new.block = number,
+                last => pool.link(last, number),
+            }
+            last = number;
+        }
+        pool.link(last, NONE);
+        Ok(Some(new))
+    }
+}
