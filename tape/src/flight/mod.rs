@@ -7,7 +7,7 @@
 mod segment;
 mod unroll;
 
-use procession_core::{Admit, Arrival, Config, Dispatch, Mask, Refusal, Time, Token};
+use procession_core::{Admit, Arrival, Config, Consumer, Dispatch, Mask, Refusal, Time, Token};
 
 use crate::call::{Call, Poll, Settled};
 use crate::report::{Head, write_config, write_end, write_outputs};
@@ -131,20 +131,26 @@ impl Flight {
         self.now.dispatched(dispatch);
     }
 
-    /// The snapshot that the oldest calls follow, if the core was not new then.
-    #[must_use]
-    pub fn snapshot(&self) -> Option<&[u8]> {
-        self.oldest().snapshot()
-    }
-
     fn oldest(&self) -> &Segment {
         self.before.as_ref().unwrap_or(&self.now)
     }
 
-    /// The report: what a core of this configuration was told and asked, from `snapshot` on
-    /// ([`snapshot`](Self::snapshot), masked; `None`: from its start), and what it answered.
+    /// The snapshot that the oldest calls follow, masked; none if the core was new then.
+    fn snapshot(&self, mask: &Mask<'_>) -> Option<Vec<u8>> {
+        let bytes = self.oldest().snapshot()?;
+        let mut masked = Vec::with_capacity(bytes.len());
+        match Consumer::restore(&self.config, bytes, |_| Some(())) {
+            Ok(core) => core.snapshot(Some(mask), |(), _| {}, &mut masked),
+            // A core whose state is not sound any more: the report says so, by not replaying.
+            Err(_) => debug_assert!(false, "a snapshot of our own is not restored"),
+        }
+        Some(masked)
+    }
+
+    /// The report: what the core was told and asked, from the oldest snapshot or from its start on, and
+    /// what it answered. Takes long; a clone can be asked elsewhere.
     #[must_use]
-    pub fn report(&self, head: &Head<'_>, snapshot: Option<Vec<u8>>, mask: &Mask<'_>) -> String {
+    pub fn report(&self, head: &Head<'_>, mask: &Mask<'_>) -> String {
         let mut out = String::with_capacity(4 * (self.most + self.now.bytes()));
         head.write(&mut out);
         write_config(&self.config, &mut out);
@@ -153,7 +159,7 @@ impl Flight {
         let first = Step {
             at: self.oldest().begun(),
             member: 0,
-            call: snapshot.map_or(Call::Start, Call::Restore),
+            call: self.snapshot(mask).map_or(Call::Start, Call::Restore),
         };
         first.line(&mut out);
         out.push('\n');

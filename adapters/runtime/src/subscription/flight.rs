@@ -21,6 +21,9 @@ use crate::port::Feed;
 const FILES_MAX: u32 = 16;
 const FILES_EVERY: Span = Span::from_secs(10);
 
+/// How often all invariants of a core with a recorder are checked.
+const CHECK_EVERY: Span = Span::from_secs(60);
+
 /// What a report says above its inputs.
 #[derive(Clone, Debug)]
 struct Reason {
@@ -34,6 +37,7 @@ struct Reason {
 pub(super) struct Files {
     count: u32,
     last: Option<Time>,
+    checked: Time,
 }
 
 impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, W, S, O> {
@@ -65,6 +69,20 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         let (flight, shared) = (flight.clone(), Arc::clone(&self.shared));
         let reason = self.reason(what);
         beside(move || write(&shared, &path, &report(&flight, &reason)));
+    }
+
+    /// Checks the core from time to time; one that is broken stays so, and is told once.
+    pub(super) fn watch_invariants(&mut self) {
+        let due = self.files.checked + CHECK_EVERY <= self.now;
+        if self.core.flight.is_none() || !due {
+            return;
+        }
+        self.files.checked = self.now;
+        if let Err(broken) = self.core.check_invariants() {
+            self.files.checked = Time::MAX;
+            tracing::error!(broken, "an invariant of the core does not hold");
+            self.record_alarm("checked".into());
+        }
     }
 
     /// The driver unwinds: whatever its state is, what was recorded is written now.
@@ -155,5 +173,5 @@ fn report(flight: &Flight, reason: &Reason) -> String {
         shrunk: "",
         seed: 0,
     };
-    flight.report(&head, None, &Mask::new(&hash))
+    flight.report(&head, &Mask::new(&hash))
 }

@@ -25,6 +25,15 @@ impl<M> Deref for Recorded<M> {
     }
 }
 
+/// Begins another segment of the recorder with the core as it is.
+#[cold]
+fn turn<M>(flight: &mut Flight, core: &Consumer<M>) {
+    let mut snapshot = flight.spare();
+    snapshot.clear();
+    core.snapshot(None, |_, _| {}, &mut snapshot);
+    flight.turn(snapshot);
+}
+
 impl<M> Recorded<M> {
     /// A new core; `bytes` of 0: without a recorder.
     pub(super) fn new(config: &Config, bytes: usize) -> Result<Self, ConfigError> {
@@ -76,6 +85,9 @@ impl<M> Recorded<M> {
     #[inline]
     fn writes(&mut self) -> Option<&mut Flight> {
         let flight = self.flight.as_deref_mut()?;
+        if flight.is_full() {
+            turn(flight, &self.core);
+        }
         Some(flight)
     }
 

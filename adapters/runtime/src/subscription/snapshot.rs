@@ -28,6 +28,7 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
     }
 
     pub(super) fn publish_health(&mut self) {
+        self.watch_invariants();
         self.stale_health = false;
         self.health_at = self.now;
         let state = match self.phase {

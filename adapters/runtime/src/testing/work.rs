@@ -123,7 +123,7 @@ pub(crate) struct Message {
 /// A handler per letter: `d` done at once, `r` retry once and then done, `R` retry always, `j`
 /// reject, `s` stop, `x` panic at once, `m` panic when made, `w` wait for the gate and be done, `W`
 /// wait for the gate and panic, `b` a dead letter whose making panics, `z` a record that cannot be
-/// decoded. Each position is a key of its own, except for capitals `A`: done at once, all of one key;
+/// decoded, `!` one whose reading panics. Each position is a key of its own, except for capitals `A`: done at once, all of one key;
 /// and `k`: waits for the gate, same key as `A`.
 #[derive(Clone, Default)]
 pub(crate) struct TestWork {
@@ -219,6 +219,7 @@ impl Work for TestWork {
 
     fn decode(&self, _partition: PartitionId, record: Record) -> Decoded<Arc<Message>> {
         let plan = *record.payload.first().unwrap();
+        assert_ne!(plan, b'!', "in the reading");
         let position = record.position.0;
         let key = if matches!(plan, b'A' | b'k') {
             0

@@ -7,6 +7,7 @@
 mod attempts;
 mod delivery;
 mod endings;
+mod flight;
 mod random;
 
 use procession_core::{Limits, Span, Time};

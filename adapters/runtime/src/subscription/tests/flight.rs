@@ -1,0 +1,155 @@
+//! The flight recorder: reports that are asked for, and those that write themselves.
+
+use core::future::Future;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use procession_core::Span;
+use procession_sim::{Call, Failure, Judged, judge, parse};
+
+use super::super::{DriverOptions, NotRecorded, Notice};
+use super::World;
+use crate::testing::ScriptFeed;
+
+fn recorded(bytes: usize, directory: Option<&Path>) -> DriverOptions {
+    let mut options = DriverOptions {
+        flight_recorder: bytes,
+        flight_directory: directory.map(Path::to_owned),
+        ..DriverOptions::default()
+    };
+    options.core.stall_after = Span::from_secs(2);
+    options.core.dedupe.ids = 100;
+    options.core.limits.messages = 100;
+    options
+}
+
+/// The answer of a future that another thread makes ready.
+fn wait<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    let patience = Instant::now() + Duration::from_secs(20);
+    loop {
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Poll::Ready(output) = future.as_mut().poll(&mut cx) {
+            return output;
+        }
+        assert!(Instant::now() < patience, "no answer");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// It leads where it led.
+fn replayed(text: &str) -> Failure {
+    let (failure, right) = parse(text).unwrap();
+    let judged = judge(&failure, right, false, &mut |_, _, _| {});
+    assert_eq!(judged, Judged::Again);
+    failure
+}
+
+/// The only report in a directory, once it is there.
+fn only(directory: &Path) -> String {
+    let patience = Instant::now() + Duration::from_secs(20);
+    loop {
+        let all = std::fs::read_dir(directory).unwrap();
+        let paths = all.map(|entry| entry.unwrap().path());
+        let whole = paths.filter(|p| p.extension().is_some_and(|e| e == "procfail"));
+        let whole: Vec<_> = whole.collect();
+        if let [path] = &whole[..] {
+            return std::fs::read_to_string(path).unwrap();
+        }
+        assert!(Instant::now() < patience && whole.is_empty(), "{whole:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_report_that_is_asked_for_replays() {
+    let world = World::assigned(ScriptFeed::default(), recorded(1 << 20, None));
+    world.deliver(1, "dRrjwzbA");
+    world.millis(500);
+    let asked = world.handle.record();
+    world.shell.run();
+    let failure = replayed(&wait(asked).unwrap());
+    assert_eq!(failure.detail, "asked for");
+    assert_eq!(failure.tape.steps[0].call, Call::Start);
+    let all: String = failure
+        .tape
+        .steps
+        .iter()
+        .map(procession_sim::step_text)
+        .collect();
+    for word in [
+        " open ",
+        " offer ",
+        "outcome=retry",
+        "outcome=reject",
+        "dead-letter-result",
+    ] {
+        assert!(all.contains(word), "{word}");
+    }
+}
+
+#[test]
+fn a_full_ring_goes_on_from_a_snapshot() {
+    let world = World::assigned(ScriptFeed::default(), recorded(1, None));
+    for position in 0..4_000 {
+        world.deliver(1 + position, if position % 9 == 0 { "r" } else { "d" });
+        world.millis(7);
+    }
+    world.deliver(4_001, "wwRA");
+    let asked = world.handle.record();
+    world.shell.run();
+    let text = wait(asked).unwrap();
+    let failure = replayed(&text);
+    assert!(matches!(failure.tape.steps[0].call, Call::Restore(_)));
+    // Two segments of half of 64 KiB, in words.
+    assert!(
+        failure.tape.steps.len() > 200 && text.len() < 1 << 20,
+        "{}",
+        text.len()
+    );
+}
+
+#[test]
+fn a_stall_writes_a_report() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = recorded(1 << 20, Some(directory.path()));
+    let world = World::assigned(ScriptFeed::default(), options);
+    world.deliver(1, "wdd");
+    world.millis(3_000);
+    let failure = replayed(&only(directory.path()));
+    assert_eq!(failure.detail, "partition 0 stalls at 1");
+    let patience = Instant::now() + Duration::from_secs(20);
+    let told = |n: &Notice| matches!(n, Notice::FlightReport { .. });
+    while !world.notices().iter().any(told) {
+        assert!(Instant::now() < patience, "nobody was told");
+    }
+}
+
+#[test]
+fn a_driver_that_panics_writes_a_report() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = recorded(1 << 20, Some(directory.path()));
+    let world = World::assigned(ScriptFeed::default(), options);
+    world.deliver(1, "dd");
+    let died = catch_unwind(AssertUnwindSafe(|| world.deliver(3, "!")));
+    assert!(died.is_err());
+    let failure = replayed(&only(directory.path()));
+    assert_eq!(failure.detail, "the driver panicked");
+}
+
+#[test]
+fn there_is_no_report_without_a_recorder_and_none_after_the_end() {
+    let world = World::assigned(ScriptFeed::default(), DriverOptions::default());
+    let asked = world.handle.record();
+    world.shell.run();
+    assert_eq!(wait(asked), Err(NotRecorded::Off));
+    world.handle.abort();
+    let before = world.handle.record();
+    world.shell.run();
+    assert_eq!(wait(before), Err(NotRecorded::Off));
+    world.millis(2_000);
+    assert_eq!(wait(world.handle.record()), Err(NotRecorded::Ended));
+}
