@@ -75,6 +75,8 @@ mod pages {
     struct Readme;
     #[doc = include_str!("../../../docs/first-service.md")]
     struct FirstService;
+    #[doc = include_str!("../../../docs/flight-recorder.md")]
+    struct FlightRecorder;
     #[doc = include_str!("../../../docs/ordering.md")]
     struct Ordering;
     #[doc = include_str!("../../../docs/retries-and-dead-letters.md")]

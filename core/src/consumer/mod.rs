@@ -72,6 +72,8 @@ use crate::{Config, ConfigError, Epoch, Limits, Order, PartitionId, Position, Ti
 /// - *time*: [`handle_timeout`](Self::handle_timeout), [`poll_timeout`](Self::poll_timeout);
 /// - *to the adapter*: the other `poll_*`, and [`credit`](Self::credit).
 ///
+/// And as a whole it can be written and read: [`snapshot`](Self::snapshot), [`restore`](Self::restore).
+///
 /// Feed it anything in any order with time that never goes back; ask it anything at any moment; it
 /// never grows, blocks or reads a clock. Outputs are levels, not queued events: call the polls in
 /// any order, as often or as seldom as you like. What names an unknown partition, an older epoch or

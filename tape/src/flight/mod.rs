@@ -26,6 +26,8 @@ pub struct Flight {
     most: usize,
     before: Option<Segment>,
     now: Segment,
+    /// The words of one answer, used again and again.
+    words: Vec<u64>,
 }
 
 /// A ring that is smaller holds too little to be of use.
@@ -41,6 +43,7 @@ impl Flight {
             most,
             before: None,
             now: Segment::new(None, most, None),
+            words: Vec::new(),
         }
     }
 
@@ -79,9 +82,9 @@ impl Flight {
 
     /// It was answered.
     pub fn answered(&mut self, answer: &impl Answer) {
-        let mut words = Vec::new();
-        answer.words(&mut words);
-        self.now.words(&words);
+        self.words.clear();
+        answer.words(&mut self.words);
+        self.now.words(&self.words);
     }
 
     /// `offer` is about to be called.

@@ -93,22 +93,25 @@ fn a_report_that_is_asked_for_replays() {
 
 #[test]
 fn a_full_ring_goes_on_from_a_snapshot() {
-    let world = World::assigned(ScriptFeed::default(), recorded(1, None));
-    for position in 0..4_000 {
-        world.deliver(1 + position, if position % 9 == 0 { "r" } else { "d" });
+    let mut options = recorded(1, None);
+    options.core.dedupe.ids = 20_000;
+    let world = World::assigned(ScriptFeed::default(), options);
+    for batch in 0..1_000 {
+        world.deliver(1 + 8 * batch, "drdddddd");
         world.millis(7);
     }
-    world.deliver(4_001, "wwRA");
+    world.deliver(8_001, "wwRA");
     let asked = world.handle.record();
     world.shell.run();
     let text = wait(asked).unwrap();
     let failure = replayed(&text);
     assert!(matches!(failure.tape.steps[0].call, Call::Restore(_)));
-    // Two segments of half of 64 KiB, in words.
+    // A snapshot of thousands of identities, and two segments of half of 64 KiB, in words.
+    let longest = text.lines().map(str::len).max().unwrap_or_default();
+    let (steps, bytes) = (failure.tape.steps.len(), text.len());
     assert!(
-        failure.tape.steps.len() > 200 && text.len() < 1 << 20,
-        "{}",
-        text.len()
+        longest > 256 << 10 && steps > 200 && bytes < 1 << 20,
+        "{longest}, {steps}, {bytes}"
     );
 }
 
