@@ -80,7 +80,7 @@ fn main() {
     ] {
         let (mut without, mut ratios) = (Vec::new(), Vec::new());
         for pair in 0..PAIRS {
-            let mut one = |bytes| runtime.block_on(run(bytes));
+            let one = |bytes| runtime.block_on(run(bytes));
             let (off, on) = if pair % 2 == 0 {
                 (one(0), one(recorder))
             } else {

@@ -312,7 +312,7 @@ fn head(lines: &Lines<'_>) -> Result<Failure, ParseError> {
 
 /// A line as long as a core is large; the file bounds it.
 fn is_snapshot(line: &str) -> bool {
-    line.splitn(4, ' ').nth(2) == Some("restore")
+    line.split(' ').nth(2) == Some("restore")
 }
 
 /// `TIME mMEMBER WORD ...`

@@ -35,7 +35,7 @@ async fn flown(url: &str, messages: u64, change: fn(&mut SubscribeSettings)) -> 
             if number % 50 == 7 && cx.attempt() == 1 {
                 return Err(HandlerError::new("at first"));
             }
-            if number % 3 == 0 {
+            if number.is_multiple_of(3) {
                 tokio::task::yield_now().await;
             }
             counted.fetch_add(1, Ordering::SeqCst);

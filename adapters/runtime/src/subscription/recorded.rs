@@ -151,7 +151,6 @@ impl<M> Recorded<M> {
     }
 
     #[inline]
-    #[expect(clippy::result_large_err, reason = "as the core's own")]
     pub(super) fn offer(&mut self, now: Time, arrival: Arrival<M>) -> Result<Admit, Refused<M>> {
         if let Some(flight) = self.writes() {
             flight.offer(now, &arrival);

@@ -1,7 +1,7 @@
 //! A digest of the configuration.
 
 use crate::backoff::mix;
-use crate::{Backoff, CommitCadence, Config, Dedupe, Keyless, Limits, Order, Retry};
+use crate::{Backoff, CommitCadence, Config, Dedupe, Keyless, Limits, OnReset, Order, Retry};
 
 /// Of every value. No `..`: a new one must be taken in here.
 pub(super) fn digest(config: &Config) -> u64 {
@@ -26,6 +26,7 @@ pub(super) fn digest(config: &Config) -> u64 {
         cancel_grace,
         stall_after,
         parked_keys,
+        on_reset,
         commit:
             CommitCadence {
                 every,
@@ -48,6 +49,11 @@ pub(super) fn digest(config: &Config) -> u64 {
         Keyless::Unordered => 0,
         Keyless::Shared => 1,
         Keyless::Refuse => 2,
+    });
+    take(match on_reset {
+        OnReset::Stop => 0,
+        OnReset::Earliest => 1,
+        OnReset::Latest => 2,
     });
     for word in [
         partitions,

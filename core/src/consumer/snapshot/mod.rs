@@ -102,7 +102,7 @@ impl<M> Consumer<M> {
         let unsound = SnapshotError::Unsound;
         let (header, body) = bytes
             .split_at_checked(HEADER)
-            .ok_or(unsound("it is too short"))?;
+            .ok_or_else(|| unsound("it is too short"))?;
         match header[..2] {
             [VERSION, KIND] => {}
             [version, KIND] if version > VERSION => return Err(SnapshotError::Version(version)),

@@ -36,6 +36,7 @@ impl Partition {
             stalled,
             floor,
             unproven,
+            stopped,
             blind,
             anchor,
             write,
@@ -82,6 +83,11 @@ impl Partition {
         io.maybe(stalled, Position(0), I::position)?;
         io.position(floor)?;
         io.maybe(unproven, Position(0), I::position)?;
+        let nowhere = (Position(0), Position(0));
+        io.maybe(stopped, nowhere, |io, (start, end)| {
+            io.position(start)?;
+            io.position(end)
+        })?;
         io.flag(blind)?;
         io.anchor(anchor)?;
         io.u64(write)?;

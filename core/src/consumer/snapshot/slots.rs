@@ -57,15 +57,21 @@ impl<M> Consumer<M> {
     /// The place of the identity of each message that is held or with an orphan.
     pub(super) fn places_held(&self) -> Vec<u32> {
         let slots = self.slab.slots.iter().map(|s| &s.hot);
-        let places = slots.filter_map(|hot| match hot.state {
-            State::Free => None,
-            State::Orphan => (hot.entry != NONE).then_some(hot.entry),
-            _ => match self.pool.note(hot.entry) {
-                Note::Identity(place) => Some(place),
-                Note::Digest(_) => None,
-            },
-        });
-        places.collect()
+        slots.filter_map(|hot| self.place_of(hot)).collect()
+    }
+
+    /// The place of the identity of one message.
+    pub(super) fn place_of(&self, hot: &Hot) -> Option<u32> {
+        if hot.state == State::Free {
+            return None;
+        }
+        if hot.state == State::Orphan {
+            return (hot.entry != NONE).then_some(hot.entry);
+        }
+        match self.pool.note(hot.entry) {
+            Note::Identity(place) => Some(place),
+            Note::Digest(_) => None,
+        }
     }
 
     pub(super) fn write_slots(

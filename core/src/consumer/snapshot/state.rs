@@ -7,7 +7,7 @@ use super::super::flow::Account;
 use super::super::outputs::{Drained, Stats};
 use super::super::partition::Partition;
 use super::super::slab::{NONE, State};
-use super::super::window::{Note, Window};
+use super::super::window::Window;
 use super::super::{Consumer, WakeReason};
 use super::io::{Fault, Io, Reader, Writer, told};
 use super::need;
@@ -319,16 +319,9 @@ impl<M> Consumer<M> {
         }
         let mut holds = vec![0; self.identities.capacity()];
         for hot in self.slab.slots.iter().map(|s| &s.hot) {
-            let place = match hot.state {
-                State::Free => continue,
-                State::Orphan if hot.entry == NONE => continue,
-                State::Orphan => hot.entry,
-                _ => match self.pool.note(hot.entry) {
-                    Note::Identity(place) => place,
-                    Note::Digest(_) => continue,
-                },
-            };
-            *holds.get_mut(place as usize).ok_or(WRONG)? += 1;
+            if let Some(place) = self.place_of(hot) {
+                *holds.get_mut(place as usize).ok_or(WRONG)? += 1;
+            }
         }
         Ok(holds)
     }
@@ -343,14 +336,13 @@ impl<M> Consumer<M> {
         self.credit.used_bytes = 0;
         for slot in &self.slab.slots {
             let bytes = u64::from(slot.cold.bytes);
-            match slot.hot.state {
-                State::Free => continue,
-                State::Orphan => {}
-                _ => {
-                    let part = &mut self.partitions[usize::from(slot.hot.partition)];
-                    part.used_messages += 1;
-                    part.used_bytes += bytes;
-                }
+            if slot.hot.state == State::Free {
+                continue;
+            }
+            if slot.hot.state != State::Orphan {
+                let part = &mut self.partitions[usize::from(slot.hot.partition)];
+                part.used_messages += 1;
+                part.used_bytes += bytes;
             }
             self.credit.used_bytes += bytes;
         }

@@ -254,7 +254,22 @@ impl Call {
             Self::Offer(_) => size_of::<Arrival<u32>>(),
             Self::Restore(bytes) | Self::Import(_, bytes) => bytes.len(),
             Self::Polls(polls) => polls.len(),
-            _ => 0,
+            Self::Start
+            | Self::Extend(..)
+            | Self::Session(..)
+            | Self::Broken(..)
+            | Self::Advance(..)
+            | Self::Revoke(..)
+            | Self::Lose(..)
+            | Self::CommitResult(..)
+            | Self::DeadLetterResult(..)
+            | Self::Settle(..)
+            | Self::Release(_)
+            | Self::SetParked(..)
+            | Self::Reset(..)
+            | Self::SetLimits(_)
+            | Self::Drain(_)
+            | Self::Timeout => 0,
         }
     }
 
