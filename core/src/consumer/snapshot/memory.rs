@@ -44,13 +44,20 @@ impl Identities {
                 tag_or_next: _,
                 refs_done: _,
             } = entries[place as usize];
-            told(to.time(&mut { until }));
             let known = copies && held.binary_search(&place).is_ok();
-            told(to.flag(&mut { known }));
+            // One piece: there may be very many of them.
+            let mut head = [0; 9];
+            head[..8].copy_from_slice(&until.as_nanos().to_le_bytes());
+            head[8] = u8::from(known);
             if known {
+                told(to.bytes(&mut head));
                 to.put(place);
             } else {
-                told(to.identity(&mut { identity }));
+                let identity = to.mask.map_or(identity, |mask| mask.identity(identity));
+                let mut whole = [0; 25];
+                whole[..9].copy_from_slice(&head);
+                whole[9..].copy_from_slice(&identity.to_le_bytes());
+                told(to.bytes(&mut whole));
             }
         }
     }
