@@ -25,7 +25,7 @@ fn spent() -> i64 {
 /// Nanoseconds of processor time a message, publishing aside.
 async fn run(recorder: u64) -> f64 {
     let bus = Bus::builder("memory://")
-        .with(|settings| settings.bus.memory_log_bytes = 256 << 20)
+        .with(|settings| settings.bus.memory_log_bytes = 2 << 30)
         .connect()
         .await
         .unwrap();

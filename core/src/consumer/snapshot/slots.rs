@@ -60,13 +60,11 @@ impl<M> Consumer<M> {
         slots.filter_map(|hot| self.place_of(hot)).collect()
     }
 
-    /// The place of the identity of one message.
+    /// The place of the identity that a slot holds, if it holds one.
     pub(super) fn place_of(&self, hot: &Hot) -> Option<u32> {
-        if hot.state == State::Free {
-            return None;
-        }
-        if hot.state == State::Orphan {
-            return (hot.entry != NONE).then_some(hot.entry);
+        if hot.state == State::Free || hot.state == State::Orphan {
+            let is_orphan = hot.state == State::Orphan;
+            return (is_orphan && hot.entry != NONE).then_some(hot.entry);
         }
         match self.pool.note(hot.entry) {
             Note::Identity(place) => Some(place),

@@ -319,9 +319,10 @@ impl<M> Consumer<M> {
         }
         let mut holds = vec![0; self.identities.capacity()];
         for hot in self.slab.slots.iter().map(|s| &s.hot) {
-            if let Some(place) = self.place_of(hot) {
-                *holds.get_mut(place as usize).ok_or(WRONG)? += 1;
-            }
+            let Some(place) = self.place_of(hot) else {
+                continue;
+            };
+            *holds.get_mut(place as usize).ok_or(WRONG)? += 1;
         }
         Ok(holds)
     }
@@ -339,6 +340,7 @@ impl<M> Consumer<M> {
             if slot.hot.state == State::Free {
                 continue;
             }
+            // Of an orphan the bus is charged, and no partition.
             if slot.hot.state != State::Orphan {
                 let part = &mut self.partitions[usize::from(slot.hot.partition)];
                 part.used_messages += 1;

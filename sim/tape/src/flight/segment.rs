@@ -147,9 +147,13 @@ impl Segment {
             self.entries.extend_from_slice(&entry);
         }
         let quarantine = arrival.quarantine.map_or(0, |why| why as u8 + 1);
-        let flags = (u8::from(arrival.key.is_some()) * HAS_KEY)
-            | (u8::from(arrival.delivery.is_some()) * HAS_DELIVERY)
-            | (quarantine << QUARANTINE_SHIFT);
+        let mut flags = quarantine << QUARANTINE_SHIFT;
+        if arrival.key.is_some() {
+            flags |= HAS_KEY;
+        }
+        if arrival.delivery.is_some() {
+            flags |= HAS_DELIVERY;
+        }
         let mut entry = [op::OFFER; 1 + OFFER_BYTES];
         entry[1..9].copy_from_slice(&arrival.position.0.to_le_bytes());
         entry[9..17].copy_from_slice(&arrival.stamp.0.to_le_bytes());
