@@ -101,6 +101,8 @@ mod counted {
         MapForgotten,
         /// A session cannot tell, with messages held behind its anchor.
         CannotTellBlind,
+        /// A session has passed what was in doubt, and the frontier moves over what was finished.
+        DoubtOver,
         /// The record lay beyond the end of the log.
         CutAtEnd,
         /// A session waits before it begins again.

@@ -123,6 +123,11 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(33, 2_000, "lets one key take all credit"),
     mutant(
+        34,
+        5_000,
+        "believes what a session said whose last message is gone",
+    ),
+    mutant(
         41,
         1000,
         "takes a refused commit for one that is still under way",

@@ -56,6 +56,7 @@ pub const PROOFS: &[Proof] = &[
     first(Rule::StartOutOfOrder, 5, 300),
     first(Rule::TakenInTwice, 3, 300),
     first(Rule::CommitCovers, 1, 300),
+    alone(Rule::CommitInDoubt, 34, 5_000),
     first(Rule::MapUnreadable, 106, 300),
     alone(Rule::ReleaseClaims, 107, 300),
     alone(Rule::TwoCommits, 12, 300),

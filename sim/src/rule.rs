@@ -43,6 +43,8 @@ rules! {
     FailureCounted = "S2" "failure counted as success",
     /// A frontier is written past something unfinished.
     CommitCovers = "S3" "commit covers an unfinished message",
+    /// Progress is written that only a session vouches for whose last message is gone.
+    CommitInDoubt = "S3" "commit in doubt",
     /// A map is written over something unfinished.
     MapCovers = "S3" "map covers an unfinished message",
     /// A map is written that cannot be read.

@@ -5,6 +5,7 @@ mod check;
 mod commit;
 mod dedupe;
 mod dispatch;
+mod doubt;
 mod finish;
 mod flow;
 mod grants;

@@ -221,6 +221,9 @@ pub enum StallState {
     Waits,
     /// Of a discarded key; waits to be reported.
     Passed,
+    /// Finished, in a log that may be another one: the frontier waits until the session has passed
+    /// the last message that an earlier one delivered.
+    Doubted,
 }
 
 /// How the partitions of a subscription are, all in all.

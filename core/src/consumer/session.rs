@@ -1,7 +1,7 @@
 //! Owning a partition and being delivered from it: epochs, leases, sessions, recognised logs.
 
 use super::grants::Totals;
-use super::partition::{Delivery, Partition, Phase, Resumed};
+use super::partition::{Delivery, Doubt, Partition, Phase, Resumed};
 use super::window::BLOCK;
 use super::{Anchor, Consumer, Continuity, NoticeKind, Resume, Start, WakeReason, map};
 use crate::marks::mark;
@@ -244,10 +244,16 @@ impl<M> Consumer<M> {
             return;
         }
         part.delivery = Delivery::Live;
-        part.blind = false;
+        let blind = core::mem::take(&mut part.blind);
         let unproven = part.unproven.take();
         match continuity {
-            Continuity::Continues => self.cut(now, index, unproven, true),
+            Continuity::Continues => {
+                self.cut(now, index, unproven, true);
+                if !blind {
+                    // It found the last message after all.
+                    self.believe(now, index);
+                }
+            }
             Continuity::CannotTell => {
                 self.cut(now, index, unproven, false);
                 let part = &mut self.partitions[index];
@@ -261,6 +267,7 @@ impl<M> Consumer<M> {
                     part.blind = true;
                     part.delivery = Delivery::Wanted(now);
                     self.sessions.insert(index as u32);
+                    self.doubt(index);
                 }
                 self.notice(index, NoticeKind::CannotTell, position);
             }
@@ -336,8 +343,13 @@ impl<M> Consumer<M> {
         let Some(index) = self.current(partition, epoch, session) else {
             return;
         };
+        if self.partitions[index].delivery != Delivery::Live {
+            return;
+        }
+        // What stands right below is the last message, or behind it.
+        self.passed_last(now, index, Position(position.0.saturating_sub(1)));
         let part = &mut self.partitions[index];
-        if part.delivery != Delivery::Live || position <= part.floor {
+        if position <= part.floor {
             return;
         }
         mark!(HolesPassed);
@@ -417,6 +429,7 @@ impl<M> Consumer<M> {
         part.anchor = part.anchor.filter(|a| a.position < from);
         part.unproven = None;
         part.blind = false;
+        part.doubt = Doubt::No;
         part.barren = 0;
         part.session = Session(0);
         part.delivery = Delivery::Wanted(now);

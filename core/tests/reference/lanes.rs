@@ -39,7 +39,7 @@ impl Model {
         if let Some(arrived) = part.window.get_mut(&held.position) {
             arrived.done = true;
         }
-        if part.frontier == held.position {
+        if part.frontier == held.position && !part.doubted {
             part.anchor = Some(Anchor {
                 position: Position(held.position),
                 stamp: Stamp(held.stamp),

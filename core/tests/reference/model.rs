@@ -125,6 +125,8 @@ pub struct Part {
     pub unproven: Option<u64>,
     /// The next session starts at the frontier, and expects nothing.
     pub blind: bool,
+    /// Until a session has passed the last message, the frontier stands.
+    pub doubted: bool,
     pub write: u64,
     pub outstanding: Option<(u64, u64, bool)>,
     pub dirty: bool,
@@ -208,6 +210,7 @@ impl Part {
             anchor: None,
             unproven: None,
             blind: false,
+            doubted: false,
             write: 0,
             outstanding: None,
             dirty: false,

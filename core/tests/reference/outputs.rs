@@ -100,6 +100,10 @@ impl Model {
     /// What holds a frontier: position, since when, where it stands, attempts, whether that was told.
     pub fn stall(&self, p: usize) -> Option<(u64, Time, StallState, u32, bool)> {
         let part = &self.parts[p];
+        if part.is_ours() && part.window.get(&part.frontier).is_some_and(|w| w.done) {
+            let told = part.stalled.is_some();
+            return Some((part.frontier, part.since, StallState::Doubted, 0, told));
+        }
         let held = self.owned(p).find(|h| h.position == part.frontier);
         let held = held.filter(|_| part.is_ours())?;
         let state = match held.state {
@@ -227,7 +231,7 @@ impl Model {
         let last = part.phase == Phase::Closing;
         part.outstanding = Some((part.epoch, part.write, last));
         (part.dirty, part.failed, part.unwritten) = (false, false, 0);
-        let ranges = if part.mapless || self.config.map_bytes == 0 {
+        let ranges = if part.mapless || part.doubted || self.config.map_bytes == 0 {
             Vec::new()
         } else {
             part.ranges()

@@ -37,6 +37,12 @@ impl Checker {
         tenure.outstanding = Some((commit.epoch.0, commit.write));
         rules.hold(Rule::CommitWentBack, frontier >= tenure.committed, at)?;
         tenure.committed = frontier;
+        let stands = tenure
+            .doubted
+            .is_none_or(|f| frontier <= f && ranges.is_empty());
+        rules.hold(Rule::CommitInDoubt, stands, || {
+            format!("{}: {:?} {ranges:?}", at(), tenure.doubted)
+        })?;
         let missed = tenure.unfinished_below(frontier, all, log);
         rules.hold(Rule::CommitCovers, missed.is_none(), || {
             let entry = missed.map(|e| &all[e as usize]);
