@@ -26,6 +26,19 @@ pub enum Keyless {
     Refuse,
 }
 
+/// What happens to a message whose time is over before it is handed out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Expired {
+    /// It runs: what a message says of its expiry is not looked at.
+    #[default]
+    Run,
+    /// It is finished without running, and reported by
+    /// [`poll_passed`](crate::Consumer::poll_passed). Costs 8 bytes a message in flight.
+    Report,
+    /// It is dead-lettered, with [`Why::Expired`](crate::Why::Expired). Costs the same.
+    DeadLetter,
+}
+
 /// How much may be taken in. May change at run time (`Consumer::set_limits`), up to the
 /// figures given at construction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,6 +134,8 @@ pub struct Config {
     /// key and 24 more), and costs 16 bytes a message in flight. Where no place is left, a message
     /// that is given up waits, and its key with it, until a key is released.
     pub parked_keys: u32,
+    /// What happens to a message whose time is over.
+    pub expired: Expired,
     /// When progress is written.
     pub commit: CommitCadence,
     /// Most bytes of a progress map (0 switches maps off; at most 65,535).
@@ -167,6 +182,7 @@ impl Default for Config {
             cancel_grace: Span::from_secs(5),
             stall_after: Span::from_secs(60),
             parked_keys: 0,
+            expired: Expired::Run,
             commit: CommitCadence {
                 every: Span::from_millis(100),
                 messages: 1_000,

@@ -59,6 +59,8 @@ mod counted {
         CopyInItsTurn,
         /// A message over the size limit is refused.
         TooLarge,
+        /// A message had expired when its turn came.
+        Expired,
         /// No credit.
         NoCredit,
         /// No block of the window pool.

@@ -127,6 +127,8 @@ pub const MUTANTS: &[Mutant] = &[
         5_000,
         "believes what a session said whose last message is gone",
     ),
+    mutant(35, 2_000, "hands out what has expired"),
+    mutant(36, 2_000, "takes every message that can expire for expired"),
     mutant(
         41,
         1000,

@@ -1,7 +1,7 @@
 //! The configuration of one run, drawn from its seed.
 
 use procession_core::{
-    Backoff, CommitCadence, Config, Dedupe, Keyless, Limits, Order, Retry, Span,
+    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, Order, Retry, Span,
 };
 
 use crate::fate::{Decision, Fate, hash, log_uniform};
@@ -310,6 +310,11 @@ impl Draw {
                 every: Span::from_millis(self.log(118, 0, 60)),
                 messages: self.log(119, 1, 32) as u32,
                 backoff: self.backoff(120, 10, 40),
+            },
+            expired: if clean {
+                Expired::Run
+            } else {
+                [Expired::Run, Expired::Report, Expired::DeadLetter][self.even(140, 0, 2) as usize]
             },
             parked_keys: places.min(map_bytes.saturating_sub(24) / 25),
             map_bytes,

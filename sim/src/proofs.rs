@@ -110,6 +110,8 @@ pub const PROOFS: &[Proof] = &[
     alone(Rule::TooManyAttempts, 47, 300),
     alone(Rule::TriedTooEarly, 46, 300),
     first(Rule::MalformedHandedOut, 57, 300),
+    alone(Rule::ExpiredRuns, 35, 2_000),
+    alone(Rule::CalledExpired, 36, 2_000),
     first(Rule::DrainedOutOfTurn, 54, 300),
     first(Rule::AnchorNotBelow, 69, 1_000),
     first(Rule::MoreOfAKey, 33, 2_000),

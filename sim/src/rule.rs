@@ -137,6 +137,10 @@ rules! {
     FlowDoesNotAlternate = "S7" "flow does not alternate",
     /// What cannot be decoded is handed out.
     MalformedHandedOut = "S9" "malformed message handed out",
+    /// What has expired is handed out.
+    ExpiredRuns = "S9" "expired message handed out",
+    /// A message ends as expired whose time is not over.
+    CalledExpired = "S9" "called expired, and is not",
     /// A dead letter of what is not held.
     LetterOfNothing = "S9" "dead letter of what is not held",
     /// A dead letter counts without being stored, or does not count.

@@ -11,7 +11,8 @@ use super::partition::{Partition, Phase};
 impl<M> Consumer<M> {
     /// Hands out a message: the next one of a key that has none running (S1, S2). Keys take turns in
     /// the order in which they became ready. Past the end of a lease nothing of that partition is
-    /// handed out; give a `now` that was read just before.
+    /// handed out; give a `now` that was read just before. What has expired is passed over, and comes by
+    /// [`poll_passed`](Self::poll_passed) or as a dead letter.
     pub fn poll_dispatch(&mut self, now: Time) -> Option<Dispatch<M>> {
         let now = self.tick(now);
         if self.deadline.0 != now {
@@ -24,6 +25,7 @@ impl<M> Consumer<M> {
                 partitions,
                 pool,
                 identities,
+                expiry,
                 remember_until,
                 ..
             } = self;
@@ -49,6 +51,10 @@ impl<M> Consumer<M> {
                 if mutants::is(19) {
                     identities.mark(*remember_until, identity);
                 }
+            }
+            if expiry.is_over(index, now) {
+                self.expire(index);
+                continue;
             }
             let deadline = self.deadline.1;
             slot.hot.state = State::Running;
@@ -203,6 +209,7 @@ impl<M> Consumer<M> {
             return;
         }
         if mutants::is(5)
+            && self.config.order == crate::Order::Key
             && let Some(head) = self.lanes.rotate(&mut self.slab, index)
         {
             return self.activate(head);

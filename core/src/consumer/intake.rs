@@ -348,6 +348,7 @@ impl<M> Consumer<M> {
         let slot = slab.next();
         credit.charge(part, slot, bytes, payment);
         self.parking.set_key(slot, arrival.key);
+        self.expiry.set(slot, arrival.expires);
         let head = lanes.head_or_put(slab, slot, lane);
         let mut hot = Hot::ready(slot, lane, entry, index as u16);
         hot.flags |= why.map_or(0, |w| QUARANTINED | ((w as u8) << WHY_SHIFT));

@@ -6,6 +6,7 @@ mod commit;
 mod dedupe;
 mod dispatch;
 mod doubt;
+mod expiry;
 mod finish;
 mod flow;
 mod grants;
@@ -45,6 +46,7 @@ use alloc::vec::Vec;
 
 use bits::BitSet;
 use dedupe::Identities;
+use expiry::Expiry;
 use lanes::Lanes;
 use notices::Notices;
 use partition::Partition;
@@ -53,7 +55,7 @@ use slab::Slab;
 use timers::Timers;
 use window::Pool;
 
-use crate::{Config, ConfigError, Epoch, Limits, Order, PartitionId, Position, Time};
+use crate::{Config, ConfigError, Epoch, Expired, Limits, Order, PartitionId, Position, Time};
 
 /// Order, acks, dedupe and pressure of one subscription, as a pure state machine.
 ///
@@ -89,6 +91,7 @@ pub struct Consumer<M> {
     pool: Pool,
     timers: Timers,
     parking: Parking,
+    expiry: Expiry,
     partitions: Vec<Partition>,
 
     // Levels: one bit each, drained by the polls.
@@ -106,8 +109,8 @@ pub struct Consumer<M> {
     credit: flow::Account,
     round: grants::Round,
     /// One more than the bytes that a message may have; 0 when the lane of a message is not that of
-    /// its key, identities are not looked at, keys are remembered to be parked, or their messages are
-    /// counted. Then every message goes the long way.
+    /// its key, identities are not looked at, keys are remembered to be parked, their messages are
+    /// counted, or expiries are kept. Then every message goes the long way.
     plain_bytes_end: u64,
     /// Partitions without a block of their own in the window pool: one is kept for each.
     blockless: u32,
@@ -151,6 +154,7 @@ impl<M> Consumer<M> {
             pool: Pool::new(config.window_pool),
             timers: Timers::new(slots),
             parking: Parking::new(partitions, config.parked_keys, slots),
+            expiry: Expiry::new(config.expired, slots),
             partitions: all,
             sessions: BitSet::new(partitions),
             commits: BitSet::new(partitions),
@@ -167,6 +171,7 @@ impl<M> Consumer<M> {
             plain_bytes_end: if config.order == Order::Key
                 && config.dedupe.ids > 0
                 && config.parked_keys == 0
+                && config.expired == Expired::Run
                 && config.key_messages == u32::MAX
             {
                 u64::from(config.message_bytes_max) + 1

@@ -156,6 +156,7 @@ impl Pair {
             let said = (passed.partition.0 as usize, passed.position.0, passed.why);
             let told = self.model.pass_taken(passed.message);
             same("passed", &Some(said), &told)?;
+            self.seen.expired += u32::from(passed.why == Why::Expired);
             found.push(passed.message);
         }
         self.seen.passed += found.len() as u32;

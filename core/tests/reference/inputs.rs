@@ -361,6 +361,7 @@ impl Model {
             claimed,
             bytes: a.bytes.min(self.config.message_bytes_max),
             why,
+            expires: a.expires,
             state: State::Queued,
             attempts: 0,
             burials: 0,

@@ -70,6 +70,7 @@ pub struct Held {
     pub claimed: bool,
     pub bytes: u32,
     pub why: Option<Why>,
+    pub expires: Option<Time>,
     pub state: State,
     pub attempts: u32,
     pub burials: u32,

@@ -1,6 +1,6 @@
 //! Time and outputs of the reference.
 
-use procession_core::{Anchor, NoticeKind, Span, StallState, Time, Why};
+use procession_core::{Anchor, Expired, NoticeKind, Span, StallState, Time, Why};
 
 use super::model::{Delivery, Held, Model, Phase, State};
 
@@ -142,6 +142,16 @@ impl Model {
             }
             if claimed && self.is_done(identity) {
                 self.held[i].state = State::Copied;
+            } else if self.held[i].expires.is_some_and(|at| at <= now)
+                && self.config.expired != Expired::Run
+            {
+                self.stats.expired += 1;
+                if self.config.expired == Expired::DeadLetter {
+                    self.give_up(i, Why::Expired);
+                } else {
+                    self.held[i].why = Some(Why::Expired);
+                    self.held[i].state = State::Passed;
+                }
             } else {
                 startable.push(self.held[i].message);
             }

@@ -26,10 +26,11 @@ pub struct Seen {
     pub followed: u32,
     pub crowded: u32,
     pub passed: u32,
+    pub expired: u32,
 }
 
 impl Seen {
-    fn counts(&self) -> [u32; 23] {
+    fn counts(&self) -> [u32; 24] {
         [
             self.queued,
             self.duplicates,
@@ -54,6 +55,7 @@ impl Seen {
             self.followed,
             self.crowded,
             self.passed,
+            self.expired,
         ]
     }
 
@@ -86,6 +88,7 @@ impl Seen {
             &mut self.followed,
             &mut self.crowded,
             &mut self.passed,
+            &mut self.expired,
         ];
         for (mine, other) in mine.into_iter().zip(other.counts()) {
             *mine += other;

@@ -1,7 +1,7 @@
 //! Configurations, small ones favoured. Without jitter: waiting times are then what is documented.
 
 use procession_core::{
-    Backoff, CommitCadence, Config, Dedupe, Keyless, Limits, Order, Retry, Span,
+    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, Order, Retry, Span,
 };
 use proptest::prelude::*;
 
@@ -30,6 +30,7 @@ prop_compose! {
         map in prop_oneof![1 => Just(0u32), 3 => Just(600)],
         parked in prop_oneof![1 => Just(0u32), 2 => 1u32..3],
         of_key in prop_oneof![2 => Just(u32::MAX), 1 => 1u32..4],
+        expired in 0usize..3,
         ids in 0u32..7,
         age in proptest::option::of(1u64..200),
     ) -> Config {
@@ -54,6 +55,7 @@ prop_compose! {
             },
             stall_after: stall.map_or(Span::MAX, Span::from_millis),
             parked_keys: if unordered || map == 0 { 0 } else { parked },
+            expired: [Expired::Run, Expired::Report, Expired::DeadLetter][expired],
             map_bytes: map,
             dedupe: Dedupe { ids, age: age.map_or(Span::MAX, Span::from_millis) },
             dead_letter_backoff: backoff(waits.3, 4),

@@ -1,6 +1,6 @@
 //! Exclusion, order and duplicates: S1, S2, S4, S5, and what results change (S6).
 
-use procession_core::{Dispatch, Stats, Why};
+use procession_core::{Dispatch, Expired, Stats, Why};
 
 use super::process::Run;
 use super::{Checked, Checker, State, lane_of};
@@ -67,6 +67,8 @@ impl Checker {
         rules.hold(Rule::ParkedKeyRuns, !parked, at)?;
         rules.hold(Rule::TriedTooEarly, now >= tenure.not_before(e), at)?;
         rules.hold(Rule::MalformedHandedOut, !entry.malformed, at)?;
+        let over = self.config.expired != Expired::Run && entry.has_expired(now);
+        rules.hold(Rule::ExpiredRuns, !over, at)?;
         let recent = process.successes.iter().rev().take(ids as usize);
         let fresh = recent
             .take_while(|&&(_, t)| now.saturating_sub(t) < age)
@@ -210,6 +212,10 @@ impl Checker {
             Why::TooLarge => true,
             Why::Keyless => entry.key.is_none(),
             Why::Parked => followed,
+            Why::Expired => {
+                rules.hold(Rule::CalledExpired, entry.has_expired(now), at)?;
+                self.config.expired == Expired::DeadLetter
+            }
             Why::Discarded => false,
         };
         rules.hold(Rule::LetterOutOfTurn, due && attempts == failures, || {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use procession_core::{ParkedKey, ParkedMode, Why};
+use procession_core::{Expired, ParkedKey, ParkedMode, Why};
 
 use super::{Checked, Checker, State};
 use crate::log::Entry;
@@ -45,7 +45,10 @@ impl Parked {
 
     /// A dead letter is asked for; whether its key may be in it for being parked.
     pub(super) fn letter(&mut self, e: u32, key: u128, why: Why) -> bool {
-        let parks = !matches!(why, Why::Parked | Why::Keyless | Why::Discarded);
+        let parks = !matches!(
+            why,
+            Why::Parked | Why::Keyless | Why::Discarded | Why::Expired
+        );
         if self.asked.insert(e) && parks {
             self.given_up.insert(key);
         }
@@ -92,7 +95,10 @@ impl Checker {
     /// The dead letter of a message was confirmed: its key is parked, where keys are.
     pub(super) fn parks(&mut self, member: usize, partition: u32, entry: &Entry, why: Why) {
         let places = self.config.parked_keys > 0;
-        let parks = !matches!(why, Why::Parked | Why::Keyless | Why::Discarded);
+        let parks = !matches!(
+            why,
+            Why::Parked | Why::Keyless | Why::Discarded | Why::Expired
+        );
         let key = entry.key_hash().filter(|_| places && parks);
         let Some((tenure, key)) = self.tenure(member, partition).zip(key) else {
             return;
@@ -157,7 +163,10 @@ impl Checker {
             return rules.hold(Rule::PassedOutOfTurn, false, at);
         };
         let key = entry.key_hash().unwrap_or(0);
-        let due = why == Why::Discarded && tenure.parked.once.contains(&(key, true));
+        let expired = why == Why::Expired;
+        rules.hold(Rule::CalledExpired, !expired || entry.has_expired(now), at)?;
+        let due = (why == Why::Discarded && tenure.parked.once.contains(&(key, true)))
+            || (expired && self.config.expired == Expired::Report);
         let held = tenure.state(e) == State::Held;
         rules.hold(Rule::PassedOutOfTurn, due && held, at)?;
         tenure.set(e, State::Finished);

@@ -1,7 +1,7 @@
 //! The core's configuration, value by value.
 
 use procession_core::{
-    Backoff, CommitCadence, Config, Dedupe, Keyless, Limits, Order, Retry, Span,
+    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, Order, Retry, Span,
 };
 
 use crate::text::{Fault, Fields, choice, small};
@@ -11,6 +11,11 @@ const KEYLESS: [(&str, Keyless); 3] = [
     ("unordered", Keyless::Unordered),
     ("shared", Keyless::Shared),
     ("refuse", Keyless::Refuse),
+];
+const EXPIRED: [(&str, Expired); 3] = [
+    ("run", Expired::Run),
+    ("report", Expired::Report),
+    ("dead-letter", Expired::DeadLetter),
 ];
 
 // No `..` below: a new field of the core must be written here, or this does not compile.
@@ -34,6 +39,7 @@ pub(super) fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fa
         cancel_grace,
         stall_after,
         parked_keys,
+        expired,
         commit:
             CommitCadence {
                 every,
@@ -61,6 +67,7 @@ pub(super) fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fa
     span(to, "cancel-grace", cancel_grace)?;
     span(to, "stall-after", stall_after)?;
     small(to, "parked-keys", parked_keys)?;
+    choice(to, "expired", expired, &EXPIRED)?;
     span(to, "commit-every", every)?;
     small(to, "commit-messages", messages)?;
     backoff(after, ["commit-first", "commit-max", "commit-jitter"], to)?;

@@ -2,7 +2,7 @@
 
 use procession_core::{
     Anchor, Arrival, CommitResult, Continuity, Epoch, Incarnation, Limits, ParkedMode, PartitionId,
-    Position, Receipt, Session, Stamp, Why,
+    Position, Receipt, Session, Stamp, Time, Why,
 };
 
 use crate::checker::Ending;
@@ -235,6 +235,7 @@ impl Call {
                 key: None,
                 identity: 0,
                 bytes: 0,
+                expires: None,
                 quarantine: None,
                 message: 0,
             })),
@@ -399,6 +400,7 @@ fn arrival_fields(arrival: &mut Arrival<u32>, to: &mut impl Fields) -> Result<()
         key,
         identity,
         bytes,
+        expires,
         quarantine,
         message,
     } = arrival;
@@ -417,6 +419,9 @@ fn arrival_fields(arrival: &mut Arrival<u32>, to: &mut impl Fields) -> Result<()
     };
     to.wide("identity", identity)?;
     small(to, "bytes", bytes)?;
+    let mut at = expires.map(Time::as_nanos);
+    maybe(to, "expires", &mut at)?;
+    *expires = at.map(Time::from_nanos);
     choice(to, "quarantine", quarantine, &WHYS)?;
     small(to, "message", message)
 }

@@ -2,7 +2,7 @@
 
 use procession_core::{
     Admit, Arrival, Continuity, Grant, NoticeKind, PartitionId, Position, Refusal, Stamp, Start,
-    Why,
+    Time, Why,
 };
 
 use super::World;
@@ -542,6 +542,7 @@ fn arrival(e: u32, entry: &Entry, start: Start, delivery: Option<u64>) -> Arriva
         key: entry.key_hash(),
         identity: wide(1_000_000 + u64::from(entry.identity)),
         bytes: entry.bytes,
+        expires: entry.expires.map(Time::from_nanos),
         quarantine: entry.malformed.then_some(Why::Malformed),
         message: e,
     }
