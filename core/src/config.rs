@@ -39,6 +39,18 @@ pub enum Expired {
     DeadLetter,
 }
 
+/// What happens when a handler that was asked to stop has not within `cancel_grace`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnHung {
+    /// A notice names it, and its key waits until it has ended.
+    #[default]
+    Wait,
+    /// A notice names it, and the attempt is given up
+    /// ([`poll_abandon`](crate::Consumer::poll_abandon)): it counts as failed, and the key goes on.
+    /// This gives up S1 for that key: its next attempt starts while the old handler may still run.
+    Abandon,
+}
+
 /// How much may be taken in. May change at run time (`Consumer::set_limits`), up to the
 /// figures given at construction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -125,6 +137,8 @@ pub struct Config {
     pub handler_timeout: Span,
     /// How long a handler that was asked to stop may take before a notice names it.
     pub cancel_grace: Span,
+    /// What happens then.
+    pub on_hung: OnHung,
     /// How long a frontier may stand still, with something held beyond it, before a notice says so
     /// (`Span::MAX`: never). Longer than the longest chain of retries, or it tells of those.
     pub stall_after: Span,
@@ -180,6 +194,7 @@ impl Default for Config {
             },
             handler_timeout: Span::from_secs(30),
             cancel_grace: Span::from_secs(5),
+            on_hung: OnHung::Wait,
             stall_after: Span::from_secs(60),
             parked_keys: 0,
             expired: Expired::Run,

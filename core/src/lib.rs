@@ -134,7 +134,8 @@ pub use claim::{
     Revision, WriteKind, WriteResult,
 };
 pub use config::{
-    Backoff, CommitCadence, Config, ConfigError, Dedupe, Expired, Keyless, Limits, Order, Retry,
+    Backoff, CommitCadence, Config, ConfigError, Dedupe, Expired, Keyless, Limits, OnHung, Order,
+    Retry,
 };
 pub use consumer::{
     Admit, Anchor, Arrival, Commit, CommitResult, Consumer, Continuity, Copied, Credit, DeadLetter,

@@ -133,6 +133,8 @@ mod counted {
         TimedOut,
         /// A handler does not end when it is asked to.
         HandlerStuck,
+        /// An attempt is given up because its handler does not end.
+        GivenUp,
         /// The last attempt failed.
         Exhausted,
         /// An attempt fails while its partition is given up.

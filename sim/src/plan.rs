@@ -1,7 +1,7 @@
 //! The configuration of one run, drawn from its seed.
 
 use procession_core::{
-    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, Order, Retry, Span,
+    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, OnHung, Order, Retry, Span,
 };
 
 use crate::fate::{Decision, Fate, hash, log_uniform};
@@ -305,6 +305,11 @@ impl Draw {
             },
             handler_timeout: timeout,
             cancel_grace: Span::from_millis(self.log(117, 1, 50)),
+            on_hung: if self.even(141, 0, 2) == 0 {
+                OnHung::Abandon
+            } else {
+                OnHung::Wait
+            },
             stall_after: Span::from_millis(self.log(135, 1, 2_000)),
             commit: CommitCadence {
                 every: Span::from_millis(self.log(118, 0, 60)),

@@ -51,6 +51,8 @@ const fn first(rule: Rule, mutant: u8, within: u64) -> Proof {
 pub const PROOFS: &[Proof] = &[
     first(Rule::TwoOfAKey, 20, 300),
     alone(Rule::LeftBehindTooEarly, 11, 300),
+    alone(Rule::GivenUpTooEarly, 38, 2_000),
+    alone(Rule::NotGivenUp, 37, 2_000),
     alone(Rule::ReleaseWhileRunning, 102, 300),
     alone(Rule::StartOfNothing, 103, 300),
     first(Rule::StartOutOfOrder, 5, 300),

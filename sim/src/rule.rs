@@ -29,6 +29,8 @@ rules! {
     TwoOfAKey = "S1" "two of a key",
     /// A handler is left behind before the hand-over could not wait any longer.
     LeftBehindTooEarly = "S1" "handler left behind too early",
+    /// An attempt is given up before its handler had its grace, or where its owner waits.
+    GivenUpTooEarly = "S1" "attempt given up too early",
     /// A partition is given up while its handlers run.
     ReleaseWhileRunning = "S1" "release while handlers run",
     /// Something starts that was not taken in.
@@ -179,6 +181,8 @@ rules! {
     LetterOutOfTurn = "L3" "dead letter out of turn",
     /// A handler past its deadline was not asked to stop.
     NotAskedToStop = "L3" "handler not asked to stop",
+    /// A handler that does not stop is waited for, and its owner does not wait.
+    NotGivenUp = "L3" "attempt not given up",
     /// A stall rises or clears a second time.
     StallToldTwice = "L3" "stall told twice",
     /// A stall where nothing is held.

@@ -32,6 +32,7 @@ retry-max = 1000000
 retry-jitter = 0
 handler-timeout = 170000000
 cancel-grace = 10000000
+on-hung = abandon
 stall-after = 233000000
 parked-keys = 0
 expired = run
@@ -77,25 +78,25 @@ handler-hang 10 1
 [inputs]
 1000000 m0 start
 1000000 m0 open partition=0 epoch=1 frontier=- anchor=- stamp=- map=- recorded=- incarnation=1 log-start=0 log-end=2 until=541000000
-1000000 m0 poll cssdlkpwnrfggxcsdlkpwnrfgxt
+1000000 m0 poll cassdlkpwnrfggxcasdlkpwnrfgxt
 2000000 m0 session partition=0 epoch=1 session=1 found=continues from=-
-2000000 m0 poll csdlkpwnrfgxtc
-3000000 m0 poll sdlkpwnrfgxtc
+2000000 m0 poll casdlkpwnrfgxtca
+3000000 m0 poll sdlkpwnrfgxtca
 4000000 m0 poll sdlkpwnrfgxt
 4000000 m0 offer partition=0 epoch=1 session=1 delivery=1 position=0 stamp=1 lane=1 key=5692161d100b05e52cfa56b4a2af9298 identity=860a9f4d3586c43732447fe62831cc09 bytes=1 expires=- quarantine=- message=0
-4000000 m0 poll csddlkpwnrfgxcsdlkpwnrfgxt
+4000000 m0 poll casddlkpwnrfgxcasdlkpwnrfgxt
 5000000 m0 offer partition=0 epoch=1 session=1 delivery=2 position=1 stamp=2 lane=1 key=5692161d100b05e52cfa56b4a2af9298 identity=400c4460a9e38450f9dc9b539596a75 bytes=1 expires=- quarantine=- message=1
-5000000 m0 poll csdlkpwnrfgxt
+5000000 m0 poll casdlkpwnrfgxt
 121000000 m0 extend partition=0 epoch=1 until=661000000
-121000000 m0 poll csdlkpwnrfgxt
+121000000 m0 poll casdlkpwnrfgxt
 176000000 m0 timeout
-176000000 m0 poll ccsdlkpwnrfgxcsdlkpwnrfgxttcsdlkpwnrfgxt
+176000000 m0 poll ccasdlkpwnrfgxcasdlkpwnrfgxttcasdlkpwnrfgxt
 177000000 m0 settle token=4294967296 outcome=cancelled message=0
-177000000 m0 poll csd
+177000000 m0 poll casd
 [outputs]
-582f7433 aa62ab29 3234a1eb c8869095 22bfbb6e 1f6b73c2 ec909bfa a4da4099
-9ef652c2 843ec8be 4672c7c9 dad6b480 0bfa3cc7 eb12e7ab dd1813ed 256f66e1
-37413314
+582f7433 aa62ab29 4e28ab32 14fed4bf a8b4295f ed33148c e566ef67 6db0f08b
+2951b91b 891e09a2 c403ae45 68816186 8f0492cd 61475d07 da410c6f d99fe318
+523d52a8
 [digest]
-82db2ac2a16513bb
+1511ff5df10e6c52
 "#;

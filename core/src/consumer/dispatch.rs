@@ -4,7 +4,7 @@ use super::slab::{HEAD, State, TIMED_OUT};
 use super::window::Note;
 use super::{Consumer, Copied, Dispatch, NoticeKind, Outcome, Stale, WakeReason, Why};
 use crate::marks::mark;
-use crate::{PartitionId, Position, Span, Time, Token, mutants};
+use crate::{OnHung, PartitionId, Position, Span, Time, Token, mutants};
 
 use super::partition::{Partition, Phase};
 
@@ -151,6 +151,7 @@ impl<M> Consumer<M> {
         self.stats.running -= 1;
         self.partitions[partition].busy -= 1;
         self.cancels.remove(index);
+        self.abandons.remove(index);
         // S6: a token names one dispatch. The message may stay, its next attempt has another token.
         let hot = &mut self.slab.slots[index as usize].hot;
         hot.renew();
@@ -238,6 +239,13 @@ impl<M> Consumer<M> {
         self.cancels.pop().map(|index| self.slab.token(index))
     }
 
+    /// An attempt that is to be given up because its handler does not stop
+    /// ([`OnHung::Abandon`](crate::OnHung::Abandon)): settle it with [`Outcome::Cancelled`] and a copy
+    /// of the message, and forget the handler. Whatever that says later is stale.
+    pub fn poll_abandon(&mut self) -> Option<Token> {
+        self.abandons.pop().map(|index| self.slab.token(index))
+    }
+
     /// A queued message that turned out to be a copy of one that has succeeded meanwhile. It is
     /// finished by this call.
     pub fn poll_duplicate(&mut self, now: Time) -> Option<Copied<M>> {
@@ -298,12 +306,20 @@ impl<M> Consumer<M> {
                 self.slab.slots[index].cold.at = at;
                 next = next.min(at);
                 self.cancels.insert(index as u32);
+                if mutants::is(38) {
+                    self.abandons.insert(index as u32);
+                }
             } else {
-                // S1: the key stays blocked until the old future has ended; everything else runs.
+                // S1: the key stays blocked until the old future has ended, unless its owner gives that
+                // up; everything else runs.
                 let (partition, entry) = (usize::from(slot.partition), slot.entry);
                 self.slab.slots[index].cold.at = Time::MAX;
                 let position = self.pool.position(entry);
                 mark!(HandlerStuck);
+                if self.config.on_hung == OnHung::Abandon && !mutants::is(37) {
+                    mark!(GivenUp);
+                    self.abandons.insert(index as u32);
+                }
                 self.notice(partition, NoticeKind::HandlerStuck, position);
             }
         }

@@ -195,6 +195,7 @@ impl<M> Consumer<M> {
             Note::Digest(_) => NONE,
         };
         self.cancels.insert(index);
+        self.abandons.remove(index);
         let part = &mut self.partitions[partition];
         part.busy -= 1;
         self.credit

@@ -48,6 +48,12 @@ impl Pair {
             .map(Token::to_bits)
             .collect();
         self.seen.cancels += cancels.len() as u32;
+        let abandons: BTreeSet<u64> = std::iter::from_fn(|| self.core.poll_abandon())
+            .map(Token::to_bits)
+            .collect();
+        self.seen.abandons += abandons.len() as u32;
+        let expected = std::mem::take(&mut self.model.abandons);
+        same("abandons", &abandons, &expected)?;
         same(
             "cancels",
             &cancels,

@@ -550,6 +550,7 @@ impl Model {
             return false;
         };
         self.cancels.remove(&token);
+        self.abandons.remove(&token);
         if self.held[i].state == State::Orphan {
             let held = self.held.remove(i);
             self.end_identity(&held, ending == Ending::Done);

@@ -56,6 +56,7 @@ impl Model {
     pub fn forget_token(&mut self, held: &Held) {
         if let Some(token) = held.token {
             self.cancels.remove(&token);
+            self.abandons.remove(&token);
         }
     }
 
@@ -157,6 +158,9 @@ impl Model {
         let held = &mut self.held[i];
         held.state = State::Orphan;
         self.cancels.extend(held.token);
+        if let Some(token) = held.token {
+            self.abandons.remove(&token);
+        }
     }
 
     /// Leaves the handlers of a partition behind, each with a notice; how many.

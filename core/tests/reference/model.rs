@@ -179,6 +179,7 @@ pub struct Model {
     pub successes: u64,
     pub arrivals: u64,
     pub cancels: BTreeSet<u64>,
+    pub abandons: BTreeSet<u64>,
     /// Counts of notices by partition and kind.
     pub notices: BTreeMap<(usize, u8), u32>,
     pub draining: Option<Time>,
@@ -253,6 +254,7 @@ impl Model {
             successes: 0,
             arrivals: 0,
             cancels: BTreeSet::new(),
+            abandons: BTreeSet::new(),
             notices: BTreeMap::new(),
             draining: None,
             drained: (0, 0),

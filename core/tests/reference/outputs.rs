@@ -1,6 +1,6 @@
 //! Time and outputs of the reference.
 
-use procession_core::{Anchor, Expired, NoticeKind, Span, StallState, Time, Why};
+use procession_core::{Anchor, Expired, NoticeKind, OnHung, Span, StallState, Time, Why};
 
 use super::model::{Delivery, Held, Model, Phase, State};
 
@@ -30,7 +30,11 @@ impl Model {
                 State::Stopping => {
                     held.until = Time::MAX;
                     let p = held.p;
+                    let token = held.token;
                     self.notice(p, NoticeKind::HandlerStuck);
+                    if self.config.on_hung == OnHung::Abandon {
+                        self.abandons.extend(token);
+                    }
                 }
                 _ => {}
             }

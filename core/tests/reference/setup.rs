@@ -1,7 +1,7 @@
 //! Configurations, small ones favoured. Without jitter: waiting times are then what is documented.
 
 use procession_core::{
-    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, Order, Retry, Span,
+    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, OnHung, Order, Retry, Span,
 };
 use proptest::prelude::*;
 
@@ -31,6 +31,7 @@ prop_compose! {
         parked in prop_oneof![1 => Just(0u32), 2 => 1u32..3],
         of_key in prop_oneof![2 => Just(u32::MAX), 1 => 1u32..4],
         expired in 0usize..3,
+        abandon in any::<bool>(),
         ids in 0u32..7,
         age in proptest::option::of(1u64..200),
     ) -> Config {
@@ -48,6 +49,7 @@ prop_compose! {
             retry: Retry { attempts, backoff: backoff(waits.0, waits.1) },
             handler_timeout: timeout.map_or(Span::MAX, Span::from_millis),
             cancel_grace: Span::from_millis(5),
+            on_hung: if abandon { OnHung::Abandon } else { OnHung::Wait },
             commit: CommitCadence {
                 every: Span::from_millis(every),
                 messages: count,

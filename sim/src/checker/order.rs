@@ -1,6 +1,6 @@
 //! Exclusion, order and duplicates: S1, S2, S4, S5, and what results change (S6).
 
-use procession_core::{Dispatch, Expired, Stats, Why};
+use procession_core::{Dispatch, Expired, OnHung, Stats, Why};
 
 use super::process::Run;
 use super::{Checked, Checker, State, lane_of};
@@ -96,6 +96,7 @@ impl Checker {
             lane,
             deadline: dispatch.deadline.as_nanos(),
             cancelled: false,
+            cancelled_at: u64::MAX,
             orphan: false,
         });
         Ok(())
@@ -111,8 +112,21 @@ impl Checker {
         })?;
         if let Some(run) = run {
             run.cancelled = true;
+            run.cancelled_at = run.cancelled_at.min(now);
         }
         Ok(())
+    }
+
+    /// The core gives an attempt up: its handler was asked to stop, and has had its grace.
+    pub(crate) fn given_up(&mut self, member: usize, token: u64, now: u64) -> Checked {
+        let grace = self.config.cancel_grace.as_nanos();
+        let mut runs = self.processes[member].runs.iter();
+        let run = runs.find(|r| r.token == token && !r.orphan);
+        let due = run.is_some_and(|r| now >= r.cancelled_at.saturating_add(grace));
+        let may = self.config.on_hung == OnHung::Abandon && due;
+        self.rules.hold(Rule::GivenUpTooEarly, may, || {
+            format!("token={token:#x} at={now}: {run:?}")
+        })
     }
 
     /// A handler ended well: the effect is in the world, whatever becomes of its result.

@@ -1,7 +1,7 @@
 //! The core's configuration, value by value.
 
 use procession_core::{
-    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, Order, Retry, Span,
+    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, OnHung, Order, Retry, Span,
 };
 
 use crate::text::{Fault, Fields, choice, small};
@@ -12,6 +12,7 @@ const KEYLESS: [(&str, Keyless); 3] = [
     ("shared", Keyless::Shared),
     ("refuse", Keyless::Refuse),
 ];
+const ON_HUNG: [(&str, OnHung); 2] = [("wait", OnHung::Wait), ("abandon", OnHung::Abandon)];
 const EXPIRED: [(&str, Expired); 3] = [
     ("run", Expired::Run),
     ("report", Expired::Report),
@@ -37,6 +38,7 @@ pub(super) fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fa
         },
         handler_timeout,
         cancel_grace,
+        on_hung,
         stall_after,
         parked_keys,
         expired,
@@ -65,6 +67,7 @@ pub(super) fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fa
     backoff(between, names, to)?;
     span(to, "handler-timeout", handler_timeout)?;
     span(to, "cancel-grace", cancel_grace)?;
+    choice(to, "on-hung", on_hung, &ON_HUNG)?;
     span(to, "stall-after", stall_after)?;
     small(to, "parked-keys", parked_keys)?;
     choice(to, "expired", expired, &EXPIRED)?;

@@ -105,6 +105,8 @@ pub struct Open {
 pub enum Poll {
     /// `poll_cancel`.
     Cancel,
+    /// `poll_abandon`.
+    Abandon,
     /// `poll_session`.
     Session,
     /// `poll_dispatch`.
@@ -133,8 +135,9 @@ pub enum Poll {
 
 impl Poll {
     /// All of them, with the letter that stands for each in a row of polls.
-    pub const LETTERS: [(char, Self); 13] = [
+    pub const LETTERS: [(char, Self); 14] = [
         ('c', Self::Cancel),
+        ('a', Self::Abandon),
         ('s', Self::Session),
         ('d', Self::Dispatch),
         ('l', Self::Letter),
