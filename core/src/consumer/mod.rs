@@ -23,6 +23,7 @@ mod parked;
 mod partition;
 mod places;
 mod remembered;
+mod runs;
 mod session;
 mod slab;
 mod stalls;

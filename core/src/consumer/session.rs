@@ -114,7 +114,7 @@ impl<M> Consumer<M> {
             Some(sound) => {
                 mark!(MapKept);
                 self.keep_parked(index, sound.parked());
-                self.keep_map(index, frontier, sound.bits);
+                self.keep_map(index, frontier, sound.finished);
             }
             None => {
                 mark!(MapIgnored);
@@ -124,9 +124,10 @@ impl<M> Consumer<M> {
     }
 
     /// Keeps the bits of a resumed map in blocks of the window pool. What does not fit is forgotten.
-    fn keep_map(&mut self, index: usize, base: Position, bits: &[u8]) {
+    fn keep_map(&mut self, index: usize, base: Position, finished: map::Finished<'_>) {
         let mut last = None;
-        for chunk in bits.chunks(BLOCK as usize * 8) {
+        let mut words = finished.words().peekable();
+        while words.peek().is_some() {
             if self.pool.free_blocks() <= self.blockless {
                 mark!(MapForgotten);
                 return;
@@ -134,11 +135,8 @@ impl<M> Consumer<M> {
             let Some(block) = self.pool.take() else {
                 return;
             };
-            let rest = core::iter::repeat(&[][..]);
-            for (word, bytes) in chunk.chunks(8).chain(rest).take(BLOCK as usize).enumerate() {
-                let mut whole = [0; 8];
-                whole[..bytes.len()].copy_from_slice(bytes);
-                self.pool.set_word(block, word, u64::from_le_bytes(whole));
+            for word in 0..BLOCK as usize {
+                self.pool.set_word(block, word, words.next().unwrap_or(0));
             }
             let part = &mut self.partitions[index];
             match (last, &mut part.resumed) {
