@@ -132,6 +132,7 @@ fn drive(
                 key: Some(message.0.into()),
                 identity: position.0.into(),
                 bytes: 16,
+                expires: None,
                 quarantine: None,
                 message: *message,
             };

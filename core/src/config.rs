@@ -41,6 +41,31 @@ pub enum OnReset {
     Latest,
 }
 
+/// What happens to a message whose time is over before it is handed out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Expired {
+    /// It runs: what a message says of its expiry is not looked at.
+    #[default]
+    Run,
+    /// It is finished without running, and reported by
+    /// [`poll_passed`](crate::Consumer::poll_passed). Costs 8 bytes a message in flight.
+    Report,
+    /// It is dead-lettered, with [`Why::Expired`](crate::Why::Expired). Costs the same.
+    DeadLetter,
+}
+
+/// What happens when a handler that was asked to stop has not within `cancel_grace`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnHung {
+    /// A notice names it, and its key waits until it has ended.
+    #[default]
+    Wait,
+    /// A notice names it, and the attempt is given up
+    /// ([`poll_abandon`](crate::Consumer::poll_abandon)): it counts as failed, and the key goes on.
+    /// This gives up S1 for that key: its next attempt starts while the old handler may still run.
+    Abandon,
+}
+
 /// How much may be taken in. May change at run time (`Consumer::set_limits`), up to the
 /// figures given at construction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,6 +152,8 @@ pub struct Config {
     pub handler_timeout: Span,
     /// How long a handler that was asked to stop may take before a notice names it.
     pub cancel_grace: Span,
+    /// What happens then.
+    pub on_hung: OnHung,
     /// How long a frontier may stand still, with something held beyond it, before a notice says so
     /// (`Span::MAX`: never). Longer than the longest chain of retries, or it tells of those.
     pub stall_after: Span,
@@ -138,6 +165,8 @@ pub struct Config {
     pub parked_keys: u32,
     /// What follows when the recorded progress is out of range.
     pub on_reset: OnReset,
+    /// What happens to a message whose time is over.
+    pub expired: Expired,
     /// When progress is written.
     pub commit: CommitCadence,
     /// Most bytes of a progress map (0 switches maps off; at most 65,535).
@@ -183,9 +212,11 @@ impl Default for Config {
             },
             handler_timeout: Span::from_secs(30),
             cancel_grace: Span::from_secs(5),
+            on_hung: OnHung::Wait,
             stall_after: Span::from_secs(60),
             parked_keys: 0,
             on_reset: OnReset::Stop,
+            expired: Expired::Run,
             commit: CommitCadence {
                 every: Span::from_millis(100),
                 messages: 1_000,

@@ -49,6 +49,7 @@
 //!             key: Some(hash(key).into()),
 //!             identity: position.0.into(),
 //!             bytes: text.len() as u32,
+//!             expires: None,
 //!             quarantine: None,
 //!             message: *text,
 //!         };
@@ -133,7 +134,8 @@ pub use claim::{
     Revision, WriteKind, WriteResult,
 };
 pub use config::{
-    Backoff, CommitCadence, Config, ConfigError, Dedupe, Keyless, Limits, OnReset, Order, Retry,
+    Backoff, CommitCadence, Config, ConfigError, Dedupe, Expired, Keyless, Limits, OnHung, OnReset,
+    Order, Retry,
 };
 pub use consumer::{
     Admit, Anchor, Arrival, Commit, CommitResult, Consumer, Continuity, Copied, Credit, DeadLetter,

@@ -59,6 +59,8 @@ mod counted {
         CopyInItsTurn,
         /// A message over the size limit is refused.
         TooLarge,
+        /// A message had expired when its turn came.
+        Expired,
         /// No credit.
         NoCredit,
         /// No block of the window pool.
@@ -109,6 +111,8 @@ mod counted {
         MapForgotten,
         /// A session cannot tell, with messages held behind its anchor.
         CannotTellBlind,
+        /// A session has passed what was in doubt, and the frontier moves over what was finished.
+        DoubtOver,
         /// The record lay beyond the end of the log.
         CutAtEnd,
         /// A session waits before it begins again.
@@ -137,6 +141,8 @@ mod counted {
         TimedOut,
         /// A handler does not end when it is asked to.
         HandlerStuck,
+        /// An attempt is given up because its handler does not end.
+        GivenUp,
         /// The last attempt failed.
         Exhausted,
         /// An attempt fails while its partition is given up.

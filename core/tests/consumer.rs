@@ -47,6 +47,7 @@ fn arrival(position: u64, key: u64) -> Arrival<u64> {
         key: Some(key.into()),
         identity: u128::from(position) << 64 | 7,
         bytes: 100,
+        expires: None,
         quarantine: None,
         message: position,
     }
@@ -510,6 +511,36 @@ fn s9_when_nobody_can_tell_delivery_goes_on_at_the_frontier() {
     // Where there was a hole, a message: the log was rewritten, and it runs.
     assert_eq!(bus.offer(at(0), in_session(3)), Ok(Admit::Void));
     assert_eq!(bus.poll_session(at(0)).unwrap().epoch, Epoch(2));
+    bus.check_invariants().unwrap();
+}
+
+#[test]
+fn a_hung_handler_is_given_up_where_its_owner_says_so() {
+    let config = Config {
+        on_hung: OnHung::Abandon,
+        handler_timeout: Span::from_millis(100),
+        cancel_grace: Span::from_millis(50),
+        ..config()
+    };
+    let mut bus = live(&config);
+    assert_eq!(offer(&mut bus, 1, 1), Admit::Queued);
+    let hung = bus.poll_dispatch(at(0)).unwrap().token;
+    bus.handle_timeout(at(110));
+    assert_eq!((bus.poll_cancel(), bus.poll_abandon()), (Some(hung), None));
+    bus.handle_timeout(at(160));
+    assert_eq!(bus.poll_abandon(), Some(hung));
+    let stuck = bus.poll_notice().unwrap();
+    assert_eq!(stuck.kind, NoticeKind::HandlerStuck);
+    // The adapter has a copy of the message.
+    bus.settle(at(160), hung, Outcome::Cancelled(1)).unwrap();
+    assert_eq!(bus.stats().failed, 1);
+    bus.handle_timeout(at(1_000));
+    let again = bus.poll_dispatch(at(1_000)).unwrap();
+    assert_eq!((again.message, again.attempt), (1, 2));
+    // What the old handler says is stale.
+    assert_eq!(bus.settle(at(1_000), hung, Outcome::Done), Err(Stale));
+    bus.settle(at(1_000), again.token, Outcome::Done).unwrap();
+    assert_eq!(bus.frontier(P), Some(Position(2)));
     bus.check_invariants().unwrap();
 }
 

@@ -45,6 +45,7 @@ fn offer(bus: &mut Consumer<u64>, position: u64, key: u64) {
         key: Some(key.into()),
         identity: position.into(),
         bytes: 1,
+        expires: None,
         quarantine: None,
         message: position,
     };

@@ -43,6 +43,7 @@ fn offer(bus: &mut Consumer<u64>, now: Time, position: u64, key: u64) {
         key: Some(key.into()),
         identity: u128::from(position),
         bytes: 100,
+        expires: None,
         quarantine: None,
         message: position,
     };

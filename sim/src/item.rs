@@ -17,6 +17,8 @@ pub struct Item {
     pub lane: u64,
     /// What it is charged.
     pub bytes: u32,
+    /// From then on it is not to be handled any more.
+    pub expires: Option<u64>,
     /// It cannot be decoded.
     pub malformed: bool,
     /// Its handler always fails.

@@ -19,6 +19,8 @@ pub(crate) struct Entry {
     /// Which publish this is a copy of.
     pub(crate) identity: u32,
     pub(crate) bytes: u32,
+    /// From then on it is not to be handled any more.
+    pub(crate) expires: Option<u64>,
     pub(crate) malformed: bool,
     /// Its handler always fails.
     pub(crate) poison: bool,
@@ -39,6 +41,11 @@ pub(crate) struct Log {
 }
 
 impl Entry {
+    /// Whether its time is over.
+    pub(crate) fn has_expired(&self, now: u64) -> bool {
+        self.expires.is_some_and(|at| at <= now)
+    }
+
     /// The hash of its key, as the core is given it.
     pub(crate) fn key_hash(&self) -> Option<u128> {
         self.key.map(|key| wide(u64::from(key)))
@@ -138,6 +145,7 @@ mod tests {
             lane: 0,
             identity: 0,
             bytes: 1,
+            expires: None,
             malformed: false,
             poison: false,
             stored: true,

@@ -123,6 +123,15 @@ pub const MUTANTS: &[Mutant] = &[
     ),
     mutant(33, 2_000, "lets one key take all credit"),
     mutant(
+        34,
+        5_000,
+        "believes what a session said whose last message is gone",
+    ),
+    mutant(37, 2_000, "waits for a handler that is to be given up"),
+    mutant(38, 2_000, "gives an attempt up when it is asked to stop"),
+    mutant(35, 2_000, "hands out what has expired"),
+    mutant(36, 2_000, "takes every message that can expire for expired"),
+    mutant(
         41,
         1000,
         "takes a refused commit for one that is still under way",

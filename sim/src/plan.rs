@@ -1,7 +1,8 @@
 //! The configuration of one run, drawn from its seed.
 
 use procession_core::{
-    Backoff, CommitCadence, Config, Dedupe, Keyless, Limits, OnReset, Order, Retry, Span,
+    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, OnHung, OnReset, Order,
+    Retry, Span,
 };
 
 use crate::fate::{Decision, Fate, hash, log_uniform};
@@ -305,11 +306,21 @@ impl Draw {
             },
             handler_timeout: timeout,
             cancel_grace: Span::from_millis(self.log(117, 1, 50)),
+            on_hung: if self.even(141, 0, 2) == 0 {
+                OnHung::Abandon
+            } else {
+                OnHung::Wait
+            },
             stall_after: Span::from_millis(self.log(135, 1, 2_000)),
             commit: CommitCadence {
                 every: Span::from_millis(self.log(118, 0, 60)),
                 messages: self.log(119, 1, 32) as u32,
                 backoff: self.backoff(120, 10, 40),
+            },
+            expired: if clean {
+                Expired::Run
+            } else {
+                [Expired::Run, Expired::Report, Expired::DeadLetter][self.even(140, 0, 2) as usize]
             },
             parked_keys: places.min(map_bytes.saturating_sub(24) / 25),
             on_reset: [
@@ -317,7 +328,7 @@ impl Draw {
                 OnReset::Stop,
                 OnReset::Earliest,
                 OnReset::Latest,
-            ][self.even(140, 0, 3) as usize],
+            ][self.even(145, 0, 3) as usize],
             map_bytes,
             dedupe: Dedupe {
                 ids: if clean {

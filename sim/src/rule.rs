@@ -29,6 +29,8 @@ rules! {
     TwoOfAKey = "S1" "two of a key",
     /// A handler is left behind before the hand-over could not wait any longer.
     LeftBehindTooEarly = "S1" "handler left behind too early",
+    /// An attempt is given up before its handler had its grace, or where its owner waits.
+    GivenUpTooEarly = "S1" "attempt given up too early",
     /// A partition is given up while its handlers run.
     ReleaseWhileRunning = "S1" "release while handlers run",
     /// Something starts that was not taken in.
@@ -43,6 +45,8 @@ rules! {
     FailureCounted = "S2" "failure counted as success",
     /// A frontier is written past something unfinished.
     CommitCovers = "S3" "commit covers an unfinished message",
+    /// Progress is written that only a session vouches for whose last message is gone.
+    CommitInDoubt = "S3" "commit in doubt",
     /// A map is written over something unfinished.
     MapCovers = "S3" "map covers an unfinished message",
     /// A map is written that cannot be read.
@@ -135,6 +139,10 @@ rules! {
     FlowDoesNotAlternate = "S7" "flow does not alternate",
     /// What cannot be decoded is handed out.
     MalformedHandedOut = "S9" "malformed message handed out",
+    /// What has expired is handed out.
+    ExpiredRuns = "S9" "expired message handed out",
+    /// A message ends as expired whose time is not over.
+    CalledExpired = "S9" "called expired, and is not",
     /// A dead letter of what is not held.
     LetterOfNothing = "S9" "dead letter of what is not held",
     /// A dead letter counts without being stored, or does not count.
@@ -175,6 +183,8 @@ rules! {
     LetterOutOfTurn = "L3" "dead letter out of turn",
     /// A handler past its deadline was not asked to stop.
     NotAskedToStop = "L3" "handler not asked to stop",
+    /// A handler that does not stop is waited for, and its owner does not wait.
+    NotGivenUp = "L3" "attempt not given up",
     /// A stall rises or clears a second time.
     StallToldTwice = "L3" "stall told twice",
     /// A stall where nothing is held.

@@ -157,6 +157,7 @@ impl Search<'_> {
         self.attempt(|plan| items(plan, |i| i.bytes = 1));
         self.attempt(|plan| items(plan, |i| i.identity = i.number));
         self.attempt(|plan| items(plan, |i| (i.malformed, i.poison) = (false, false)));
+        self.attempt(|plan| items(plan, |i| i.expires = None));
         // Plain times.
         self.attempt(|plan| items(plan, |i| i.at = 0));
         self.attempt(|plan| items(plan, |i| i.at = i.at / MILLI * MILLI));

@@ -139,6 +139,8 @@ sites! {
     Rebalance,
     /// An owner releases a parked key, or says what becomes of its messages.
     Owner,
+    /// A message expires.
+    Expires,
 
     /// Draws of the swarm configuration.
     Plan,
@@ -201,6 +203,7 @@ impl Site {
                 | Self::Poison
                 | Self::Malformed
                 | Self::Oversize
+                | Self::Expires
                 | Self::Keyless
                 | Self::LaneCollision
                 | Self::SharedKeys

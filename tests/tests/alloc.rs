@@ -89,6 +89,7 @@ impl Machine {
                 key: Some(u128::from(key)),
                 identity: u128::from(mix(original)) << 64 | u128::from(partition.0),
                 bytes: 300,
+                expires: None,
                 quarantine: None,
                 message: position,
             };

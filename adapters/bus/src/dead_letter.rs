@@ -102,6 +102,7 @@ fn why(envelope: &Envelope, why: Why) -> &'static str {
         Why::Keyless => "keyless",
         Why::Parked => "parked",
         Why::Discarded => "discarded",
+        Why::Expired => "expired",
     }
 }
 

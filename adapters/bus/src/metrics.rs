@@ -328,6 +328,7 @@ impl Observer<Envelope> for Subscription {
             Why::Keyless => "keyless",
             Why::Parked => "parked",
             Why::Discarded => "discarded",
+            Why::Expired => "expired",
         };
         let (topic, group) = (self.topic.clone(), self.group.clone());
         metrics::counter!(

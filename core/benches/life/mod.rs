@@ -156,6 +156,7 @@ impl<B: Bus> Life<B> {
                 key: Some(lane.into()),
                 identity: u128::from(lane) << 64 | u128::from(self.next),
                 bytes: 300,
+                expires: None,
                 quarantine: None,
                 message: self.next,
             };

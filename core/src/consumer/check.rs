@@ -1,7 +1,7 @@
 //! The invariants, checked as a whole: for tests and the simulator.
 
 use super::Consumer;
-use super::partition::Phase;
+use super::partition::{Doubt, Phase};
 use super::slab::State;
 use super::window::Note;
 
@@ -25,7 +25,7 @@ impl<M> Consumer<M> {
         }
         let mut blockless = 0;
         for (index, part) in self.partitions.iter().enumerate() {
-            part.window.check(&self.pool)?;
+            part.window.check(&self.pool, part.doubt != Doubt::No)?;
             let slots = || {
                 self.slab.slots.iter().map(|s| &s.hot).filter(move |s| {
                     usize::from(s.partition) == index

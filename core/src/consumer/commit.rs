@@ -1,7 +1,7 @@
 //! Writing progress: one commit of a partition at a time, never beyond what is finished (S3).
 
 use super::map::{self, Kept};
-use super::partition::Phase;
+use super::partition::{Doubt, Phase};
 use super::{Commit, CommitResult, Consumer, NoticeKind, WakeReason};
 use crate::marks::mark;
 use crate::{Epoch, PartitionId, Time, mutants};
@@ -55,7 +55,8 @@ impl<M> Consumer<M> {
             } else {
                 frontier
             };
-            let kept = if part.mapless { Kept::Keys } else { Kept::All };
+            let mapless = part.mapless || part.doubt != Doubt::No;
+            let kept = if mapless { Kept::Keys } else { Kept::All };
             let keys = self.parking.parked(index);
             let window = (&part.window, &self.pool);
             let map_len = map::encode(window, base, part.incarnation, keys, kept, &mut map[..room]);

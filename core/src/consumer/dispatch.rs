@@ -4,14 +4,15 @@ use super::slab::{HEAD, State, TIMED_OUT};
 use super::window::Note;
 use super::{Consumer, Copied, Dispatch, NoticeKind, Outcome, Stale, WakeReason, Why};
 use crate::marks::mark;
-use crate::{PartitionId, Position, Span, Time, Token, mutants};
+use crate::{OnHung, PartitionId, Position, Span, Time, Token, mutants};
 
 use super::partition::{Partition, Phase};
 
 impl<M> Consumer<M> {
     /// Hands out a message: the next one of a key that has none running (S1, S2). Keys take turns in
     /// the order in which they became ready. Past the end of a lease nothing of that partition is
-    /// handed out; give a `now` that was read just before.
+    /// handed out; give a `now` that was read just before. What has expired is passed over, and comes by
+    /// [`poll_passed`](Self::poll_passed) or as a dead letter.
     pub fn poll_dispatch(&mut self, now: Time) -> Option<Dispatch<M>> {
         let now = self.tick(now);
         if self.deadline.0 != now {
@@ -24,6 +25,7 @@ impl<M> Consumer<M> {
                 partitions,
                 pool,
                 identities,
+                expiry,
                 remember_until,
                 ..
             } = self;
@@ -49,6 +51,10 @@ impl<M> Consumer<M> {
                 if mutants::is(19) {
                     identities.mark(*remember_until, identity);
                 }
+            }
+            if expiry.is_over(index, now) {
+                self.expire(index);
+                continue;
             }
             let deadline = self.deadline.1;
             slot.hot.state = State::Running;
@@ -145,6 +151,7 @@ impl<M> Consumer<M> {
         self.stats.running -= 1;
         self.partitions[partition].busy -= 1;
         self.cancels.remove(index);
+        self.abandons.remove(index);
         // S6: a token names one dispatch. The message may stay, its next attempt has another token.
         let hot = &mut self.slab.slots[index as usize].hot;
         hot.renew();
@@ -203,6 +210,7 @@ impl<M> Consumer<M> {
             return;
         }
         if mutants::is(5)
+            && self.config.order == crate::Order::Key
             && let Some(head) = self.lanes.rotate(&mut self.slab, index)
         {
             return self.activate(head);
@@ -229,6 +237,13 @@ impl<M> Consumer<M> {
     /// [`Outcome::Cancelled`], or with whatever it ended with.
     pub fn poll_cancel(&mut self) -> Option<Token> {
         self.cancels.pop().map(|index| self.slab.token(index))
+    }
+
+    /// An attempt that is to be given up because its handler does not stop
+    /// ([`OnHung::Abandon`](crate::OnHung::Abandon)): settle it with [`Outcome::Cancelled`] and a copy
+    /// of the message, and forget the handler. Whatever that says later is stale.
+    pub fn poll_abandon(&mut self) -> Option<Token> {
+        self.abandons.pop().map(|index| self.slab.token(index))
     }
 
     /// A queued message that turned out to be a copy of one that has succeeded meanwhile. It is
@@ -291,12 +306,20 @@ impl<M> Consumer<M> {
                 self.slab.slots[index].cold.at = at;
                 next = next.min(at);
                 self.cancels.insert(index as u32);
+                if mutants::is(38) {
+                    self.abandons.insert(index as u32);
+                }
             } else {
-                // S1: the key stays blocked until the old future has ended; everything else runs.
+                // S1: the key stays blocked until the old future has ended, unless its owner gives that
+                // up; everything else runs.
                 let (partition, entry) = (usize::from(slot.partition), slot.entry);
                 self.slab.slots[index].cold.at = Time::MAX;
                 let position = self.pool.position(entry);
                 mark!(HandlerStuck);
+                if self.config.on_hung == OnHung::Abandon && !mutants::is(37) {
+                    mark!(GivenUp);
+                    self.abandons.insert(index as u32);
+                }
                 self.notice(partition, NoticeKind::HandlerStuck, position);
             }
         }

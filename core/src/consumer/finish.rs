@@ -1,6 +1,6 @@
 //! The end of a held message, in every way that it can end.
 
-use super::partition::Phase;
+use super::partition::{Doubt, Phase};
 use super::slab::{HEAD, Hot, NONE, State};
 use super::window::{Note, Window};
 use super::{Anchor, Consumer, NoticeKind, WakeReason};
@@ -35,7 +35,7 @@ impl<M> Consumer<M> {
         }
         let part = &mut partitions[usize::from(slot.hot.partition)];
         block.finish(entry, identities.digest(identity));
-        if part.window.is_head(entry) {
+        if part.window.is_head(entry) && part.doubt == Doubt::No {
             part.anchor = Some(Anchor {
                 position: part.frontier,
                 stamp: Stamp(slot.cold.stamp),
@@ -84,7 +84,7 @@ impl<M> Consumer<M> {
             Note::Identity(identity) => block.finish(entry, identities.digest(identity)),
             Note::Digest(digest) => block.finish(entry, digest),
         }
-        if part.window.is_head(entry) {
+        if part.window.is_head(entry) && part.doubt == Doubt::No {
             // The message whose settling moves the frontier is what the log is recognised by.
             part.anchor = Some(Anchor {
                 position: part.frontier,
@@ -195,6 +195,7 @@ impl<M> Consumer<M> {
             Note::Digest(_) => NONE,
         };
         self.cancels.insert(index);
+        self.abandons.remove(index);
         let part = &mut self.partitions[partition];
         part.busy -= 1;
         self.credit

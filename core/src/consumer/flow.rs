@@ -11,7 +11,7 @@
 //! everything that is held go on.
 
 use super::grants::Amount;
-use super::partition::Partition;
+use super::partition::{Doubt, Partition};
 use super::slab::NONE;
 use super::{Consumer, Credit, Flow, NoticeKind};
 use crate::marks::mark;
@@ -177,6 +177,11 @@ impl Account {
         self.recover();
     }
 
+    /// Room was made by something else than a refund: shut partitions are looked at again.
+    pub(super) fn look_again(&mut self) {
+        self.refunded = true;
+    }
+
     /// What a share covers without a look at the rest of the account, after that has changed.
     fn recover(&mut self) {
         let usual = self.spare_messages >= 0 && self.spare_bytes >= 0 && self.overdraft == NONE;
@@ -274,6 +279,7 @@ impl<M> Consumer<M> {
             self.limits.partition_messages.into(),
         ) && low(part.used_bytes, self.limits.partition_bytes);
         let window = part.window.blocks() == 0
+            || part.doubt != Doubt::No
             || part
                 .window
                 .room(&self.pool, self.blocks_max(), self.blocks_free(partition))
@@ -302,6 +308,8 @@ impl<M> Consumer<M> {
         let room = part
             .window
             .room(&self.pool, self.blocks_max(), self.blocks_free(index));
+        // What comes again to end a doubt needs no room.
+        let room = room.max(u32::from(part.doubt != Doubt::No));
         if room == 0 {
             return Credit::default();
         }

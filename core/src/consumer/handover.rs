@@ -1,7 +1,7 @@
 //! Giving partitions up: planned, drained, lost.
 
 use super::grants::Totals;
-use super::partition::{Delivery, Phase};
+use super::partition::{Delivery, Doubt, Phase};
 use super::slab::State;
 use super::{Consumer, Drained, Release, WakeReason};
 use crate::marks::mark;
@@ -85,6 +85,7 @@ impl<M> Consumer<M> {
         let part = &mut self.partitions[index];
         part.phase = Phase::Closed;
         part.delivery = Delivery::Idle;
+        part.doubt = Doubt::No;
         part.gate();
         if !mutants::is(21) {
             part.dirty = false;

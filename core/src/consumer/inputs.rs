@@ -30,6 +30,10 @@ pub struct Arrival<M> {
     pub identity: u128,
     /// What it is charged, in bytes.
     pub bytes: u32,
+    /// From then on it is not to be handled any more, on the clock of `now`: the adapter turns what the
+    /// message says into a time. Looked at where [`Config::expired`](crate::Config::expired) asks for
+    /// it; an attempt that has begun goes on.
+    pub expires: Option<Time>,
     /// Set when it cannot be decoded: it is dead-lettered in its turn, never handed to a handler.
     pub quarantine: Option<Why>,
     /// The message.
@@ -203,6 +207,8 @@ pub enum Why {
     Parked,
     /// Its key is parked, and its messages are discarded. Never a dead letter.
     Discarded,
+    /// Its time was over before it was handed out. A dead letter, or not, as configured.
+    Expired,
 }
 
 /// When the next call of [`handle_timeout`](super::Consumer::handle_timeout) is due, and what for.

@@ -165,6 +165,7 @@ impl<M> Consumer<M> {
         }
         mark!(KnownAgain);
         self.received(index, arrival);
+        self.passed_last(now, index, position);
         self.stats.replayed += 1;
         Admit::Replayed
     }
@@ -203,6 +204,7 @@ impl<M> Consumer<M> {
             return Err(self.refuse(index, arrival));
         };
         if part.window.needs_block(pool, arrival.position) && !self.has_block(index) {
+            self.believe_soon(now, index);
             return Err(Refused {
                 why: Refusal::Window,
                 arrival,
@@ -210,6 +212,7 @@ impl<M> Consumer<M> {
         }
         // Nothing was changed up to here; from here on nothing is refused.
         self.pass_map(index, arrival.position);
+        self.passed_last(now, index, arrival.position);
         let (lane, why) = self.lane_of(&arrival);
         let note = if why.is_some() || !self.identities.is_on() {
             Note::Digest(digest(arrival.identity))
@@ -233,6 +236,7 @@ impl<M> Consumer<M> {
     ) -> Result<Admit, Refused<M>> {
         let part = &self.partitions[index];
         if part.window.needs_block(&self.pool, arrival.position) && !self.has_block(index) {
+            self.believe_soon(now, index);
             return Err(Refused {
                 why: Refusal::Window,
                 arrival,
@@ -240,6 +244,7 @@ impl<M> Consumer<M> {
         }
         mark!(FinishedByMap);
         self.pass_map(index, arrival.position);
+        self.passed_last(now, index, arrival.position);
         self.stats.replayed += 1;
         self.pass(now, index, &arrival);
         Ok(Admit::Replayed)
@@ -343,6 +348,7 @@ impl<M> Consumer<M> {
         let slot = slab.next();
         credit.charge(part, slot, bytes, payment);
         self.parking.set_key(slot, arrival.key);
+        self.expiry.set(slot, arrival.expires);
         let head = lanes.head_or_put(slab, slot, lane);
         let mut hot = Hot::ready(slot, lane, entry, index as u16);
         hot.flags |= why.map_or(0, |w| QUARANTINED | ((w as u8) << WHY_SHIFT));

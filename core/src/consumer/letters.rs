@@ -5,7 +5,7 @@ use super::{Consumer, DeadLetter, NoticeKind, Receipt, Why};
 use crate::marks::mark;
 use crate::{PartitionId, Time, Token, mutants};
 
-const WHYS: [Why; 7] = [
+const WHYS: [Why; 8] = [
     Why::Exhausted,
     Why::Rejected,
     Why::Malformed,
@@ -13,6 +13,7 @@ const WHYS: [Why; 7] = [
     Why::Keyless,
     Why::Parked,
     Why::Discarded,
+    Why::Expired,
 ];
 /// The shortest form: a reference with a digest.
 const SHORTEN_MAX: u8 = 2;
@@ -26,7 +27,7 @@ pub(super) const fn why(bits: u8) -> Why {
 pub(super) const fn parks(why: Why) -> bool {
     match why {
         Why::Exhausted | Why::Rejected | Why::Malformed | Why::TooLarge => true,
-        Why::Keyless | Why::Parked | Why::Discarded => false,
+        Why::Keyless | Why::Parked | Why::Discarded | Why::Expired => false,
     }
 }
 

@@ -3,8 +3,8 @@
 //! It travels with the commit and is read back as an untrusted input. Layout, all numbers little
 //! endian:
 //! ```text
-//!  0      version (1)
-//!  1      kind (0: nothing, 1: bitmap); 128 more where keys are parked
+//!  0      version (1; 2 for run lengths, which older readers refuse)
+//!  1      kind (0: nothing, 1: bitmap, 2: run lengths); 128 more where keys are parked
 //!  2..10  incarnation of the log
 //! 10..18  frontier, as committed beside it
 //! 18..22  checksum over everything else
@@ -12,18 +12,23 @@
 //!         the position that parked it (8), what becomes of its messages (1: 0 follow, 1 wait, 2 discard)
 //! then    bits: bit i (lowest first) of byte i/8 says that position `frontier + i` is finished or a
 //!         hole between two finished ones; bit 0 is 0, the last byte is not 0
+//! or      run lengths: see `runs`
 //! ```
+//! Of the two, that is written which reaches further, or is shorter where both say everything.
 //! A map that does not fit forgets its far end, never its near one: what is forgotten runs again. Parked
 //! keys are never forgotten: there is room for them, or there is no commit.
 
 use super::places::{ParkedKey, ParkedMode};
+use super::runs::{self, RunWords, Runs};
 use super::window::{BLOCK, Pool, Window};
 use crate::backoff::mix;
 use crate::{Incarnation, Position};
 
 const VERSION: u8 = 1;
+const VERSION_RUNS: u8 = 2;
 const NOTHING: u8 = 0;
 const BITMAP: u8 = 1;
+const RUNS: u8 = 2;
 const PARKED: u8 = 128;
 const HEADER: usize = 22;
 /// What a parked key takes.
@@ -102,15 +107,15 @@ pub(super) fn encode(
     out.fill(0);
     let (header, body) = out.split_at_mut(HEADER);
     let parked = encode_keys(keys, body);
-    let used = match kept {
-        Kept::All => encode_bits(window, pool, frontier, &mut body[parked..]),
-        Kept::Keys => 0,
+    let (kind, used) = match kept {
+        Kept::All => encode_finished(window, pool, frontier, &mut body[parked..]),
+        Kept::Keys => (NOTHING, 0),
     };
     if parked + used == 0 {
         return 0;
     }
-    header[0] = VERSION;
-    header[1] = if used > 0 { BITMAP } else { NOTHING } | if parked > 0 { PARKED } else { 0 };
+    header[0] = if kind == RUNS { VERSION_RUNS } else { VERSION };
+    header[1] = kind | if parked > 0 { PARKED } else { 0 };
     header[2..10].copy_from_slice(&incarnation.0.to_le_bytes());
     header[10..18].copy_from_slice(&frontier.0.to_le_bytes());
     let sum = checksum(&header[..18], &body[..parked + used]);
@@ -134,8 +139,26 @@ fn encode_keys(keys: impl Iterator<Item = ParkedKey>, body: &mut [u8]) -> usize 
     at
 }
 
-/// Writes the bits of a window. Returns how many bytes they take.
-fn encode_bits(window: &Window, pool: &Pool, frontier: Position, body: &mut [u8]) -> usize {
+/// Writes what is finished, one way or the other. Returns which, and how many bytes it takes.
+fn encode_finished(
+    window: &Window,
+    pool: &Pool,
+    frontier: Position,
+    body: &mut [u8],
+) -> (u8, usize) {
+    let (used, reach) = encode_bits(window, pool, frontier, body);
+    let (bytes, end) = runs::measure(window, pool, frontier.0, body.len());
+    if bytes > 0 && (end > reach || (end == reach && bytes < used)) {
+        body[..used].fill(0);
+        runs::write(window, pool, frontier.0, &mut body[..bytes]);
+        return (RUNS, bytes);
+    }
+    (if used > 0 { BITMAP } else { NOTHING }, used)
+}
+
+/// Writes the bits of a window. Returns how many bytes they take, and one past the last position that
+/// they say is finished.
+fn encode_bits(window: &Window, pool: &Pool, frontier: Position, body: &mut [u8]) -> (usize, u64) {
     let mut bits = Bits {
         bytes: body,
         end: 0,
@@ -185,18 +208,43 @@ fn encode_bits(window: &Window, pool: &Pool, frontier: Position, body: &mut [u8]
     }
     // A word that reached over the end may have left nothing below it.
     let reached = bits.end.div_ceil(8) as usize;
-    body[..reached]
-        .iter()
-        .rposition(|&b| b != 0)
-        .map_or(0, |last| last + 1)
+    let last = body[..reached].iter().rposition(|&b| b != 0);
+    last.map_or((0, 0), |last| {
+        let bits = 8 - u64::from(body[last].leading_zeros());
+        (last + 1, last as u64 * 8 + bits)
+    })
+}
+
+/// The finished positions of a map.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Finished<'a> {
+    /// Bits from the frontier on; none when nothing beyond it is finished.
+    Bits(&'a [u8]),
+    /// Run lengths.
+    Runs(Runs<'a>),
+}
+
+impl<'a> Finished<'a> {
+    /// Words of 64 positions each, from the frontier on.
+    pub(super) fn words(&self) -> impl Iterator<Item = u64> + 'a {
+        let (bits, runs) = match *self {
+            Finished::Bits(bits) => (bits, None),
+            Finished::Runs(runs) => (&[][..], Some(RunWords::new(runs))),
+        };
+        let words = bits.chunks(8).map(|bytes| {
+            let mut whole = [0; 8];
+            whole[..bytes.len()].copy_from_slice(bytes);
+            u64::from_le_bytes(whole)
+        });
+        words.chain(runs.into_iter().flatten())
+    }
 }
 
 /// A map that is whole and sound.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sound<'a> {
     keys: &'a [u8],
-    /// Bits from the frontier on; none when nothing beyond it is finished.
-    pub(super) bits: &'a [u8],
+    pub(super) finished: Finished<'a>,
 }
 
 impl<'a> Sound<'a> {
@@ -226,7 +274,7 @@ pub(super) fn decode(
     let (header, body) = map.split_at_checked(HEADER)?;
     let word = |at: usize| header[at..at + 8].try_into().map(u64::from_le_bytes).ok();
     let sum = u32::from_le_bytes(header[18..22].try_into().ok()?);
-    if header[0] != VERSION
+    if !matches!(header[0], VERSION | VERSION_RUNS)
         || incarnation.is_some_and(|i| word(2) != Some(i.0))
         || word(10)? != frontier.0
         || sum != checksum(&header[..18], body)
@@ -241,12 +289,19 @@ pub(super) fn decode(
         (&[][..], body)
     };
     let modes = keys.chunks_exact(KEY).map(|place| usize::from(place[24]));
-    let sound = Sound { keys, bits };
+    let finished = Finished::Bits(bits);
+    let sound = Sound { keys, finished };
     let rising = sound.parked().map(|p| p.key);
     if !rising.is_sorted_by(|a, b| a < b) || !modes.clone().all(|m| m < ParkedMode::ALL.len()) {
         return None;
     }
     match header[1] & !PARKED {
+        RUNS if header[0] == VERSION_RUNS => {
+            let end = Runs::sound_end(bits)?;
+            let finished = Finished::Runs(Runs::new(bits));
+            (frontier.0.checked_add(end)? <= log_end.0).then_some(Sound { keys, finished })
+        }
+        _ if header[0] != VERSION => None,
         NOTHING => (bits.is_empty() && !keys.is_empty()).then_some(sound),
         BITMAP => {
             let last = *bits.last()?;
@@ -292,13 +347,11 @@ pub(super) fn checksum(header: &[u8], body: &[u8]) -> u32 {
 /// not a sound map of that frontier. For histories and tools; ranges count holes as finished.
 #[must_use]
 pub fn decode_map(map: &[u8], frontier: Position) -> Option<alloc::vec::Vec<(Position, Position)>> {
-    let body = decode(map, frontier, None, Position(u64::MAX))?.bits;
+    let finished = decode(map, frontier, None, Position(u64::MAX))?.finished;
     let mut ranges = alloc::vec::Vec::new();
     let mut from = None;
-    for bit in 0..=body.len() as u64 * 8 {
-        let set = body
-            .get((bit / 8) as usize)
-            .is_some_and(|b| b >> (bit % 8) & 1 == 1);
+    let bits = finished.words().chain([0]).zip(0u64..);
+    for (bit, set) in bits.flat_map(|(w, n)| (0..64).map(move |i| (64 * n + i, w >> i & 1 == 1))) {
         match (from, set) {
             (None, true) => from = Some(bit),
             (Some(start), false) => {
@@ -414,10 +467,12 @@ mod tests {
             let Some(frontier) = window.first(&pool) else { return Ok(()) };
             let mut out = alloc::vec![0; room];
             let len = all(&window, &pool, frontier, &[], &mut out);
+            let got = if len == 0 { Vec::new() } else { decode_map(&out[..len], frontier).unwrap() };
+            // At least as far as a bitmap of this room.
             let end = frontier.0 + (room as u64 - 22) * 8;
+            let end = got.last().map_or(end, |r| r.1.0.max(end));
             let want: Vec<_> = expected(&arrivals).into_iter()
                 .filter(|r| r.0.0 < end).map(|r| (r.0, Position(r.1.0.min(end)))).collect();
-            let got = if len == 0 { Vec::new() } else { decode_map(&out[..len], frontier).unwrap() };
             prop_assert_eq!(got, want);
         }
 
@@ -465,6 +520,48 @@ mod tests {
             prop_assert!(decode(good, Position(2), Some(Incarnation(5)), Position(300)).is_none());
             prop_assert!(decode(good, Position(1), Some(Incarnation(6)), Position(300)).is_none());
             prop_assert!(decode(good, Position(1), Some(Incarnation(5)), Position(297)).is_none());
+        }
+
+        #[test]
+        fn of_bits_and_runs_that_is_written_which_is_shorter(
+            runs in proptest::collection::vec((1u64..90, 1u64..200), 1..30), room in 23usize..300,
+        ) {
+            let mut arrivals = Vec::new();
+            let mut at = 1;
+            for &(waits, done) in &runs {
+                arrivals.extend((at..at + waits).map(|p| (p, false)));
+                arrivals.extend((at + waits..at + waits + done).map(|p| (p, true)));
+                at += waits + done;
+            }
+            let mut pool = Pool::new(16_384);
+            let window = window(&mut pool, &arrivals);
+            let mut out = alloc::vec![0; room];
+            let len = all(&window, &pool, Position(1), &[], &mut out);
+            let got = if len == 0 { Vec::new() } else { decode_map(&out[..len], Position(1)).unwrap() };
+            let want = expected(&arrivals);
+            let bits = HEADER + (at as usize - 1).div_ceil(8);
+            if got == want {
+                prop_assert!(len <= bits);
+            } else {
+                // Neither fits: the near end is told, and no less of it than bits would tell.
+                prop_assert!(bits > room && want.starts_with(&got[..got.len().saturating_sub(1)]));
+                let reach = 1 + (room as u64 - HEADER as u64) * 8;
+                let near = want.iter().filter(|r| r.0.0 < reach);
+                let told: u64 = got.iter().map(|r| r.1.0 - r.0.0).sum();
+                prop_assert!(near.map(|r| r.1.0.min(reach) - r.0.0).sum::<u64>() <= told);
+            }
+            if len > 0 && out[0] == VERSION_RUNS {
+                // Strict: what is longer than it must be, or ends elsewhere, is no map.
+                let end = got.last().map_or(0, |r| r.1.0);
+                let sound = |end| decode(&out[..len], Position(1), None, Position(end)).is_some();
+                prop_assert!(sound(end) && !sound(end - 1));
+                let body = &out[HEADER..len];
+                prop_assert_eq!(Runs::sound_end(body), Some(end - 1));
+                for cut in 1..body.len() {
+                    let whole = Runs::sound_end(&body[..cut]);
+                    prop_assert!(whole.is_none_or(|e| got.iter().any(|r| r.1.0 == e + 1)));
+                }
+            }
         }
 
         #[test]

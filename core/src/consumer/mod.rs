@@ -5,6 +5,8 @@ mod check;
 mod commit;
 mod dedupe;
 mod dispatch;
+mod doubt;
+mod expiry;
 mod finish;
 mod flow;
 mod grants;
@@ -22,6 +24,7 @@ mod parked;
 mod partition;
 mod places;
 mod remembered;
+mod runs;
 mod session;
 mod slab;
 mod snapshot;
@@ -48,6 +51,7 @@ use alloc::vec::Vec;
 
 use bits::BitSet;
 use dedupe::Identities;
+use expiry::Expiry;
 use lanes::Lanes;
 use notices::Notices;
 use partition::Partition;
@@ -56,7 +60,7 @@ use slab::Slab;
 use timers::Timers;
 use window::Pool;
 
-use crate::{Config, ConfigError, Epoch, Limits, Order, PartitionId, Position, Time};
+use crate::{Config, ConfigError, Epoch, Expired, Limits, Order, PartitionId, Position, Time};
 
 /// Order, acks, dedupe and pressure of one subscription, as a pure state machine.
 ///
@@ -94,6 +98,7 @@ pub struct Consumer<M> {
     pool: Pool,
     timers: Timers,
     parking: Parking,
+    expiry: Expiry,
     partitions: Vec<Partition>,
 
     // Levels: one bit each, drained by the polls.
@@ -103,6 +108,7 @@ pub struct Consumer<M> {
     flows: BitSet,
     shut: BitSet,
     cancels: BitSet,
+    abandons: BitSet,
     letters: BitSet,
     copies: BitSet,
     passes: BitSet,
@@ -111,8 +117,8 @@ pub struct Consumer<M> {
     credit: flow::Account,
     round: grants::Round,
     /// One more than the bytes that a message may have; 0 when the lane of a message is not that of
-    /// its key, identities are not looked at, keys are remembered to be parked, or their messages are
-    /// counted. Then every message goes the long way.
+    /// its key, identities are not looked at, keys are remembered to be parked, their messages are
+    /// counted, or expiries are kept. Then every message goes the long way.
     plain_bytes_end: u64,
     /// Partitions without a block of their own in the window pool: one is kept for each.
     blockless: u32,
@@ -156,6 +162,7 @@ impl<M> Consumer<M> {
             pool: Pool::new(config.window_pool),
             timers: Timers::new(slots),
             parking: Parking::new(partitions, config.parked_keys, slots),
+            expiry: Expiry::new(config.expired, slots),
             partitions: all,
             sessions: BitSet::new(partitions),
             commits: BitSet::new(partitions),
@@ -163,6 +170,7 @@ impl<M> Consumer<M> {
             flows: BitSet::new(partitions),
             shut: BitSet::new(partitions),
             cancels: BitSet::new(slots),
+            abandons: BitSet::new(slots),
             letters: BitSet::new(slots),
             copies: BitSet::new(slots),
             passes: BitSet::new(slots),
@@ -172,6 +180,7 @@ impl<M> Consumer<M> {
             plain_bytes_end: if config.order == Order::Key
                 && config.dedupe.ids > 0
                 && config.parked_keys == 0
+                && config.expired == Expired::Run
                 && config.key_messages == u32::MAX
             {
                 u64::from(config.message_bytes_max) + 1

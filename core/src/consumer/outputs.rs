@@ -219,8 +219,11 @@ pub enum StallState {
     Crowded,
     /// Of a parked key that waits while its dead letters are replayed.
     Waits,
-    /// Of a discarded key; waits to be reported.
+    /// Of a discarded key, or expired; waits to be reported.
     Passed,
+    /// Finished, in a log that may be another one: the frontier waits until the session has passed
+    /// the last message that an earlier one delivered.
+    Doubted,
 }
 
 /// How the partitions of a subscription are, all in all.
@@ -343,6 +346,8 @@ pub struct Stats {
     pub dead: u64,
     /// Messages finished without a handler and without a dead letter.
     pub passed: u64,
+    /// Messages that had expired when their turn came.
+    pub expired: u64,
     /// Copies recognised by identity.
     pub duplicates: u64,
     /// Positions that came again.

@@ -98,7 +98,8 @@ impl<M> Consumer<M> {
         }
     }
 
-    /// A message that is finished without running and without a dead letter: of a discarded key.
+    /// A message that is finished without running and without a dead letter: of a discarded key, or
+    /// expired.
     /// It is finished by this call.
     pub fn poll_passed(&mut self, now: Time) -> Option<Passed<M>> {
         self.tick(now);

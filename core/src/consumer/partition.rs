@@ -29,6 +29,18 @@ pub(super) enum Delivery {
     Live,
 }
 
+/// Whether what is held beyond the frontier is still in the log, and nothing else between.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Doubt {
+    /// As far as can be told.
+    No,
+    /// A session could not tell. The frontier stands until the next one has passed the last message
+    /// that an earlier one delivered.
+    Standing,
+    /// It has; the frontier moves when time is told next.
+    Over,
+}
+
 /// A progress map that is being resumed: bits in blocks of the window pool.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resumed {
@@ -54,8 +66,8 @@ pub(super) struct Partition {
     pub(super) until: Time,
     /// The lease while the partition is open, else the origin of time: until then messages start.
     pub(super) starts_until: Time,
-    /// The same while a session delivers, no map is being resumed and no key is parked: until then
-    /// messages are taken in the usual way. Both follow from the rest; one comparison answers for three.
+    /// The same while a session delivers, no map is being resumed, no key is parked and nothing is in
+    /// doubt: until then messages are taken in the usual way. Both follow from the rest; one comparison answers for all.
     pub(super) takes_until: Time,
     /// Something was not handed out because the lease had run out.
     pub(super) lapsed: bool,
@@ -85,6 +97,7 @@ pub(super) struct Partition {
     pub(super) stopped: Option<(Position, Position)>,
     /// The next session starts at the frontier, and expects nothing there.
     pub(super) blind: bool,
+    pub(super) doubt: Doubt,
     /// The message whose settling last moved the frontier.
     pub(super) anchor: Option<Anchor>,
 
@@ -163,6 +176,7 @@ impl Partition {
             unproven: None,
             stopped: None,
             blind: false,
+            doubt: Doubt::No,
             anchor: None,
             write: 0,
             outstanding: None,
@@ -191,7 +205,7 @@ impl Partition {
         }
     }
 
-    /// To be called whenever phase, lease, delivery, the resumed map or the parked keys have changed.
+    /// To be called whenever phase, lease, delivery, the resumed map, the parked keys or the doubt have changed.
     pub(super) fn gate(&mut self) {
         (self.starts_until, self.takes_until) = self.gates();
     }
@@ -200,7 +214,7 @@ impl Partition {
     pub(super) fn gates(&self) -> (Time, Time) {
         let open = self.phase == Phase::Open;
         let takes = open && self.delivery == Delivery::Live && self.resumed.is_none();
-        let takes = takes && !self.parked;
+        let takes = takes && !self.parked && self.doubt == Doubt::No;
         let until = |may| if may { self.until } else { Time::ZERO };
         (until(open), until(takes))
     }

@@ -1,7 +1,7 @@
 //! Owning a partition and being delivered from it: epochs, leases, sessions, recognised logs.
 
 use super::grants::Totals;
-use super::partition::{Delivery, Partition, Phase, Resumed};
+use super::partition::{Delivery, Doubt, Partition, Phase, Resumed};
 use super::window::BLOCK;
 use super::{Anchor, Consumer, Continuity, NoticeKind, Resume, Start, WakeReason, map};
 use crate::marks::mark;
@@ -121,7 +121,7 @@ impl<M> Consumer<M> {
             Some(sound) => {
                 mark!(MapKept);
                 self.keep_parked(index, sound.parked());
-                self.keep_map(index, frontier, sound.bits);
+                self.keep_map(index, frontier, sound.finished);
             }
             None => {
                 mark!(MapIgnored);
@@ -195,9 +195,10 @@ impl<M> Consumer<M> {
     }
 
     /// Keeps the bits of a resumed map in blocks of the window pool. What does not fit is forgotten.
-    fn keep_map(&mut self, index: usize, base: Position, bits: &[u8]) {
+    fn keep_map(&mut self, index: usize, base: Position, finished: map::Finished<'_>) {
         let mut last = None;
-        for chunk in bits.chunks(BLOCK as usize * 8) {
+        let mut words = finished.words().peekable();
+        while words.peek().is_some() {
             if self.pool.free_blocks() <= self.blockless {
                 mark!(MapForgotten);
                 return;
@@ -205,11 +206,8 @@ impl<M> Consumer<M> {
             let Some(block) = self.pool.take() else {
                 return;
             };
-            let rest = core::iter::repeat(&[][..]);
-            for (word, bytes) in chunk.chunks(8).chain(rest).take(BLOCK as usize).enumerate() {
-                let mut whole = [0; 8];
-                whole[..bytes.len()].copy_from_slice(bytes);
-                self.pool.set_word(block, word, u64::from_le_bytes(whole));
+            for word in 0..BLOCK as usize {
+                self.pool.set_word(block, word, words.next().unwrap_or(0));
             }
             let part = &mut self.partitions[index];
             match (last, &mut part.resumed) {
@@ -315,10 +313,16 @@ impl<M> Consumer<M> {
             return;
         }
         part.delivery = Delivery::Live;
-        part.blind = false;
+        let blind = core::mem::take(&mut part.blind);
         let unproven = part.unproven.take();
         match continuity {
-            Continuity::Continues => self.cut(now, index, unproven, true),
+            Continuity::Continues => {
+                self.cut(now, index, unproven, true);
+                if !blind {
+                    // It found the last message after all.
+                    self.believe(now, index);
+                }
+            }
             Continuity::CannotTell => {
                 self.cut(now, index, unproven, false);
                 let part = &mut self.partitions[index];
@@ -332,6 +336,7 @@ impl<M> Consumer<M> {
                     part.blind = true;
                     part.delivery = Delivery::Wanted(now);
                     self.sessions.insert(index as u32);
+                    self.doubt(index);
                 }
                 self.notice(index, NoticeKind::CannotTell, position);
             }
@@ -407,8 +412,13 @@ impl<M> Consumer<M> {
         let Some(index) = self.current(partition, epoch, session) else {
             return;
         };
+        if self.partitions[index].delivery != Delivery::Live {
+            return;
+        }
+        // What stands right below is the last message, or behind it.
+        self.passed_last(now, index, Position(position.0.saturating_sub(1)));
         let part = &mut self.partitions[index];
-        if part.delivery != Delivery::Live || position <= part.floor {
+        if position <= part.floor {
             return;
         }
         mark!(HolesPassed);
@@ -488,6 +498,7 @@ impl<M> Consumer<M> {
         part.anchor = part.anchor.filter(|a| a.position < from);
         part.unproven = None;
         part.blind = false;
+        part.doubt = Doubt::No;
         part.barren = 0;
         part.session = Session(0);
         part.delivery = Delivery::Wanted(now);

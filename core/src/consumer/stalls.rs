@@ -18,6 +18,18 @@ impl<M> Consumer<M> {
         let index = partition.0 as usize;
         let part = self.partitions.get(index).filter(|p| p.is_ours())?;
         let entry = part.window.first_entry()?;
+        if self.pool.is_done(entry) {
+            return Some(Stall {
+                partition,
+                position: part.frontier,
+                since: part.since,
+                state: StallState::Doubted,
+                attempts: 0,
+                why: None,
+                until: None,
+                reported: part.stalled.is_some(),
+            });
+        }
         let holds = |s: &Hot| s.entry == entry && !matches!(s.state, State::Free | State::Orphan);
         let slot_index = self.slab.slots.iter().position(|s| holds(&s.hot))?;
         let slot = &self.slab.slots[slot_index];

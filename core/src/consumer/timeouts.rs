@@ -1,6 +1,6 @@
 //! Time: what falls due, and when to come again.
 
-use super::partition::Delivery;
+use super::partition::{Delivery, Doubt};
 use super::{Consumer, Wake, WakeReason};
 use crate::Time;
 
@@ -24,6 +24,10 @@ impl<M> Consumer<M> {
             if !part.is_ours() {
                 continue;
             }
+            if part.doubt == Doubt::Over {
+                self.believe(now, index);
+            }
+            let part = &mut self.partitions[index];
             if let Delivery::Wanted(at) = part.delivery {
                 if at <= now {
                     self.sessions.insert(index as u32);

@@ -48,6 +48,12 @@ impl Pair {
             .map(Token::to_bits)
             .collect();
         self.seen.cancels += cancels.len() as u32;
+        let abandons: BTreeSet<u64> = std::iter::from_fn(|| self.core.poll_abandon())
+            .map(Token::to_bits)
+            .collect();
+        self.seen.abandons += abandons.len() as u32;
+        let expected = std::mem::take(&mut self.model.abandons);
+        same("abandons", &abandons, &expected)?;
         same(
             "cancels",
             &cancels,
@@ -156,6 +162,7 @@ impl Pair {
             let said = (passed.partition.0 as usize, passed.position.0, passed.why);
             let told = self.model.pass_taken(passed.message);
             same("passed", &Some(said), &told)?;
+            self.seen.expired += u32::from(passed.why == Why::Expired);
             found.push(passed.message);
         }
         self.seen.passed += found.len() as u32;

@@ -351,6 +351,7 @@ impl Pair {
     }
 
     fn offer(&mut self, o: &Offer) -> Result<(), String> {
+        let now = self.model.now;
         let (partition, epoch, session) = self.named(o.p, o.stale);
         let part = &self.model.parts[usize::from(o.p)];
         let base = part
@@ -391,6 +392,7 @@ impl Pair {
             key: o.key.map(|k| u128::from(k) + 1),
             identity,
             bytes: o.bytes.into(),
+            expires: o.expires.map(|after| now + millis(after)),
             quarantine: o.malformed.then_some(Why::Malformed),
             message: self.messages,
         };

@@ -66,10 +66,15 @@ impl Model {
             return;
         }
         self.parts[p].delivery = Delivery::Live;
-        self.parts[p].blind = false;
+        let blind = std::mem::take(&mut self.parts[p].blind);
         let unproven = self.parts[p].unproven.take();
         match found {
-            Continuity::Continues => self.cut(p, unproven, true),
+            Continuity::Continues => {
+                self.cut(p, unproven, true);
+                if !blind {
+                    self.believe(p);
+                }
+            }
             Continuity::CannotTell => {
                 self.cut(p, unproven, false);
                 self.notice(p, NoticeKind::CannotTell);
@@ -80,6 +85,7 @@ impl Model {
                     // What an earlier session told of behind it is not known any more.
                     part.floor = last.position.0 + 1;
                     part.blind = true;
+                    part.doubted = true;
                     part.delivery = Delivery::Wanted(now);
                 }
             }
@@ -124,10 +130,35 @@ impl Model {
         }
         part.crowded = false;
         part.blind = false;
+        part.doubted = false;
         part.barren = 0;
         part.session = 0;
         part.delivery = Delivery::Wanted(now);
         self.dirty(p, 0);
+    }
+
+    /// The doubt is over: the frontier moves over what was finished meanwhile.
+    fn believe(&mut self, p: usize) {
+        let now = self.now;
+        let part = &mut self.parts[p];
+        let stood = part.window.get(&part.frontier).is_some_and(|w| w.done);
+        if std::mem::take(&mut part.doubted) && stood {
+            part.pass_finished();
+            part.since = now;
+            if part.window.is_empty() {
+                part.anchor = part.last;
+            }
+            self.end_stall(p);
+            self.dirty(p, 0);
+        }
+    }
+
+    /// The session delivered or passed a position.
+    fn passed_last(&mut self, p: usize, position: u64) {
+        let last = self.parts[p].last.map_or(0, |l| l.position.0);
+        if position >= last {
+            self.believe(p);
+        }
     }
 
     pub fn broken(&mut self, p: u32, epoch: u64, session: u64) {
@@ -173,6 +204,7 @@ impl Model {
                 return Ok(Admit::Void);
             }
             self.receive(p, a);
+            self.passed_last(p, position);
             self.stats.replayed += 1;
             return Ok(Admit::Replayed);
         }
@@ -197,6 +229,7 @@ impl Model {
             };
             overdraft = beyond;
         }
+        self.passed_last(p, position);
         self.receive(p, a);
         if inherited {
             self.stats.replayed += 1;
@@ -290,6 +323,7 @@ impl Model {
             claimed,
             bytes: a.bytes.min(self.config.message_bytes_max),
             why,
+            expires: a.expires,
             state: State::Queued,
             attempts: 0,
             burials: 0,
@@ -306,8 +340,12 @@ impl Model {
         let Some(p) = self.current(p, epoch, session) else {
             return;
         };
+        if self.parts[p].delivery != Delivery::Live {
+            return;
+        }
+        self.passed_last(p, position.saturating_sub(1));
         let part = &mut self.parts[p];
-        if part.delivery != Delivery::Live || position <= part.floor {
+        if position <= part.floor {
             return;
         }
         part.floor = position;
@@ -478,6 +516,7 @@ impl Model {
             return false;
         };
         self.cancels.remove(&token);
+        self.abandons.remove(&token);
         if self.held[i].state == State::Orphan {
             let held = self.held.remove(i);
             self.end_identity(&held, ending == Ending::Done);

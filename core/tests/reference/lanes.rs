@@ -39,7 +39,7 @@ impl Model {
         if let Some(arrived) = part.window.get_mut(&held.position) {
             arrived.done = true;
         }
-        if part.frontier == held.position {
+        if part.frontier == held.position && !part.doubted {
             part.anchor = Some(Anchor {
                 position: Position(held.position),
                 stamp: Stamp(held.stamp),
@@ -56,6 +56,7 @@ impl Model {
     pub fn forget_token(&mut self, held: &Held) {
         if let Some(token) = held.token {
             self.cancels.remove(&token);
+            self.abandons.remove(&token);
         }
     }
 
@@ -157,6 +158,9 @@ impl Model {
         let held = &mut self.held[i];
         held.state = State::Orphan;
         self.cancels.extend(held.token);
+        if let Some(token) = held.token {
+            self.abandons.remove(&token);
+        }
     }
 
     /// Leaves the handlers of a partition behind, each with a notice; how many.

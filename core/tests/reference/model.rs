@@ -70,6 +70,7 @@ pub struct Held {
     pub claimed: bool,
     pub bytes: u32,
     pub why: Option<Why>,
+    pub expires: Option<Time>,
     pub state: State,
     pub attempts: u32,
     pub burials: u32,
@@ -127,6 +128,8 @@ pub struct Part {
     pub stopped: Option<(u64, u64)>,
     /// The next session starts at the frontier, and expects nothing.
     pub blind: bool,
+    /// Until a session has passed the last message, the frontier stands.
+    pub doubted: bool,
     pub write: u64,
     pub outstanding: Option<(u64, u64, bool)>,
     pub dirty: bool,
@@ -178,6 +181,7 @@ pub struct Model {
     pub successes: u64,
     pub arrivals: u64,
     pub cancels: BTreeSet<u64>,
+    pub abandons: BTreeSet<u64>,
     /// Counts of notices by partition and kind.
     pub notices: BTreeMap<(usize, u8), u32>,
     pub draining: Option<Time>,
@@ -211,6 +215,7 @@ impl Part {
             unproven: None,
             stopped: None,
             blind: false,
+            doubted: false,
             write: 0,
             outstanding: None,
             dirty: false,
@@ -252,6 +257,7 @@ impl Model {
             successes: 0,
             arrivals: 0,
             cancels: BTreeSet::new(),
+            abandons: BTreeSet::new(),
             notices: BTreeMap::new(),
             draining: None,
             drained: (0, 0),

@@ -142,6 +142,8 @@ pub struct Offer {
     pub key: Option<u8>,
     pub identity: u8,
     pub bytes: u8,
+    /// After how long it expires.
+    pub expires: Option<u8>,
     pub malformed: bool,
 }
 
@@ -184,9 +186,10 @@ prop_compose! {
         key in proptest::option::weighted(0.9, 0u8..4),
         identity in any::<u8>(),
         bytes in 0u8..120,
+        expires in proptest::option::weighted(0.2, any::<u8>()),
         malformed in proptest::bool::weighted(0.05),
     ) -> Offer {
-        Offer { p, stale, step, delivery, key, identity, bytes, malformed }
+        Offer { p, stale, step, delivery, key, identity, bytes, expires, malformed }
     }
 }
 

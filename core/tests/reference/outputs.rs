@@ -1,6 +1,6 @@
 //! Time and outputs of the reference.
 
-use procession_core::{Anchor, NoticeKind, Span, StallState, Time, Why};
+use procession_core::{Anchor, Expired, NoticeKind, OnHung, Span, StallState, Time, Why};
 
 use super::model::{Delivery, Held, Model, Phase, State};
 
@@ -30,7 +30,11 @@ impl Model {
                 State::Stopping => {
                     held.until = Time::MAX;
                     let p = held.p;
+                    let token = held.token;
                     self.notice(p, NoticeKind::HandlerStuck);
+                    if self.config.on_hung == OnHung::Abandon {
+                        self.abandons.extend(token);
+                    }
                 }
                 _ => {}
             }
@@ -100,6 +104,10 @@ impl Model {
     /// What holds a frontier: position, since when, where it stands, attempts, whether that was told.
     pub fn stall(&self, p: usize) -> Option<(u64, Time, StallState, u32, bool)> {
         let part = &self.parts[p];
+        if part.is_ours() && part.window.get(&part.frontier).is_some_and(|w| w.done) {
+            let told = part.stalled.is_some();
+            return Some((part.frontier, part.since, StallState::Doubted, 0, told));
+        }
         let held = self.owned(p).find(|h| h.position == part.frontier);
         let held = held.filter(|_| part.is_ours())?;
         let state = match held.state {
@@ -138,6 +146,16 @@ impl Model {
             }
             if claimed && self.is_done(identity) {
                 self.held[i].state = State::Copied;
+            } else if self.held[i].expires.is_some_and(|at| at <= now)
+                && self.config.expired != Expired::Run
+            {
+                self.stats.expired += 1;
+                if self.config.expired == Expired::DeadLetter {
+                    self.give_up(i, Why::Expired);
+                } else {
+                    self.held[i].why = Some(Why::Expired);
+                    self.held[i].state = State::Passed;
+                }
             } else {
                 startable.push(self.held[i].message);
             }
@@ -230,7 +248,7 @@ impl Model {
         let last = part.phase == Phase::Closing;
         part.outstanding = Some((part.epoch, part.write, last));
         (part.dirty, part.failed, part.unwritten) = (false, false, 0);
-        let ranges = if part.mapless || self.config.map_bytes == 0 {
+        let ranges = if part.mapless || part.doubted || self.config.map_bytes == 0 {
             Vec::new()
         } else {
             part.ranges()

@@ -11,7 +11,7 @@ impl Model {
         let (p, position) = (self.held[i].p, self.held[i].position);
         self.held[i].state = State::Burying;
         let most = self.config.parked_keys as usize;
-        let parks = most > 0 && why != Why::Parked;
+        let parks = most > 0 && why != Why::Parked && why != Why::Expired;
         let Some(key) = self.held[i].key.filter(|_| parks) else {
             return;
         };
@@ -33,7 +33,10 @@ impl Model {
     /// Its dead letter is confirmed.
     pub fn park(&mut self, i: usize) {
         let held = &self.held[i];
-        let Some(key) = held.key.filter(|_| held.why != Some(Why::Parked)) else {
+        let Some(key) = held
+            .key
+            .filter(|_| !matches!(held.why, Some(Why::Parked | Why::Expired)))
+        else {
             return;
         };
         if let Some(place) = self.parts[held.p].parked.get_mut(&key) {

@@ -27,10 +27,12 @@ pub struct Seen {
     pub crowded: u32,
     pub passed: u32,
     pub resets: u32,
+    pub expired: u32,
+    pub abandons: u32,
 }
 
 impl Seen {
-    fn counts(&self) -> [u32; 24] {
+    fn counts(&self) -> [u32; 26] {
         [
             self.queued,
             self.duplicates,
@@ -56,6 +58,8 @@ impl Seen {
             self.crowded,
             self.passed,
             self.resets,
+            self.expired,
+            self.abandons,
         ]
     }
 
@@ -89,6 +93,8 @@ impl Seen {
             &mut self.crowded,
             &mut self.passed,
             &mut self.resets,
+            &mut self.expired,
+            &mut self.abandons,
         ];
         for (mine, other) in mine.into_iter().zip(other.counts()) {
             *mine += other;

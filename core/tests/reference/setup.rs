@@ -1,7 +1,8 @@
 //! Configurations, small ones favoured. Without jitter: waiting times are then what is documented.
 
 use procession_core::{
-    Backoff, CommitCadence, Config, Dedupe, Keyless, Limits, OnReset, Order, Retry, Span,
+    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, OnHung, OnReset, Order,
+    Retry, Span,
 };
 use proptest::prelude::*;
 
@@ -31,6 +32,8 @@ prop_compose! {
         parked in prop_oneof![1 => Just(0u32), 2 => 1u32..3],
         of_key in prop_oneof![2 => Just(u32::MAX), 1 => 1u32..4],
         on_reset in 0usize..4,
+        expired in 0usize..3,
+        abandon in any::<bool>(),
         ids in 0u32..7,
         age in proptest::option::of(1u64..200),
     ) -> Config {
@@ -48,6 +51,7 @@ prop_compose! {
             retry: Retry { attempts, backoff: backoff(waits.0, waits.1) },
             handler_timeout: timeout.map_or(Span::MAX, Span::from_millis),
             cancel_grace: Span::from_millis(5),
+            on_hung: if abandon { OnHung::Abandon } else { OnHung::Wait },
             commit: CommitCadence {
                 every: Span::from_millis(every),
                 messages: count,
@@ -56,6 +60,7 @@ prop_compose! {
             stall_after: stall.map_or(Span::MAX, Span::from_millis),
             parked_keys: if unordered || map == 0 { 0 } else { parked },
             on_reset: [OnReset::Stop, OnReset::Stop, OnReset::Earliest, OnReset::Latest][on_reset],
+            expired: [Expired::Run, Expired::Report, Expired::DeadLetter][expired],
             map_bytes: map,
             dedupe: Dedupe { ids, age: age.map_or(Span::MAX, Span::from_millis) },
             dead_letter_backoff: backoff(waits.3, 4),

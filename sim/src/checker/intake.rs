@@ -110,11 +110,11 @@ impl Checker {
             if !tenure.blind {
                 tenure.seen = log.rewrites;
                 tenure.unshown = false;
+                tenure.doubted = None;
             }
         }
     }
 
-    /// The adapter reports that the log holds other content from a position on.
     /// The adapter reports that the anchor is gone. In a rewritten log nobody can tell what stands
     /// below the frontier.
     pub(crate) fn cannot_tell(
@@ -128,6 +128,10 @@ impl Checker {
         if let Some(tenure) = self.tenure(member, partition) {
             tenure.untold = true;
             tenure.unshown = true;
+            if tenure.delivered > frontier {
+                tenure.doubts = true;
+                tenure.doubted = Some(frontier);
+            }
         }
         let tenures = &mut self.processes[member].tenures;
         if let Some(tenure) = tenures[partition as usize]
@@ -225,6 +229,8 @@ impl Checker {
         let rewritten = logs[partition as usize].rewrites > 0;
         tenure.received = true;
         tenure.reach = tenure.reach.max(entry.position + 1);
+        tenure.came_to(entry.position + 1);
+        tenure.delivered = tenure.delivered.max(entry.position + 1);
         match admit {
             Admit::Void => {}
             Admit::Queued => {

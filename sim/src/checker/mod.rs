@@ -203,7 +203,10 @@ impl Checker {
             }
         }
         let asked = |e: &u32| !self.facts[*e as usize].excused;
-        let sound = |e: &u32| !entries[*e as usize].malformed && !entries[*e as usize].poison;
+        let sound = |e: &u32| {
+            let entry = &entries[*e as usize];
+            !entry.malformed && !entry.poison && entry.expires.is_none()
+        };
         let some = logs
             .iter()
             .flat_map(|l| &l.entries)

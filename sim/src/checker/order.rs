@@ -1,6 +1,6 @@
 //! Exclusion, order and duplicates: S1, S2, S4, S5, and what results change (S6).
 
-use procession_core::{Dispatch, Stats, Why};
+use procession_core::{Dispatch, Expired, OnHung, Stats, Why};
 
 use super::process::Run;
 use super::{Checked, Checker, State, lane_of};
@@ -67,6 +67,8 @@ impl Checker {
         rules.hold(Rule::ParkedKeyRuns, !parked, at)?;
         rules.hold(Rule::TriedTooEarly, now >= tenure.not_before(e), at)?;
         rules.hold(Rule::MalformedHandedOut, !entry.malformed, at)?;
+        let over = self.config.expired != Expired::Run && entry.has_expired(now);
+        rules.hold(Rule::ExpiredRuns, !over, at)?;
         let recent = process.successes.iter().rev().take(ids as usize);
         let fresh = recent
             .take_while(|&&(_, t)| now.saturating_sub(t) < age)
@@ -94,6 +96,7 @@ impl Checker {
             lane,
             deadline: dispatch.deadline.as_nanos(),
             cancelled: false,
+            cancelled_at: u64::MAX,
             orphan: false,
         });
         Ok(())
@@ -109,8 +112,21 @@ impl Checker {
         })?;
         if let Some(run) = run {
             run.cancelled = true;
+            run.cancelled_at = run.cancelled_at.min(now);
         }
         Ok(())
+    }
+
+    /// The core gives an attempt up: its handler was asked to stop, and has had its grace.
+    pub(crate) fn given_up(&mut self, member: usize, token: u64, now: u64) -> Checked {
+        let grace = self.config.cancel_grace.as_nanos();
+        let mut runs = self.processes[member].runs.iter();
+        let run = runs.find(|r| r.token == token && !r.orphan);
+        let due = run.is_some_and(|r| now >= r.cancelled_at.saturating_add(grace));
+        let may = self.config.on_hung == OnHung::Abandon && due;
+        self.rules.hold(Rule::GivenUpTooEarly, may, || {
+            format!("token={token:#x} at={now}: {run:?}")
+        })
     }
 
     /// A handler ended well: the effect is in the world, whatever becomes of its result.
@@ -210,6 +226,10 @@ impl Checker {
             Why::TooLarge => true,
             Why::Keyless => entry.key.is_none(),
             Why::Parked => followed,
+            Why::Expired => {
+                rules.hold(Rule::CalledExpired, entry.has_expired(now), at)?;
+                self.config.expired == Expired::DeadLetter
+            }
             Why::Discarded => false,
         };
         rules.hold(Rule::LetterOutOfTurn, due && attempts == failures, || {

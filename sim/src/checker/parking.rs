@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use procession_core::{ParkedKey, ParkedMode, Why};
+use procession_core::{Expired, ParkedKey, ParkedMode, Why};
 
 use super::{Checked, Checker, State};
 use crate::log::Entry;
@@ -20,6 +20,11 @@ pub(crate) struct Parked {
     asked: BTreeSet<u32>,
     /// Keys that were parked, or discarded, at some time.
     once: BTreeSet<(u128, bool)>,
+    /// What the owner said of a key, whether it was parked here or elsewhere.
+    treated: BTreeMap<u128, ParkedMode>,
+    /// Keys that were parked after the owner had spoken of them. Whether it meant them depends on when
+    /// they were given up, which nobody sees.
+    unsure: BTreeSet<u128>,
 }
 
 impl Parked {
@@ -40,7 +45,10 @@ impl Parked {
 
     /// A dead letter is asked for; whether its key may be in it for being parked.
     pub(super) fn letter(&mut self, e: u32, key: u128, why: Why) -> bool {
-        let parks = !matches!(why, Why::Parked | Why::Keyless | Why::Discarded);
+        let parks = !matches!(
+            why,
+            Why::Parked | Why::Keyless | Why::Discarded | Why::Expired
+        );
         if self.asked.insert(e) && parks {
             self.given_up.insert(key);
         }
@@ -67,13 +75,19 @@ impl Checker {
     pub(crate) fn treated(&mut self, member: usize, key: u128, mode: Option<ParkedMode>) {
         for tenure in self.processes[member].tenures.iter_mut().flatten() {
             let parked = &mut tenure.parked;
-            match (mode, parked.keys.get(&key).copied()) {
-                (Some(mode), Some((since, _))) => parked.set(key, since, mode),
-                (None, _) => {
-                    parked.keys.remove(&key);
-                    parked.given_up.remove(&key);
-                }
-                (Some(_), None) => {}
+            parked.unsure.remove(&key);
+            let Some(mode) = mode else {
+                parked.keys.remove(&key);
+                parked.given_up.remove(&key);
+                parked.treated.remove(&key);
+                continue;
+            };
+            parked.treated.insert(key, mode);
+            if mode == ParkedMode::Discard {
+                parked.once.insert((key, true));
+            }
+            if let Some((since, _)) = parked.keys.get(&key).copied() {
+                parked.set(key, since, mode);
             }
         }
     }
@@ -81,13 +95,19 @@ impl Checker {
     /// The dead letter of a message was confirmed: its key is parked, where keys are.
     pub(super) fn parks(&mut self, member: usize, partition: u32, entry: &Entry, why: Why) {
         let places = self.config.parked_keys > 0;
-        let parks = !matches!(why, Why::Parked | Why::Keyless | Why::Discarded);
+        let parks = !matches!(
+            why,
+            Why::Parked | Why::Keyless | Why::Discarded | Why::Expired
+        );
         let key = entry.key_hash().filter(|_| places && parks);
         let Some((tenure, key)) = self.tenure(member, partition).zip(key) else {
             return;
         };
         if tenure.parked.given_up.remove(&key) {
             let before = tenure.parked.keys.get(&key).copied();
+            if before.is_none() && tenure.parked.treated.contains_key(&key) {
+                tenure.parked.unsure.insert(key);
+            }
             let (since, mode) = before.unwrap_or((u64::MAX, ParkedMode::Follow));
             tenure.parked.set(key, since.min(entry.position), mode);
         }
@@ -106,10 +126,16 @@ impl Checker {
         let Some(tenure) = &process.tenures[partition as usize] else {
             return Ok(());
         };
-        let keys = tenure.parked.keys.iter();
-        let same = keys
-            .map(|(k, p)| (*k, p.1))
-            .eq(told.iter().map(|k| (k.key, k.mode)));
+        let books = &tenure.parked;
+        let is = |told: &ParkedKey, (key, place): (&u128, &(u64, ParkedMode))| {
+            let meant = books
+                .treated
+                .get(key)
+                .filter(|_| books.unsure.contains(key));
+            told.key == *key && (told.mode == place.1 || meant == Some(&told.mode))
+        };
+        let same = told.len() == books.keys.len();
+        let same = same && told.iter().zip(&books.keys).all(|(t, k)| is(t, k));
         let good = same && told.len() <= most;
         rules.hold(Rule::OtherParkedKeys, good, || {
             let books = &tenure.parked.keys;
@@ -137,7 +163,10 @@ impl Checker {
             return rules.hold(Rule::PassedOutOfTurn, false, at);
         };
         let key = entry.key_hash().unwrap_or(0);
-        let due = why == Why::Discarded && tenure.parked.once.contains(&(key, true));
+        let expired = why == Why::Expired;
+        rules.hold(Rule::CalledExpired, !expired || entry.has_expired(now), at)?;
+        let due = (why == Why::Discarded && tenure.parked.once.contains(&(key, true)))
+            || (expired && self.config.expired == Expired::Report);
         let held = tenure.state(e) == State::Held;
         rules.hold(Rule::PassedOutOfTurn, due && held, at)?;
         tenure.set(e, State::Finished);

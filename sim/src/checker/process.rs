@@ -19,6 +19,8 @@ pub(crate) struct Run {
     pub(crate) deadline: u64,
     /// The core asked it to stop.
     pub(crate) cancelled: bool,
+    /// When.
+    pub(crate) cancelled_at: u64,
     /// Its partition was lost or given up meanwhile.
     pub(crate) orphan: bool,
 }

@@ -1,6 +1,6 @@
 //! Commits, releases, drains: S3, S5, L5.
 
-use procession_core::{Commit, Drained, Flow, Release};
+use procession_core::{Commit, Drained, Flow, OnHung, Release};
 
 use super::intake::excuse;
 use super::{Checked, Checker, State};
@@ -38,6 +38,12 @@ impl Checker {
         tenure.outstanding = Some((commit.epoch.0, commit.write));
         rules.hold(Rule::CommitWentBack, frontier >= tenure.committed, at)?;
         tenure.committed = frontier;
+        let stands = tenure
+            .doubted
+            .is_none_or(|f| frontier <= f && ranges.is_empty());
+        rules.hold(Rule::CommitInDoubt, stands, || {
+            format!("{}: {:?} {ranges:?}", at(), tenure.doubted)
+        })?;
         let missed = tenure.unfinished_below(frontier, all, log);
         rules.hold(Rule::CommitCovers, missed.is_none(), || {
             let entry = missed.map(|e| &all[e as usize]);
@@ -155,6 +161,16 @@ impl Checker {
         {
             self.rules.hold(Rule::NotAskedToStop, run.cancelled, || {
                 format!("msg={} deadline={} at={now}", run.entry, run.deadline)
+            })?;
+        }
+        // Those whose time was up, not those that a hand-over stopped.
+        let grace = self.config.cancel_grace.as_nanos();
+        let timed_out = |r: &&super::process::Run| !r.orphan && r.deadline <= r.cancelled_at;
+        for run in process.runs.iter().filter(timed_out) {
+            let waits = self.config.on_hung == OnHung::Wait;
+            let early = now < run.cancelled_at.saturating_add(grace);
+            self.rules.hold(Rule::NotGivenUp, waits || early, || {
+                format!("msg={} at={now}: {run:?}", run.entry)
             })?;
         }
         match process.draining {

@@ -1,6 +1,6 @@
 //! Stalls: each rises once when it is due, and clears once when the frontier has moved (L3).
 
-use procession_core::{Config, NoticeKind, Stall};
+use procession_core::{Config, NoticeKind, Stall, StallState};
 
 use super::{Checked, Checker};
 use crate::rule::Rule;
@@ -39,7 +39,9 @@ impl Checker {
         let rules = &self.rules;
         let at = || format!("member={member} partition={partition} at={now}: {stall:?}");
         let holds = process.tenures[partition as usize].as_ref();
-        let nothing = stall.is_some() && holds.is_some_and(|t| t.held == 0);
+        let doubts = stall.is_some_and(|s| s.state == StallState::Doubted);
+        let nothing =
+            stall.is_some() && holds.is_some_and(|t| t.held == 0 && !(doubts && t.doubts));
         rules.hold(Rule::StallOfNothing, !nothing, at)?;
         // A handler that is left behind while its partition is given up holds nothing any more; the
         // release says that the stall is over.

@@ -48,6 +48,12 @@ pub(crate) struct Tenure {
     pub(crate) untold: bool,
     /// No session has shown since then what was rewritten.
     pub(crate) unshown: bool,
+    /// One past the furthest position that was received in this epoch.
+    pub(crate) delivered: u64,
+    /// A session could not tell in this epoch, with something held beyond the frontier.
+    pub(crate) doubts: bool,
+    /// The frontier then, until a session has come as far as the one before.
+    pub(crate) doubted: Option<u64>,
     /// The last session began without anything to recognise the log by.
     pub(crate) blind: bool,
     /// Where this epoch began: what stands below in a rewritten log, beside an anchor that still
@@ -102,6 +108,9 @@ impl Tenure {
             reach,
             untold: false,
             unshown: false,
+            delivered: 0,
+            doubts: false,
+            doubted: None,
             begun: opening.recorded.max(opening.floor),
             blind: false,
             received: false,
@@ -207,7 +216,13 @@ impl Tenure {
                 && position < self.reach)
     }
 
-    /// The log holds other content from a position on: nothing is known of it.
+    /// The session has come to `position`: nothing below is still to come.
+    pub(crate) fn came_to(&mut self, position: u64) {
+        if position >= self.delivered {
+            self.doubted = None;
+        }
+    }
+
     /// It is to be given up by `deadline`. A second demand can only bring the end nearer.
     pub(crate) fn stop(&mut self, now: u64, deadline: u64) {
         self.stopping = Some(self.stopping.map_or(deadline, |d| d.min(deadline)));
@@ -221,6 +236,7 @@ impl Tenure {
         self.bumped = true;
         self.session = 0;
         self.received = false;
+        (self.delivered, self.doubts, self.doubted) = (0, false, None);
         self.begun = from;
         self.reach = self.reach.min(from);
         self.committed = 0;

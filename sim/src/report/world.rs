@@ -71,6 +71,7 @@ pub(super) fn item(item: &mut Item, to: &mut impl Fields) -> Result<(), Fault> {
         key,
         lane,
         bytes,
+        expires,
         malformed,
         poison,
         hole,
@@ -88,6 +89,7 @@ pub(super) fn item(item: &mut Item, to: &mut impl Fields) -> Result<(), Fault> {
     };
     to.number("lane", lane)?;
     small(to, "bytes", bytes)?;
+    maybe(to, "expires", expires)?;
     flag(to, "malformed", malformed)?;
     flag(to, "poison", poison)?;
     to.number("hole", hole)?;

@@ -358,6 +358,13 @@ impl Core {
         token.or_else(|| self.lies.settled.take())
     }
 
+    pub(crate) fn poll_abandon(&mut self) -> Option<Token> {
+        self.asks(None, Poll::Abandon);
+        let token = self.consumer.poll_abandon();
+        self.answer(&token);
+        token
+    }
+
     pub(crate) fn poll_session(&mut self, now: Time) -> Option<Start> {
         self.asks(Some(now), Poll::Session);
         if (lies::is(131) || self.lies.over)

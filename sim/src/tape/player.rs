@@ -217,6 +217,10 @@ impl Player {
                     t.map(|t| Event::Cancel(t.to_bits()))
                 });
             }
+            Poll::Abandon => {
+                let token = core.poll_abandon();
+                self.take(&token, played, aloud, |_| None);
+            }
             Poll::Session => {
                 let start = core.poll_session(now);
                 self.take(&start, played, aloud, |s| s.map(Event::Session));

@@ -87,6 +87,8 @@ impl World {
             key,
             lane,
             bytes: bytes as u32,
+            expires: fault(Site::Expires)
+                .then(|| self.now + self.fate.draw_log(Site::Expires, n, 1, 1, 400_000_000)),
             malformed: fault(Site::Malformed),
             poison: fault(Site::Poison),
             hole: 0,
@@ -134,6 +136,7 @@ impl World {
             lane: item.lane,
             identity: item.identity,
             bytes: item.bytes,
+            expires: item.expires,
             malformed: item.malformed,
             poison: item.poison,
             stored: true,

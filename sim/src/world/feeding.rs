@@ -2,7 +2,7 @@
 
 use procession_core::{
     Admit, Arrival, Continuity, Grant, NoticeKind, PartitionId, Position, Refusal, Stamp, Start,
-    Why,
+    Time, Why,
 };
 
 use super::World;
@@ -444,6 +444,9 @@ impl World {
             }
             Err(refused) => {
                 self.checker.tally.refused += 1;
+                if let Some(tenure) = self.checker.tenure(m, partition).filter(|_| !void) {
+                    tenure.came_to(arrival.position.0);
+                }
                 let same = before == after;
                 let same = same && refused.arrival == arrival && !void;
                 self.checker.rules.hold(Rule::RefusedOffer, same, || {
@@ -494,6 +497,7 @@ impl World {
                 core.advance(time, PartitionId(partition), epoch, number, position);
                 if let Some(tenure) = self.checker.tenure(member as usize, partition) {
                     tenure.reach = tenure.reach.max(position.0);
+                    tenure.came_to(position.0);
                 }
             }
         } else {
@@ -538,6 +542,7 @@ fn arrival(e: u32, entry: &Entry, start: Start, delivery: Option<u64>) -> Arriva
         key: entry.key_hash(),
         identity: wide(1_000_000 + u64::from(entry.identity)),
         bytes: entry.bytes,
+        expires: entry.expires.map(Time::from_nanos),
         quarantine: entry.malformed.then_some(Why::Malformed),
         message: e,
     }

@@ -232,6 +232,19 @@ impl World {
         Ok(())
     }
 
+    /// The core gives an attempt up: it is settled with a copy of its message, and the handler goes on
+    /// unheard.
+    pub(super) fn forget_handler(&mut self, member: u32, token: Token) -> Checked {
+        self.checker
+            .given_up(member as usize, token.to_bits(), self.now)?;
+        let handlers = &self.members[member as usize].handlers;
+        let entry = handlers.iter().rfind(|h| h.token == token).map(|h| h.entry);
+        match entry {
+            Some(e) => self.tell_result(member, token, e, Ending::Cancelled),
+            None => Ok(()),
+        }
+    }
+
     /// Faults stop: what hangs ends soon.
     pub(super) fn end_hanging(&mut self) {
         for member in 0..self.plan.members {

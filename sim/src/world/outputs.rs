@@ -68,6 +68,10 @@ impl World {
             any = true;
             self.cancel(member, token)?;
         }
+        while let Some(token) = core!().poll_abandon() {
+            any = true;
+            self.forget_handler(member, token)?;
+        }
         if !lazy {
             while let Some(start) = core!().poll_session(time) {
                 any = true;

@@ -171,8 +171,10 @@ impl World {
         let sound = ranges
             .as_ref()
             .is_some_and(|r| r.last().is_none_or(|l| l.1.0 <= log.end));
+        // A record without an incarnation may still hold the map of an earlier one.
+        let same = map.get(2..10) == Some(&incarnation.0.to_le_bytes());
         let parked = match record.frontier {
-            Some(f) if sound && !foreign && !beyond => decode_parked(&map, Position(f)),
+            Some(f) if sound && same && !foreign && !beyond => decode_parked(&map, Position(f)),
             Some(_) | None => None,
         };
         let opening = Opening {

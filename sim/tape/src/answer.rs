@@ -126,6 +126,7 @@ impl<M> Answer for procession_core::DeadLetter<'_, M> {
             Why::Keyless => 4,
             Why::Parked => 5,
             Why::Discarded => 6,
+            Why::Expired => 7,
         };
         out.extend([
             7,

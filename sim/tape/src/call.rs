@@ -2,7 +2,7 @@
 
 use procession_core::{
     Anchor, Arrival, CommitResult, Continuity, Epoch, Incarnation, Limits, Mask, OnReset,
-    ParkedMode, PartitionId, Position, Receipt, Session, Stamp, Why,
+    ParkedMode, PartitionId, Position, Receipt, Session, Stamp, Time, Why,
 };
 
 use crate::text::{Fault, Fields, choice, maybe, small};
@@ -97,6 +97,8 @@ pub struct Open {
 pub enum Poll {
     /// `poll_cancel`.
     Cancel,
+    /// `poll_abandon`.
+    Abandon,
     /// `poll_session`.
     Session,
     /// `poll_dispatch`.
@@ -125,8 +127,9 @@ pub enum Poll {
 
 impl Poll {
     /// All of them, with the letter that stands for each in a row of polls.
-    pub const LETTERS: [(char, Self); 13] = [
+    pub const LETTERS: [(char, Self); 14] = [
         ('c', Self::Cancel),
+        ('a', Self::Abandon),
         ('s', Self::Session),
         ('d', Self::Dispatch),
         ('l', Self::Letter),
@@ -294,6 +297,7 @@ impl Call {
                 key: None,
                 identity: 0,
                 bytes: 0,
+                expires: None,
                 quarantine: None,
                 message: 0,
             })),
@@ -464,6 +468,7 @@ fn arrival_fields(arrival: &mut Arrival<u32>, to: &mut impl Fields) -> Result<()
         key,
         identity,
         bytes,
+        expires,
         quarantine,
         message,
     } = arrival;
@@ -482,6 +487,9 @@ fn arrival_fields(arrival: &mut Arrival<u32>, to: &mut impl Fields) -> Result<()
     };
     to.wide("identity", identity)?;
     small(to, "bytes", bytes)?;
+    let mut at = expires.map(Time::as_nanos);
+    maybe(to, "expires", &mut at)?;
+    *expires = at.map(Time::from_nanos);
     choice(to, "quarantine", quarantine, &WHYS)?;
     small(to, "message", message)
 }

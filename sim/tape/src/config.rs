@@ -1,7 +1,7 @@
 //! The core's configuration, value by value.
 
 use procession_core::{
-    Backoff, CommitCadence, Config, Dedupe, Keyless, Limits, Order, Retry, Span,
+    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, OnHung, Order, Retry, Span,
 };
 
 use crate::call::RESETS;
@@ -12,6 +12,12 @@ const KEYLESS: [(&str, Keyless); 3] = [
     ("unordered", Keyless::Unordered),
     ("shared", Keyless::Shared),
     ("refuse", Keyless::Refuse),
+];
+const ON_HUNG: [(&str, OnHung); 2] = [("wait", OnHung::Wait), ("abandon", OnHung::Abandon)];
+const EXPIRED: [(&str, Expired); 3] = [
+    ("run", Expired::Run),
+    ("report", Expired::Report),
+    ("dead-letter", Expired::DeadLetter),
 ];
 
 // No `..` below: a new field of the core must be written here, or this does not compile.
@@ -33,9 +39,11 @@ pub fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fault> {
         },
         handler_timeout,
         cancel_grace,
+        on_hung,
         stall_after,
         parked_keys,
         on_reset,
+        expired,
         commit:
             CommitCadence {
                 every,
@@ -61,9 +69,11 @@ pub fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fault> {
     backoff(between, names, to)?;
     span(to, "handler-timeout", handler_timeout)?;
     span(to, "cancel-grace", cancel_grace)?;
+    choice(to, "on-hung", on_hung, &ON_HUNG)?;
     span(to, "stall-after", stall_after)?;
     small(to, "parked-keys", parked_keys)?;
     choice(to, "on-reset", on_reset, &RESETS)?;
+    choice(to, "expired", expired, &EXPIRED)?;
     span(to, "commit-every", every)?;
     small(to, "commit-messages", messages)?;
     backoff(after, ["commit-first", "commit-max", "commit-jitter"], to)?;

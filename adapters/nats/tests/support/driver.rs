@@ -305,6 +305,7 @@ pub fn token() -> Token {
         key: None,
         identity: 1,
         bytes: 1,
+        expires: None,
         quarantine: None,
         message: (),
     };

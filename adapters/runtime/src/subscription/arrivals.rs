@@ -120,6 +120,7 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
             key,
             identity,
             bytes,
+            expires: None,
             quarantine,
             message: Held {
                 message,

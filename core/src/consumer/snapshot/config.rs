@@ -1,7 +1,9 @@
 //! A digest of the configuration.
 
 use crate::backoff::mix;
-use crate::{Backoff, CommitCadence, Config, Dedupe, Keyless, Limits, OnReset, Order, Retry};
+use crate::{
+    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, OnHung, OnReset, Order, Retry,
+};
 
 /// Of every value. No `..`: a new one must be taken in here.
 pub(super) fn digest(config: &Config) -> u64 {
@@ -24,7 +26,9 @@ pub(super) fn digest(config: &Config) -> u64 {
         retry: Retry { attempts, backoff },
         handler_timeout,
         cancel_grace,
+        on_hung,
         stall_after,
+        expired,
         parked_keys,
         on_reset,
         commit:
@@ -49,6 +53,15 @@ pub(super) fn digest(config: &Config) -> u64 {
         Keyless::Unordered => 0,
         Keyless::Shared => 1,
         Keyless::Refuse => 2,
+    });
+    take(match on_hung {
+        OnHung::Wait => 0,
+        OnHung::Abandon => 1,
+    });
+    take(match expired {
+        Expired::Run => 0,
+        Expired::Report => 1,
+        Expired::DeadLetter => 2,
     });
     take(match on_reset {
         OnReset::Stop => 0,

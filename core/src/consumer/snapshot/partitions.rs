@@ -2,12 +2,14 @@
 
 use super::super::Release;
 use super::super::grants::{Amount, Round, Totals};
-use super::super::partition::{Delivery, Partition, Phase};
+use super::super::partition::{Delivery, Doubt, Partition, Phase};
 use super::super::window::Window;
 use super::io::{Fault, Io};
 use crate::{Epoch, PartitionId, Position, Time};
 
 const PHASES: [Phase; 4] = [Phase::Closed, Phase::Open, Phase::Revoking, Phase::Closing];
+
+const DOUBTS: [Doubt; 3] = [Doubt::No, Doubt::Standing, Doubt::Over];
 
 impl Partition {
     /// Everything but its window and the map that is being resumed, which are blocks of the pool, and
@@ -38,6 +40,7 @@ impl Partition {
             unproven,
             stopped,
             blind,
+            doubt,
             anchor,
             write,
             outstanding,
@@ -89,6 +92,7 @@ impl Partition {
             io.position(end)
         })?;
         io.flag(blind)?;
+        io.choice(doubt, &DOUBTS)?;
         io.anchor(anchor)?;
         io.u64(write)?;
         io.maybe(outstanding, (Epoch(0), 0), |io, (epoch, write)| {

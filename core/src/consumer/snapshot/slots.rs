@@ -124,6 +124,9 @@ impl<M> Consumer<M> {
             if self.parking.is_on() {
                 told(to.key(&mut self.parking.key(index as u32).unwrap_or(0)));
             }
+            if let Some(mut expires) = self.expiry.get(index as u32) {
+                told(to.time(&mut expires));
+            }
             if let Some(held) = held.as_ref().filter(|_| !is_away(*state)) {
                 let begin = to.out.len();
                 to.put(0);
@@ -223,6 +226,10 @@ impl<M> Consumer<M> {
             let mut key = 0;
             from.key(&mut key)?;
             self.parking.set_key(index, Some(key));
+        }
+        if let Some(mut expires) = self.expiry.get(index) {
+            from.time(&mut expires)?;
+            self.expiry.set(index, Some(expires));
         }
         if !is_away(state) {
             let len = from.get(usize::MAX)?;

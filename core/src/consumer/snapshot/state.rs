@@ -84,6 +84,7 @@ impl Rest<'_> {
             done,
             failed,
             dead,
+            expired,
             passed,
             duplicates,
             replayed,
@@ -94,7 +95,9 @@ impl Rest<'_> {
             parked_keys: _,
         } = self.stats;
         io.u32(running)?;
-        for count in [done, failed, dead, passed, duplicates, replayed, void] {
+        for count in [
+            done, failed, dead, expired, passed, duplicates, replayed, void,
+        ] {
             io.u64(count)?;
         }
         Ok(())
@@ -116,6 +119,8 @@ impl<M> Consumer<M> {
             identities,
             pool,
             parking,
+            // With the slots.
+            expiry: _,
             partitions,
             sessions,
             commits,
@@ -123,6 +128,7 @@ impl<M> Consumer<M> {
             flows,
             shut,
             cancels,
+            abandons,
             letters,
             copies,
             passes,
@@ -176,7 +182,7 @@ impl<M> Consumer<M> {
         identities.write(self.places_held(), to);
         parking.write(to);
         for set in [
-            sessions, commits, releases, flows, shut, cancels, letters, copies, passes,
+            sessions, commits, releases, flows, shut, cancels, abandons, letters, copies, passes,
         ] {
             set.write(to);
         }
@@ -291,6 +297,8 @@ impl<M> Consumer<M> {
         let all = slots.len();
         let stopping = is(&[State::Stopping, State::Orphan]);
         self.cancels.read(from, all, stopping)?;
+        self.abandons
+            .read(from, all, is(&[State::Stopping, State::Orphan]))?;
         self.letters.read(from, all, is(&[State::Burying]))?;
         self.copies.read(from, all, is(&[State::Copied]))?;
         self.passes.read(from, all, is(&[State::Passed]))?;

@@ -56,6 +56,7 @@ fn busy() -> Consumer<u8> {
             key: Some(u128::from(n % 3) + 1),
             identity: u128::from(n) << 64 | 77,
             bytes: 10,
+            expires: None,
             quarantine: None,
             message: n,
         };

@@ -137,6 +137,9 @@ impl Segment {
 
     #[inline]
     pub(super) fn offer<M>(&mut self, arrival: &Arrival<M>) {
+        if arrival.expires.is_some() {
+            return self.call(Call::Offer(Box::new(without_message(arrival))));
+        }
         let tenure = (arrival.partition, arrival.epoch, arrival.session);
         if tenure != self.tenure {
             self.tenure = tenure;
@@ -219,5 +222,24 @@ impl Segment {
         entry[33..41].copy_from_slice(&dispatch.deadline.as_nanos().to_le_bytes());
         self.entries.extend_from_slice(&entry);
         self.open = false;
+    }
+}
+
+/// One that says when it expires is rare, and has no short form.
+fn without_message<M>(arrival: &Arrival<M>) -> Arrival<u32> {
+    Arrival {
+        partition: arrival.partition,
+        epoch: arrival.epoch,
+        session: arrival.session,
+        delivery: arrival.delivery,
+        position: arrival.position,
+        stamp: arrival.stamp,
+        lane: arrival.lane,
+        key: arrival.key,
+        identity: arrival.identity,
+        bytes: arrival.bytes,
+        expires: arrival.expires,
+        quarantine: arrival.quarantine,
+        message: arrival.position.0 as u32,
     }
 }

@@ -46,7 +46,7 @@ impl Bytes<'_> {
     }
 }
 
-const WHYS: [Option<Why>; 8] = [
+const WHYS: [Option<Why>; 9] = [
     None,
     Some(Why::Exhausted),
     Some(Why::Rejected),
@@ -55,6 +55,7 @@ const WHYS: [Option<Why>; 8] = [
     Some(Why::Keyless),
     Some(Why::Parked),
     Some(Why::Discarded),
+    Some(Why::Expired),
 ];
 
 const ADMITS: [Result<Admit, Refusal>; 7] = [
@@ -179,6 +180,7 @@ impl<'a> Rows<'a> {
             key: (flags & HAS_KEY > 0).then_some(key),
             identity,
             bytes: charged,
+            expires: None,
             quarantine: WHYS[usize::from(flags >> QUARANTINE_SHIFT) % WHYS.len()],
             // Only a number for people: messages are not kept.
             message: position as u32,
