@@ -73,7 +73,7 @@ fn s9_what_has_expired_is_passed_over_in_its_turn_and_told() {
             let letter = bus.poll_dead_letter();
             let letter = letter.map(|l| (l.token, *l.message, l.why));
             assert_eq!(next.is_some(), expired == Expired::Run);
-            let told = passed.or(letter.map(|l| (l.1, l.2)));
+            let told = passed.or_else(|| letter.map(|l| (l.1, l.2)));
             let due = (expired != Expired::Run).then_some((position, Why::Expired));
             assert_eq!(told, due);
             if let Some((token, ..)) = letter {
