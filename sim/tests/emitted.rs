@@ -35,6 +35,7 @@ cancel-grace = 10000000
 on-hung = abandon
 stall-after = 233000000
 parked-keys = 0
+on-reset = stop
 expired = run
 commit-every = 1000000
 commit-messages = 1
@@ -98,5 +99,5 @@ handler-hang 10 1
 2951b91b 891e09a2 c403ae45 68816186 8f0492cd 61475d07 da410c6f d99fe318
 523d52a8
 [digest]
-1511ff5df10e6c52
+407672f313e681a9
 "#;
