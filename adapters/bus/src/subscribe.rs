@@ -5,6 +5,7 @@ use core::pin::Pin;
 use core::sync::atomic::Ordering;
 use std::sync::Arc;
 
+use procession_core::Expired;
 use procession_runtime::port::{FeedSpec, TopicMode, TopicSpec};
 use procession_runtime::subscription::{DriverOptions, NoObserver, Observer, subscribe};
 use procession_runtime::{Spawner as _, check_group_name, check_topic_name};
@@ -135,6 +136,7 @@ impl<H: Handler> Subscribe<H> {
             scope: Arc::clone(&scope),
             handler: self.handler,
             lane_seed: bus.lane_seed,
+            clock: (settings.on_expired != Expired::Run).then(|| bus.shell.clone()),
             dead_letters: DeadLetters {
                 topic: dead_letters,
                 group,

@@ -1,10 +1,13 @@
 //! The bus's side of a subscription: records in, verdicts and dead letters out.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use procession_core::{PartitionId, Why};
+use procession_core::{PartitionId, Span, Time, Why};
+use procession_runtime::Clock as _;
 use procession_runtime::port::{BoxFuture, Outgoing, Record};
 use procession_runtime::subscription::{Attempt, Decoded, Letter, Verdict, Work};
+use procession_runtime::tokio::TokioShell;
 use tracing::Instrument as _;
 
 use crate::dead_letter::DeadLetters;
@@ -17,6 +20,19 @@ pub(crate) struct BusWork<H> {
     pub(crate) handler: H,
     pub(crate) lane_seed: u64,
     pub(crate) dead_letters: DeadLetters,
+    /// The clock of the driver, where messages may expire.
+    pub(crate) clock: Option<TokioShell>,
+}
+
+impl<H> BusWork<H> {
+    /// When a message expires, on the driver's clock.
+    fn expires(&self, envelope: &Envelope) -> Option<Time> {
+        let clock = self.clock.as_ref()?;
+        let at = envelope.expires_at()?;
+        // What has expired already has expired now.
+        let left = at.duration_since(SystemTime::now()).unwrap_or_default();
+        Some(clock.now() + Span::from(left))
+    }
 }
 
 impl<H: Handler> Work for BusWork<H> {
@@ -38,6 +54,7 @@ impl<H: Handler> Work for BusWork<H> {
             key,
             identity: identity::identity(topic, envelope.source(), envelope.id(), 0),
             bytes,
+            expires: self.expires(&envelope),
             quarantine: envelope.parts.malformed.as_ref().map(|_| Why::Malformed),
             message: envelope,
         }

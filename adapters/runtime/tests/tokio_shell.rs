@@ -133,6 +133,7 @@ impl Work for Sleeps {
             key: Some((position % 10).into()),
             identity: position.into(),
             bytes: record.bytes,
+            expires: None,
             quarantine: None,
             message: position,
         }

@@ -76,6 +76,14 @@ impl EnvelopeBuilder {
         self
     }
 
+    /// Until when it is worth handling: the CloudEvents extension `expirytime`. What a subscription does
+    /// with it then is its `on_expired`. Between 1970 and 9999; a clock that is wrong is wrong here, too.
+    pub fn expires_at(self, time: SystemTime) -> Self {
+        // Out of range there is no text, and the rule for this attribute refuses that.
+        let time = rfc3339::format(time).unwrap_or_default();
+        self.extension("expirytime", time)
+    }
+
     /// The W3C trace context, `00-<trace>-<span>-<flags>`.
     pub fn traceparent(mut self, traceparent: impl Into<String>) -> Self {
         self.traceparent = Some(traceparent.into());
@@ -358,6 +366,16 @@ mod tests {
                 |b| b.extension("id", "x"),
                 "extension id",
                 "method of its own",
+            ),
+            (
+                |b| b.extension("expirytime", "tomorrow"),
+                "extension expirytime",
+                "not a timestamp",
+            ),
+            (
+                |b| b.expires_at(SystemTime::UNIX_EPOCH - std::time::Duration::from_secs(1)),
+                "extension expirytime",
+                "not a timestamp",
             ),
             (
                 |b| (0..130).fold(b, |b, i| b.header(format!("x-{i}"), "")),

@@ -176,6 +176,13 @@ impl Envelope {
         rfc3339::parse(self.attribute(Attribute::Time)?)
     }
 
+    /// Until when it is worth handling, by its publisher's clock: the CloudEvents extension
+    /// `expirytime`.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<SystemTime> {
+        rfc3339::parse(&self.extension("expirytime")?)
+    }
+
     /// The media type of the payload.
     #[must_use]
     pub fn content_type(&self) -> Option<&str> {

@@ -1,6 +1,7 @@
 //! The rules of an envelope's fields, the same when publishing and when receiving.
 
 use super::{Attribute, EnvelopeError};
+use crate::wire::rfc3339;
 
 /// Most header fields of a message, those of the envelope included.
 pub(crate) const FIELDS_MAX: usize = 128;
@@ -119,6 +120,12 @@ pub(crate) fn extension(name: &str, value: &str) -> Result<(), EnvelopeError> {
         return bad(
             "this attribute has a method of its own",
             "use the builder's own method",
+        );
+    }
+    if name == "expirytime" && rfc3339::parse(value).is_none() {
+        return bad(
+            "not a timestamp between 1970 and 9999",
+            "use `expires_at`, or write it as RFC 3339 does",
         );
     }
     if value.is_empty() || value.len() > VALUE_MAX || has_controls(value) {

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use procession_core::{
-    Backoff, CommitCadence, Config, Dedupe, Keyless, Limits, OnReset, Order, Retry, Span,
+    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, OnHung, OnReset, Order,
+    Retry, Span,
 };
 use procession_runtime::port::{LeaseSpec, StartAt};
 
@@ -68,6 +69,15 @@ pub struct SubscribeSettings {
     pub handler_timeout: Duration,
     /// How long a cancelled handler may take before a notice names it. Default 5 s.
     pub cancel_grace: Duration,
+    /// What follows when a cancelled handler has not ended within `cancel_grace`: its key waits until it has
+    /// (`wait`, default), or the attempt counts as failed and the key goes on (`abandon`). That gives up
+    /// for this key that one handler runs at a time: the old one may still be at work.
+    pub on_hung: OnHung,
+    /// What becomes of a message that says until when it is worth handling
+    /// ([`EnvelopeBuilder::expires_at`](crate::EnvelopeBuilder::expires_at)) once that has passed: it runs
+    /// (`run`, default), it ends without a handler and is counted (`report`), or it is dead-lettered
+    /// (`dead-letter`).
+    pub on_expired: Expired,
     /// Progress is written this long after it was made. Default 100 ms.
     pub commit_every: Duration,
     /// Progress is written after this many messages. Default 1,000.
@@ -122,6 +132,8 @@ impl Default for SubscribeSettings {
             jitter_percent: 20,
             handler_timeout: Duration::from_secs(30),
             cancel_grace: Duration::from_secs(5),
+            on_hung: OnHung::Wait,
+            on_expired: Expired::Run,
             commit_every: Duration::from_millis(100),
             commit_messages: 1_000,
             dedupe_ids: 65_536,
@@ -148,6 +160,12 @@ impl SubscribeSettings {
         ];
         const STARTS: &[(&str, StartAt)] =
             &[("earliest", StartAt::Earliest), ("latest", StartAt::Latest)];
+        const HUNG: &[(&str, OnHung)] = &[("wait", OnHung::Wait), ("abandon", OnHung::Abandon)];
+        const EXPIRED: &[(&str, Expired)] = &[
+            ("run", Expired::Run),
+            ("report", Expired::Report),
+            ("dead-letter", Expired::DeadLetter),
+        ];
         const RESETS: &[(&str, OnReset)] = &[
             ("stop", OnReset::Stop),
             ("earliest", OnReset::Earliest),
@@ -186,6 +204,8 @@ impl SubscribeSettings {
         r.number("jitter_percent", &mut self.jitter_percent)?;
         r.duration("handler_timeout", &mut self.handler_timeout)?;
         r.duration("cancel_grace", &mut self.cancel_grace)?;
+        r.word("on_hung", HUNG, |then| self.on_hung = then)?;
+        r.word("on_expired", EXPIRED, |then| self.on_expired = then)?;
         r.duration("commit_every", &mut self.commit_every)?;
         r.number("commit_messages", &mut self.commit_messages)?;
         r.number("dedupe_ids", &mut self.dedupe_ids)?;
@@ -275,6 +295,8 @@ impl SubscribeSettings {
             on_reset: self.on_reset,
             handler_timeout: Span::from(self.handler_timeout),
             cancel_grace: Span::from(self.cancel_grace),
+            on_hung: self.on_hung,
+            expired: self.on_expired,
             commit: CommitCadence {
                 every: Span::from(self.commit_every),
                 messages: self.commit_messages,

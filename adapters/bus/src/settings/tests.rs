@@ -201,6 +201,16 @@ fn each_bad_setting_has_its_own_clear_error() {
             "stop, earliest, latest",
         ),
         (
+            "[subscribe]\non_hung = 'leave'",
+            "subscribe.on_hung",
+            "wait, abandon",
+        ),
+        (
+            "[subscribe]\non_expired = 'drop'",
+            "subscribe.on_expired",
+            "run, report, dead-letter",
+        ),
+        (
             "[subscribe]\non_give_up = 'parked'",
             "subscribe.on_give_up",
             "`park`",

@@ -126,6 +126,27 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         );
     }
 
+    /// Attempts whose handlers do not stop, and whose owner does not wait for them: they count as failed,
+    /// and what their tasks report later is not heard.
+    pub(super) fn give_up(&mut self) {
+        while let Some(token) = self.core.poll_abandon() {
+            let Some(running) = self.running.remove(&token.to_bits()) else {
+                continue;
+            };
+            self.stale_health = true;
+            self.alarms
+                .clear(NoticeKind::HandlerStuck, running.fence.partition);
+            self.settle(
+                running.token,
+                running.fence,
+                running.attempt,
+                running.held,
+                Finish::Dropped,
+                true,
+            );
+        }
+    }
+
     fn settle(
         &mut self,
         token: Token,

@@ -201,6 +201,8 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         busy |= self.offer_kept();
         self.cancel();
         self.tell_notices();
+        // Behind the notice that names what is given up.
+        self.give_up();
         self.start_sessions();
         busy |= self.dispatch();
         self.tell_duplicates();

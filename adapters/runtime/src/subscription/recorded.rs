@@ -298,6 +298,10 @@ impl<M> Recorded<M> {
         letter
     }
 
+    pub(super) fn poll_abandon(&mut self) -> Option<Token> {
+        self.ask(None, Poll::Abandon, Consumer::poll_abandon)
+    }
+
     pub(super) fn poll_duplicate(&mut self, now: Time) -> Option<Copied<M>> {
         self.ask(Some(now), Poll::Copy, |core| core.poll_duplicate(now))
     }

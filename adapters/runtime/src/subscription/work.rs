@@ -46,6 +46,9 @@ pub struct Decoded<M> {
     pub identity: u128,
     /// What it is charged, in bytes: [`Record::bytes`].
     pub bytes: u32,
+    /// After this it is not worth handling any more (clock of the shell), where it says so. What follows
+    /// is the core's decision (`expired`).
+    pub expires: Option<Time>,
     /// Set when it cannot be decoded or has no key although it must.
     pub quarantine: Option<Why>,
     /// The message.

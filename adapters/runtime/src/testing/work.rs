@@ -231,6 +231,7 @@ impl Work for TestWork {
             key: Some(key.into()),
             identity: u128::from(position),
             bytes: record.bytes,
+            expires: None,
             quarantine: (plan == b'z').then_some(Why::Malformed),
             message: Arc::new(Message { position, plan }),
         }
