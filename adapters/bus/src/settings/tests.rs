@@ -201,6 +201,16 @@ fn each_bad_setting_has_its_own_clear_error() {
             "stop, earliest, latest",
         ),
         (
+            "[subscribe]\nflight_recorder = '1KiB'",
+            "subscribe.flight_recorder",
+            "64KiB",
+        ),
+        (
+            "[subscribe]\nflight_directory = '/tmp'",
+            "subscribe.flight_directory",
+            "needs `flight_recorder`",
+        ),
+        (
             "[subscribe]\non_hung = 'leave'",
             "subscribe.on_hung",
             "wait, abandon",
