@@ -1,68 +1,10 @@
 //! A log that may be another one: the frontier stands until a session has looked.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod support;
+
 use procession_core::*;
-
-const P: PartitionId = PartitionId(0);
-const E1: Epoch = Epoch(1);
-
-fn at(ms: u64) -> Time {
-    Time::from_nanos(ms * 1_000_000)
-}
-
-fn config() -> Config {
-    Config {
-        partitions: 4,
-        ..Config::default()
-    }
-}
-
-/// A consumer with one open partition that delivers.
-fn live(config: &Config) -> Consumer<u64> {
-    let mut bus = Consumer::new(config).unwrap();
-    let resume = Resume {
-        log_end: Position(1_000),
-        ..Resume::default()
-    };
-    bus.open(at(0), P, E1, &resume, None);
-    let start = bus.poll_session(at(0)).unwrap();
-    bus.session(at(0), P, E1, start.session, Continuity::Continues);
-    bus
-}
-
-fn arrival(position: u64, key: u64) -> Arrival<u64> {
-    Arrival {
-        partition: P,
-        epoch: E1,
-        session: Session(1),
-        delivery: None,
-        position: Position(position),
-        stamp: Stamp(position * 10),
-        lane: key,
-        key: Some(key.into()),
-        identity: u128::from(position) << 64 | 7,
-        bytes: 100,
-        expires: None,
-        quarantine: None,
-        message: position,
-    }
-}
-
-fn offer(bus: &mut Consumer<u64>, position: u64, key: u64) -> Admit {
-    bus.offer(at(0), arrival(position, key)).unwrap()
-}
-
-fn commit(bus: &mut Consumer<u64>, now: Time) -> Option<(Commit, Vec<u8>)> {
-    bus.handle_timeout(now);
-    let mut map = [0; 512];
-    let commit = bus.poll_commit(now, &mut map)?;
-    bus.check_invariants().unwrap();
-    Some((commit, map[..commit.map_len].to_vec()))
-}
-
-fn drain_ready(bus: &mut Consumer<u64>, now: Time) -> Vec<Dispatch<u64>> {
-    core::iter::from_fn(|| bus.poll_dispatch(now)).collect()
-}
+use support::*;
 
 #[test]
 fn s9_what_only_a_lost_session_vouched_for_is_not_committed() {

@@ -1,52 +1,10 @@
 //! Messages whose time is over when their turn comes.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod support;
+
 use procession_core::*;
-
-const P: PartitionId = PartitionId(0);
-const E1: Epoch = Epoch(1);
-
-fn at(ms: u64) -> Time {
-    Time::from_nanos(ms * 1_000_000)
-}
-
-fn config() -> Config {
-    Config {
-        partitions: 4,
-        ..Config::default()
-    }
-}
-
-/// A consumer with one open partition that delivers.
-fn live(config: &Config) -> Consumer<u64> {
-    let mut bus = Consumer::new(config).unwrap();
-    let resume = Resume {
-        log_end: Position(1_000),
-        ..Resume::default()
-    };
-    bus.open(at(0), P, E1, &resume, None);
-    let start = bus.poll_session(at(0)).unwrap();
-    bus.session(at(0), P, E1, start.session, Continuity::Continues);
-    bus
-}
-
-fn arrival(position: u64, key: u64) -> Arrival<u64> {
-    Arrival {
-        partition: P,
-        epoch: E1,
-        session: Session(1),
-        delivery: None,
-        position: Position(position),
-        stamp: Stamp(position * 10),
-        lane: key,
-        key: Some(key.into()),
-        identity: u128::from(position) << 64 | 7,
-        bytes: 100,
-        expires: None,
-        quarantine: None,
-        message: position,
-    }
-}
+use support::*;
 
 #[test]
 fn s9_what_has_expired_is_passed_over_in_its_turn_and_told() {

@@ -72,7 +72,8 @@ use crate::{Config, ConfigError, Epoch, Expired, Limits, Order, PartitionId, Pos
 ///   [`revoke`](Self::revoke), [`lose`](Self::lose), [`commit_result`](Self::commit_result),
 ///   [`dead_letter_result`](Self::dead_letter_result);
 /// - *from the application*: [`settle`](Self::settle), [`set_limits`](Self::set_limits),
-///   [`drain`](Self::drain), [`release`](Self::release), [`set_parked`](Self::set_parked);
+///   [`drain`](Self::drain), [`release`](Self::release), [`set_parked`](Self::set_parked),
+///   [`reset`](Self::reset);
 /// - *time*: [`handle_timeout`](Self::handle_timeout), [`poll_timeout`](Self::poll_timeout);
 /// - *to the adapter*: the other `poll_*`, and [`credit`](Self::credit).
 ///

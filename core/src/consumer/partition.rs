@@ -67,7 +67,8 @@ pub(super) struct Partition {
     /// The lease while the partition is open, else the origin of time: until then messages start.
     pub(super) starts_until: Time,
     /// The same while a session delivers, no map is being resumed, no key is parked and nothing is in
-    /// doubt: until then messages are taken in the usual way. Both follow from the rest; one comparison answers for all.
+    /// doubt: until then messages are taken in the usual way. Both follow from the rest; one comparison
+    /// answers for all.
     pub(super) takes_until: Time,
     /// Something was not handed out because the lease had run out.
     pub(super) lapsed: bool,
@@ -205,7 +206,8 @@ impl Partition {
         }
     }
 
-    /// To be called whenever phase, lease, delivery, the resumed map, the parked keys or the doubt have changed.
+    /// To be called whenever phase, lease, delivery, the resumed map, the parked keys or the doubt have
+    /// changed.
     pub(super) fn gate(&mut self) {
         (self.starts_until, self.takes_until) = self.gates();
     }

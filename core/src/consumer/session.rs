@@ -190,6 +190,7 @@ impl<M> Consumer<M> {
         };
         mark!(Reset);
         self.deliver_from(now, partition.0 as usize, range, to);
+        // Said once is enough: a new owner goes on there, too.
         self.dirty(now, partition.0 as usize, 0);
         true
     }

@@ -36,3 +36,17 @@ impl PublishObserver for Box<dyn PublishObserver> {
         (**self).resolved(message, result);
     }
 }
+
+/// Several: each sees everything, in their order.
+impl<T: PublishObserver> PublishObserver for Vec<T> {
+    fn wants(&self) -> bool {
+        self.iter().any(T::wants)
+    }
+    fn accepted(&mut self, message: &Outgoing) {
+        self.iter_mut().for_each(|one| one.accepted(message));
+    }
+    fn resolved(&mut self, message: &Outgoing, result: &Result<Stored, PublishError>) {
+        self.iter_mut()
+            .for_each(|one| one.resolved(message, result));
+    }
+}

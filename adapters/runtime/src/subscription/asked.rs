@@ -15,6 +15,8 @@ pub enum NotRecorded {
     Off,
     /// The subscription has ended.
     Ended,
+    /// Reports are being made already, as many as may be at once.
+    Busy,
 }
 
 impl fmt::Display for NotRecorded {
@@ -22,6 +24,7 @@ impl fmt::Display for NotRecorded {
         f.write_str(match self {
             Self::Off => "the flight recorder is off; set `flight_recorder` to a size",
             Self::Ended => "the subscription has ended",
+            Self::Busy => "reports are being made already; ask again when they are there",
         })
     }
 }

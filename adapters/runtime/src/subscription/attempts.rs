@@ -111,40 +111,34 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         let Some(running) = self.running.remove(&report.token.to_bits()) else {
             return;
         };
-        self.stale_health = true;
-        if running.timed_out || report.finish == Finish::Dropped {
-            self.alarms
-                .clear(NoticeKind::HandlerStuck, running.fence.partition);
-        }
-        self.settle(
-            running.token,
-            running.fence,
-            running.attempt,
-            running.held,
-            report.finish,
-            running.timed_out,
-        );
+        self.end(running, report.finish);
     }
 
     /// Attempts whose handlers do not stop, and whose owner does not wait for them: they count as failed,
     /// and what their tasks report later is not heard.
     pub(super) fn give_up(&mut self) {
         while let Some(token) = self.core.poll_abandon() {
-            let Some(running) = self.running.remove(&token.to_bits()) else {
-                continue;
-            };
-            self.stale_health = true;
-            self.alarms
-                .clear(NoticeKind::HandlerStuck, running.fence.partition);
-            self.settle(
-                running.token,
-                running.fence,
-                running.attempt,
-                running.held,
-                Finish::Dropped,
-                true,
-            );
+            if let Some(running) = self.running.remove(&token.to_bits()) {
+                self.end(running, Finish::Dropped);
+            }
         }
+    }
+
+    /// An attempt that became a task is over.
+    fn end(&mut self, running: Running<W::Message>, finish: Finish) {
+        let Running {
+            token,
+            fence,
+            attempt,
+            held,
+            timed_out,
+            ..
+        } = running;
+        self.stale_health = true;
+        if timed_out || finish == Finish::Dropped {
+            self.alarms.clear(NoticeKind::HandlerStuck, fence.partition);
+        }
+        self.settle(token, fence, attempt, held, finish, timed_out);
     }
 
     fn settle(

@@ -6,6 +6,7 @@ use std::hash::RandomState;
 use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 use procession_core::{Mask, Span, Time};
 use procession_tape::{Flight, Head};
@@ -20,6 +21,9 @@ use crate::port::Feed;
 /// Reports that one subscription writes by itself, and the time between two.
 const FILES_MAX: u32 = 16;
 const FILES_EVERY: Span = Span::from_secs(10);
+
+/// Reports that are put into words at once; whoever asks for more is told to ask again.
+const AT_ONCE: usize = 4;
 
 /// How often all invariants of a core with a recorder are checked.
 const CHECK_EVERY: Span = Span::from_secs(60);
@@ -38,16 +42,39 @@ pub(super) struct Files {
     count: u32,
     last: Option<Time>,
     checked: Time,
+    /// Who puts reports into words.
+    writers: Vec<JoinHandle<()>>,
+}
+
+impl Files {
+    /// Whether as many reports are being made as may be.
+    fn is_busy(&mut self) -> bool {
+        self.writers.retain(|writer| !writer.is_finished());
+        AT_ONCE <= self.writers.len()
+    }
+
+    /// On a thread of its own: making the text takes longer than a driver may.
+    fn beside(&mut self, work: impl FnOnce() + Send + 'static) {
+        let name = "procession-flight".to_owned();
+        match std::thread::Builder::new().name(name).spawn(work) {
+            Ok(writer) => self.writers.push(writer),
+            Err(error) => tracing::warn!(%error, "no thread for a flight report"),
+        }
+    }
 }
 
 impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, W, S, O> {
     /// The owner asks for a report. It is put into words beside the driver, which goes on.
-    pub(super) fn record(&self, asked: Asked) {
+    pub(super) fn record(&mut self, asked: Asked) {
         let Some(flight) = self.core.flight.clone() else {
             return asked.answer(Err(NotRecorded::Off));
         };
+        if self.files.is_busy() {
+            return asked.answer(Err(NotRecorded::Busy));
+        }
         let reason = self.reason("asked for".into());
-        beside(move || asked.answer(Ok(report(&flight, &reason))));
+        self.files
+            .beside(move || asked.answer(Ok(report(&flight, &reason))));
     }
 
     /// Something is wrong: a report is written, where the owner wants that.
@@ -60,7 +87,7 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         else {
             return;
         };
-        if soon || FILES_MAX <= files.count {
+        if soon || FILES_MAX <= files.count || files.is_busy() {
             return;
         }
         files.count += 1;
@@ -68,7 +95,8 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         let path = file(directory, files.count);
         let (flight, shared) = (flight.clone(), Arc::clone(&self.shared));
         let reason = self.reason(what);
-        beside(move || write(&shared, &path, &report(&flight, &reason)));
+        self.files
+            .beside(move || write(&shared, &path, &report(&flight, &reason)));
     }
 
     /// Checks the core from time to time; one that is broken stays so, and is told once.
@@ -120,15 +148,6 @@ fn dashed(words: &str) -> String {
     let parts = words.split(|c: char| !c.is_ascii_alphanumeric());
     let parts: Vec<_> = parts.filter(|p| !p.is_empty()).collect();
     parts.join("-").to_ascii_lowercase()
-}
-
-/// On a thread of its own: making the text takes longer than a driver may.
-fn beside(work: impl FnOnce() + Send + 'static) {
-    let name = "procession-flight".to_owned();
-    let spawned = std::thread::Builder::new().name(name).spawn(work);
-    if let Err(error) = spawned {
-        tracing::warn!(%error, "no thread for a flight report");
-    }
 }
 
 fn file(directory: &Path, count: u32) -> PathBuf {

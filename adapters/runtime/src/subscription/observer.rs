@@ -76,70 +76,47 @@ impl<M> Observer<M> for NoObserver {
     }
 }
 
-impl<M> Observer<M> for Box<dyn Observer<M>>
-where
-    M: 'static,
-{
-    fn wants(&self) -> bool {
-        (**self).wants()
-    }
-    fn assigned(&mut self, partition: PartitionId, epoch: Epoch, position: Position) {
-        (**self).assigned(partition, epoch, position);
-    }
-    fn revoked(&mut self, partition: PartitionId, epoch: Epoch) {
-        (**self).revoked(partition, epoch);
-    }
-    fn lost(&mut self, partition: PartitionId, epoch: Epoch) {
-        (**self).lost(partition, epoch);
-    }
-    fn released(&mut self, partition: PartitionId, epoch: Epoch) {
-        (**self).released(partition, epoch);
-    }
-    fn started(&mut self, fence: &Fence, attempt: u32, message: &M) {
-        (**self).started(fence, attempt, message);
-    }
-    fn ended(&mut self, fence: &Fence, attempt: u32, message: &M, ending: Ending) {
-        (**self).ended(fence, attempt, message, ending);
-    }
-    fn duplicate(&mut self, partition: PartitionId, position: Position, message: &M) {
-        (**self).duplicate(partition, position, message);
-    }
-    fn passed(&mut self, partition: PartitionId, position: Position, message: &M, why: Why) {
-        (**self).passed(partition, position, message, why);
-    }
-    fn buried(&mut self, partition: PartitionId, position: Position, message: &M, why: Why) {
-        (**self).buried(partition, position, message, why);
-    }
-    fn commit(
-        &mut self,
-        partition: PartitionId,
-        epoch: Epoch,
-        frontier: Position,
-        beyond: &[(Position, Position)],
-    ) {
-        (**self).commit(partition, epoch, frontier, beyond);
-    }
-    fn committed(
-        &mut self,
-        partition: PartitionId,
-        epoch: Epoch,
-        frontier: Position,
-        beyond: &[(Position, Position)],
-    ) {
-        (**self).committed(partition, epoch, frontier, beyond);
-    }
-    fn incident(
-        &mut self,
-        partition: PartitionId,
-        position: Position,
-        incident: Incident,
-        why: &str,
-    ) {
-        (**self).incident(partition, position, incident, why);
-    }
-    fn drained(&mut self, left: u32) {
-        (**self).drained(left);
-    }
+/// Hands every hook on: through a box, and to each of several. A hook that is missing here is lost there.
+macro_rules! hand_on {
+    ($($hook:ident($($name:ident: $of:ty),*);)*) => {
+        impl<M: 'static> Observer<M> for Box<dyn Observer<M>> {
+            fn wants(&self) -> bool {
+                (**self).wants()
+            }
+            $(fn $hook(&mut self, $($name: $of),*) {
+                (**self).$hook($($name),*);
+            })*
+        }
+
+        /// Several: each sees everything, in their order.
+        impl<M, T: Observer<M>> Observer<M> for Vec<T> {
+            fn wants(&self) -> bool {
+                self.iter().any(T::wants)
+            }
+            $(fn $hook(&mut self, $($name: $of),*) {
+                self.iter_mut().for_each(|one| one.$hook($($name),*));
+            })*
+        }
+
+        #[cfg(test)]
+        const HOOKS: &[&str] = &[$(stringify!($hook)),*];
+    };
+}
+
+hand_on! {
+    assigned(partition: PartitionId, epoch: Epoch, position: Position);
+    revoked(partition: PartitionId, epoch: Epoch);
+    lost(partition: PartitionId, epoch: Epoch);
+    released(partition: PartitionId, epoch: Epoch);
+    started(fence: &Fence, attempt: u32, message: &M);
+    ended(fence: &Fence, attempt: u32, message: &M, ending: Ending);
+    duplicate(partition: PartitionId, position: Position, message: &M);
+    passed(partition: PartitionId, position: Position, message: &M, why: Why);
+    buried(partition: PartitionId, position: Position, message: &M, why: Why);
+    commit(partition: PartitionId, epoch: Epoch, frontier: Position, beyond: &[(Position, Position)]);
+    committed(partition: PartitionId, epoch: Epoch, frontier: Position, beyond: &[(Position, Position)]);
+    incident(partition: PartitionId, position: Position, incident: Incident, why: &str);
+    drained(left: u32);
 }
 
 /// (partition, epoch, position): what a handler can guard its effects with.
@@ -184,4 +161,21 @@ pub enum Incident {
     Rewritten,
     /// Anything else that an operator should know.
     Notice,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The trait as it is written above: whoever adds a hook and forgets to hand it on is told.
+    #[test]
+    fn every_hook_is_handed_on() {
+        let source = include_str!("observer.rs");
+        let (_, of) = source.split_once("pub trait Observer<M>").unwrap();
+        let (of, _) = of.split_once("\n}\n").unwrap();
+        let names = of.split("    fn ").skip(1);
+        let names: Vec<_> = names.filter_map(|f| f.split('(').next()).collect();
+        let (wants, hooks) = names.split_first().unwrap();
+        assert_eq!((*wants, hooks), ("wants", HOOKS));
+    }
 }

@@ -113,6 +113,14 @@ fn a_full_ring_goes_on_from_a_snapshot() {
         longest > 256 << 10 && steps > 200 && bytes < 1 << 20,
         "{longest}, {steps}, {bytes}"
     );
+    // S7: no more threads at once than may be, whoever asks how often.
+    let many: Vec<_> = (0..12).map(|_| world.handle.record()).collect();
+    world.shell.run();
+    let answers: Vec<_> = many.into_iter().map(wait).collect();
+    let made = answers.iter().filter(|a| a.is_ok()).count();
+    let busy = answers.iter().filter(|a| **a == Err(NotRecorded::Busy));
+    let busy = busy.count();
+    assert!(4 <= made && 0 < busy && made + busy == 12, "{made} {busy}");
 }
 
 #[test]
