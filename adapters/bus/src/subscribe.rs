@@ -99,11 +99,17 @@ impl<H: Handler> Subscribe<H> {
             };
             bus.broker.topic(spec).await?;
         }
-        let mut core = settings.to_core(info.partitions, bus.jitter_seed);
+        let room = if bus.info.topics_grow {
+            settings.room_to_grow(info.partitions)
+        } else {
+            info.partitions
+        };
+        let mut core = settings.to_core(info.partitions, room, bus.jitter_seed);
         core.map_bytes = core.map_bytes.min(bus.info.map_bytes_max);
         let limits = core.limits;
         let options = DriverOptions {
             core,
+            partitions: info.partitions,
             concurrency: settings.concurrency,
             stop_deadline: settings.stop_deadline.into(),
             flight_recorder: usize::try_from(settings.flight_recorder).unwrap_or(0),

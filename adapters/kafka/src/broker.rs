@@ -92,6 +92,7 @@ impl KafkaBroker {
                 map_bytes_max: u32::try_from(MAP_MAX).unwrap_or(0),
                 // The producer is idempotent.
                 pipelining: true,
+                topics_grow: true,
             },
             parts: Mutex::default(),
         })

@@ -159,6 +159,7 @@ impl<S: Shell> Broker for MemoryBroker<S> {
             message_bytes_max: self.hub.settings.message_bytes_max,
             map_bytes_max: u32::MAX,
             pipelining: false,
+            topics_grow: false,
         }
     }
 

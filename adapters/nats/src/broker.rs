@@ -297,6 +297,7 @@ impl Broker for NatsBroker {
             // A record takes whatever map the core makes.
             map_bytes_max: u32::MAX,
             pipelining: false,
+            topics_grow: false,
         }
     }
 

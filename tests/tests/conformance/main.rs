@@ -64,6 +64,16 @@ const NOT_ON: &[(Kind, &str, &str)] = &[
         "retention in memory waits for the slowest group: nothing is taken that was never delivered",
     ),
     (
+        Kind::Memory,
+        "a_topic_that_grows_is_served_whole",
+        "a topic in memory keeps the number of partitions that it was made with",
+    ),
+    (
+        Kind::Nats,
+        "a_topic_that_grows_is_served_whole",
+        "the number of partitions of a topic is written into its stream, and changing it is refused",
+    ),
+    (
         Kind::Kafka,
         "n8_the_broker_recognises_a_second_publish",
         "Kafka knows no message ids; what is published twice is recognised by the subscription (S4)",

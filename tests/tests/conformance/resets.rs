@@ -4,18 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use procession::settings::TopicSettings;
-use procession::{Bus, Notice, NoticeKind, OnReset, Subscription};
+use procession::{
+    Bus, HandlerError, Notice, NoticeKind, OnReset, StartAt, Subscription, dead_letter_topic,
+};
 use procession_tests::raw_nats::Raw;
-use procession_tests::seen::{Seen, publish};
+use procession_tests::seen::{Seen, envelope, owning, publish, publish_all};
 use procession_tests::venue::{Kind, Venue};
 use procession_tests::watch::{Event, Watch};
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 crate::rows![
     on_reset_decides_what_follows_when_retention_took_what_was_never_delivered,
     retention_beside_idle_partitions_stops_nothing,
+    a_topic_that_grows_is_served_whole,
 ];
 
 /// Three groups handled 0 to 2 of ten messages; then retention took what is below 6.
@@ -106,6 +109,101 @@ async fn retention_beside_idle_partitions_stops_nothing(venue: Arc<Venue>) {
     drop(subscription);
 }
 
+/// Three partitions become five while a group that began at the end is at work: what lies in the new ones
+/// is handled from their beginning, and what is given up there reaches its dead-letter topic once that
+/// has grown, too.
+async fn a_topic_that_grows_is_served_whole(venue: Arc<Venue>) {
+    let topic = venue.topic("t");
+    let bus = venue
+        .bus_with(|settings| {
+            let often = ("topic.metadata.refresh.interval.ms".into(), "500".into());
+            settings.bus.kafka.properties.extend([often]);
+        })
+        .await;
+    bus.topic(&topic).await.unwrap();
+    let (seen, group) = (Seen::new(), venue.group("g"));
+    let handler = seen.handler_with(|envelope, context| async move {
+        let poison = envelope.payload() == b"77".as_slice() && context.fence().partition.0 >= 3;
+        if poison {
+            return Err(HandlerError::new("poison").reject());
+        }
+        Ok(())
+    });
+    let subscription = bus
+        .subscribe(&topic, &group, handler)
+        .with(|settings| settings.start = StartAt::Latest)
+        .await
+        .unwrap();
+    owning(&subscription).await;
+    publish(&bus, &topic, 0..30, 10).await;
+    seen.wait_for(30).await;
+
+    grow(&venue, &topic, 5).await;
+    // Whoever connects now knows of five.
+    let second = venue.bus().await;
+    let key = key_of_new_partition(&second, &topic).await;
+    let told = told_of(&subscription, |n| {
+        matches!(n, Notice::Grown { known: 3, .. })
+    });
+    let stored = async {
+        publish_all(&second, &topic, [envelope(&key, 77)]).await;
+        publish(&second, &topic, 100..300, 50).await
+    };
+    let (stored, ()) = tokio::join!(stored, told);
+    assert!(
+        stored.iter().any(|s| 3 <= s.partition),
+        "nothing went to the new ones"
+    );
+    let dead_letters = dead_letter_topic(&topic, &group);
+    told_of(
+        &subscription,
+        |n| matches!(n, Notice::Core(n) if n.kind == NoticeKind::DeadLetterRetried),
+    )
+    .await;
+    grow(&venue, &dead_letters, 5).await;
+    let buried = Seen::new();
+    let reader = second.subscribe(&dead_letters, &venue.group("dlq"), buried.handler());
+    let reader = reader.await.unwrap();
+    buried.wait_for(1).await;
+    assert!(3 <= buried.all()[0].partition);
+    seen.wait_until("all but the poison", |got| {
+        got.iter().filter(|got| 100 <= got.number).count() == 200
+    })
+    .await;
+    assert_eq!(seen.repeated(), 0);
+    drop((reader, subscription));
+}
+
+/// A key that lies in one of the partitions that came later: tried, with messages that count nowhere.
+async fn key_of_new_partition(bus: &Bus, topic: &str) -> String {
+    for number in 0..100 {
+        let key = format!("try-{number}");
+        let stored = publish_all(bus, topic, [envelope(&key, 31)]).await;
+        if 3 <= stored[0].partition {
+            return key;
+        }
+    }
+    panic!("no key lies in a new partition");
+}
+
+/// Gives a topic more partitions.
+async fn grow(venue: &Venue, topic: &str, partitions: usize) {
+    let grown = admin(venue)
+        .create_partitions(
+            &[NewPartitions::new(topic, partitions)],
+            &AdminOptions::new(),
+        )
+        .await
+        .unwrap();
+    assert!(grown.iter().all(Result::is_ok), "{grown:?}");
+}
+
+fn admin(venue: &Venue) -> AdminClient<DefaultClientContext> {
+    let server = venue.url.trim_start_matches("kafka://");
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", server).create().unwrap()
+}
+
 async fn consume(bus: &Bus, topic: &str, group: &str, on_reset: OnReset) -> (Seen, Subscription) {
     let seen = Seen::new();
     let subscription = bus
@@ -116,19 +214,28 @@ async fn consume(bus: &Bus, topic: &str, group: &str, on_reset: OnReset) -> (See
     (seen, subscription)
 }
 
-/// Waits for a notice.
+/// Waits for a notice of the core.
 async fn told(subscription: &Subscription, kind: NoticeKind) {
+    told_of(
+        subscription,
+        |notice| matches!(notice, Notice::Core(n) if n.kind == kind),
+    )
+    .await;
+}
+
+/// Waits for a notice.
+async fn told_of(subscription: &Subscription, this: impl Fn(&Notice) -> bool) {
     let mut notices = subscription.notices();
     let wait = async {
         while let Some(notice) = notices.next().await {
-            if matches!(notice, Notice::Core(n) if n.kind == kind) {
+            if this(&notice) {
                 return;
             }
         }
         panic!("the subscription ended");
     };
     let told = tokio::time::timeout(Duration::from_secs(20), wait).await;
-    assert!(told.is_ok(), "no notice of {kind:?}");
+    assert!(told.is_ok(), "the notice did not come");
 }
 
 /// Waits for a commit of this partition.
@@ -155,18 +262,11 @@ async fn trim(venue: &Venue, topic: &str, partition: u32, position: u64) {
             assert_eq!(purged["success"], serde_json::json!(true), "{purged}");
         }
         Kind::Kafka => {
-            let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-                .set(
-                    "bootstrap.servers",
-                    venue.url.trim_start_matches("kafka://"),
-                )
-                .create()
-                .unwrap();
             let mut list = TopicPartitionList::new();
             let partition = i32::try_from(partition).unwrap();
             let offset = Offset::Offset(i64::try_from(position).unwrap());
             list.add_partition_offset(topic, partition, offset).unwrap();
-            admin
+            admin(venue)
                 .delete_records(&list, &AdminOptions::new())
                 .await
                 .unwrap();

@@ -262,19 +262,28 @@ impl SubscribeSettings {
             let fix = "needs `flight_recorder`, for instance \"1MiB\"";
             return bad("flight_directory", path.display().to_string(), fix);
         }
-        let core = self.to_core(1, 0).validate();
+        let core = self.to_core(1, 1, 0).validate();
         core.map_err(|error| SettingsError::from_core(table, error))
     }
 
-    /// What the core's consumer is configured with.
-    pub(crate) fn to_core(&self, partitions: u32, seed: u64) -> Config {
+    /// Room for as many partitions as a topic of `partitions` may have after it was made larger, once or
+    /// twice, without a new subscription.
+    pub(crate) fn room_to_grow(&self, partitions: u32) -> u32 {
+        let most = (self.window_pool / 64).min(65_535);
+        let more = partitions.saturating_mul(2).saturating_add(16);
+        more.min(most).max(partitions)
+    }
+
+    /// What the core's consumer is configured with, for a topic of so many partitions, with room for
+    /// `room` of them.
+    pub(crate) fn to_core(&self, partitions: u32, room: u32, seed: u64) -> Config {
         // More than all partitions can use would be allocated for nothing.
         let blocks = self.window.div_ceil(64).saturating_mul(partitions);
-        let usable = blocks.saturating_mul(64);
+        let usable = blocks.saturating_mul(64).max(64 * room);
         Config {
             order: self.order,
             keyless: self.keyless,
-            partitions,
+            partitions: room.max(partitions),
             limits: self.limits(),
             key_messages: self.key_credit_messages.unwrap_or(u32::MAX),
             message_bytes_max: u32::try_from(self.message_bytes_max).unwrap_or(u32::MAX),

@@ -23,7 +23,7 @@ fn the_defaults_are_those_of_the_core() {
             })
             .unwrap()
     );
-    assert_eq!(settings.subscribe.to_core(64, 0), Config::default());
+    assert_eq!(settings.subscribe.to_core(64, 64, 0), Config::default());
     assert_eq!(settings.publish.to_core(0), ProducerConfig::default());
     assert_eq!(
         settings.publish.duplicate_window(),
@@ -405,7 +405,7 @@ fn each_bad_variable_has_its_own_clear_error() {
 fn all_partitions_share_no_more_window_than_they_can_use() {
     let settings = Settings::default().subscribe;
     for (partitions, pool) in [(1, 65_536), (3, 196_608), (4, 262_144), (1_000, 262_144)] {
-        let core = settings.to_core(partitions, 0);
+        let core = settings.to_core(partitions, partitions, 0);
         assert_eq!((core.window, core.window_pool), (65_536, pool));
         core.validate().unwrap();
     }

@@ -93,7 +93,13 @@ impl Engine {
         member
             .subscribe(&[&topic])
             .map_err(|error| errors::port_error(&format!("subscribing to `{topic}`"), &error))?;
-        let lookups = Lookups::start(Arc::clone(&member), &topic, spec.start, Arc::clone(&bell))?;
+        let lookups = Lookups::start(
+            Arc::clone(&member),
+            &topic,
+            partitions,
+            spec.start,
+            Arc::clone(&bell),
+        )?;
         let commits = Commits::new(Arc::clone(&member), &topic, &bell)?;
         let dead_letters = DeadLetters::new(
             options.client(),

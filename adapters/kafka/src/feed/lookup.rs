@@ -82,6 +82,7 @@ impl Lookups {
     pub(super) fn start(
         member: Arc<BaseConsumer<Context>>,
         topic: &str,
+        partitions: u32,
         start: StartAt,
         bell: Arc<Bell>,
     ) -> Result<Self, PortError> {
@@ -91,6 +92,7 @@ impl Lookups {
             member,
             topic: topic.to_owned(),
             c_topic: ffi::queue::c_string(topic),
+            partitions: i32::try_from(partitions).unwrap_or(i32::MAX),
             start,
         };
         let thread = std::thread::Builder::new()
@@ -141,6 +143,8 @@ struct Asker {
     member: Arc<BaseConsumer<Context>>,
     topic: String,
     c_topic: CString,
+    /// How many there were when the topic was subscribed to.
+    partitions: i32,
     start: StartAt,
 }
 
@@ -216,7 +220,9 @@ impl Asker {
             None => Found::Nothing,
         };
         let mut frontier = written.committed.map(Position);
-        if frontier.is_none() && self.start == StartAt::Latest {
+        // A partition that came later is handled from its beginning (S9): what lies in it was published
+        // after the subscription began.
+        if frontier.is_none() && self.start == StartAt::Latest && partition < self.partitions {
             frontier = Some(Position(high));
         }
         let mut resume = ResumeState {

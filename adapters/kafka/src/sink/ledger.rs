@@ -86,19 +86,15 @@ impl<T: Copy> Ledger<T> {
     }
 
     pub(super) fn send(&mut self, producer: &Producer, tag: T, message: Arc<Outgoing>) {
-        if let Some((tag, message, _)) = self.try_send(producer, tag, message) {
+        if let Some(back) = self.try_send(producer, tag, message) {
+            self.forget(&back.message.topic);
             // What is behind it in its key waits for the same answer, so the order stays.
-            self.find(producer, tag, message);
+            self.find(producer, back.tag, back.message);
         }
     }
 
-    /// Gives the message back, with what happened, when the topic is not there any more.
-    fn try_send(
-        &mut self,
-        producer: &Producer,
-        tag: T,
-        message: Arc<Outgoing>,
-    ) -> Option<(T, Arc<Outgoing>, SinkReceipt)> {
+    /// Gives the message back, with what happened, when the topic is not what it was.
+    fn try_send(&mut self, producer: &Producer, tag: T, message: Arc<Outgoing>) -> Option<Back<T>> {
         match self.topics.get_mut(&message.topic) {
             Some(Place::Ready { topic, partitions }) => {
                 let sent = hand_over(
@@ -110,12 +106,19 @@ impl<T: Copy> Ledger<T> {
                     tag,
                     &message,
                 );
-                let Err((receipt, is_gone)) = sent else {
+                let Err((receipt, why)) = sent else {
                     return None;
                 };
-                if is_gone {
+                if why == Refusal::Gone {
                     self.forget(&message.topic);
-                    return Some((tag, message, receipt));
+                }
+                if why != Refusal::Own {
+                    return Some(Back {
+                        tag,
+                        message,
+                        receipt,
+                        why,
+                    });
                 }
                 self.answer(tag, receipt);
             }
@@ -143,8 +146,8 @@ impl<T: Copy> Ledger<T> {
             Ok(topic) => {
                 let place = Place::Ready { topic, partitions };
                 self.topics.insert(Arc::clone(&message.topic), place);
-                if let Some((tag, _, receipt)) = self.try_send(producer, tag, message) {
-                    self.answer(tag, receipt);
+                if let Some(back) = self.try_send(producer, tag, message) {
+                    self.answer(back.tag, back.receipt);
                 }
             }
             Err(failure) => self.answer(tag, receipt::of_lookup(&message.topic, &failure)),
@@ -218,11 +221,14 @@ impl<T: Copy> Ledger<T> {
         self.topics.insert(name, Place::Ready { topic, partitions });
         let mut waiting = waiting.into_iter();
         for (tag, message) in waiting.by_ref() {
-            if let Some((tag, _, receipt)) = self.try_send(producer, tag, message) {
+            let Some(back) = self.try_send(producer, tag, message) else {
+                continue;
+            };
+            self.answer(back.tag, back.receipt.clone());
+            if back.why == Refusal::Gone {
                 // There for the brokers, not for the client yet: none of the rest is sent.
-                self.answer(tag, receipt.clone());
                 for (tag, _) in waiting {
-                    self.answer(tag, receipt.clone());
+                    self.answer(tag, back.receipt.clone());
                 }
                 break;
             }
@@ -269,6 +275,24 @@ impl<T: Copy> Ledger<T> {
     }
 }
 
+/// A message that was not sent, because its topic is not what it was.
+struct Back<T> {
+    tag: T,
+    message: Arc<Outgoing>,
+    receipt: SinkReceipt,
+    why: Refusal,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Refusal {
+    /// It has to do with this message only.
+    Own,
+    /// It names a partition that the topic did not have when it was looked up; maybe it has grown.
+    Beyond,
+    /// The topic is not there for the client.
+    Gone,
+}
+
 /// Hands a message to the producer, or says why not, and whether the topic is to be looked up again.
 fn hand_over<T: Copy>(
     producer: &Producer,
@@ -278,7 +302,7 @@ fn hand_over<T: Copy>(
     outstanding: &mut Outstanding<T>,
     tag: T,
     message: &Outgoing,
-) -> Result<(), (SinkReceipt, bool)> {
+) -> Result<(), (SinkReceipt, Refusal)> {
     let partition = partitioner.of(message, partitions);
     if partitions <= partition {
         let error = PortError::new(
@@ -288,14 +312,14 @@ fn hand_over<T: Copy>(
                 message.topic
             ),
         );
-        return Err((SinkReceipt::NotStored(error), false));
+        return Err((SinkReceipt::NotStored(error), Refusal::Beyond));
     }
     let Ok(place) = outstanding.insert(tag) else {
         let error = PortError::new(
             PortErrorKind::Refused,
             "too many messages without an answer",
         );
-        return Err((SinkReceipt::Retry(error), false));
+        return Err((SinkReceipt::Retry(error), Refusal::Own));
     };
     let sending = Sending {
         partition,
@@ -307,6 +331,11 @@ fn hand_over<T: Copy>(
     producer.send(topic, &sending).map_err(|failure| {
         outstanding.remove(place);
         let receipt = receipt::of_send(&message.topic, &failure);
-        (receipt, receipt::topic_is_gone(&failure))
+        let why = if receipt::topic_is_gone(&failure) {
+            Refusal::Gone
+        } else {
+            Refusal::Own
+        };
+        (receipt, why)
     })
 }

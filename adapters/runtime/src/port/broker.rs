@@ -50,6 +50,8 @@ pub struct BrokerInfo {
     /// Whether several publishes of one key may be under way at once: the broker keeps their order
     /// whatever is sent again (S8).
     pub pipelining: bool,
+    /// Whether a topic may get more partitions while it is subscribed to.
+    pub topics_grow: bool,
 }
 
 /// Where the log of a topic is kept.

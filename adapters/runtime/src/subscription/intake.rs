@@ -178,6 +178,14 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         }
     }
 
+    /// How many partitions the topic had at first.
+    const fn known_partitions(&self) -> u32 {
+        match self.options.partitions {
+            0 => self.options.core.partitions,
+            known => known,
+        }
+    }
+
     fn assigned(
         &mut self,
         id: PartitionId,
@@ -189,15 +197,22 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
             let error = PortError::new(
                 PortErrorKind::Invalid,
                 format!(
-                    "partition {} was assigned, and the topic had {} when it was subscribed to: it has \
-                     grown. Restart all members, so that they agree on the number; keys may move to \
-                     other partitions, and their order does not hold across that",
-                    id.0, self.options.core.partitions
+                    "partition {} was assigned, and the topic had {} when it was subscribed to, with \
+                     room for {}: it has grown beyond. Subscribe again",
+                    id.0,
+                    self.known_partitions(),
+                    self.options.core.partitions
                 ),
             );
             self.stop(SubscriptionError::Failed(error));
             self.abort(SubscriptionError::Aborted);
             return;
+        }
+        if self.known_partitions() <= id.0 {
+            self.shared.notice(Notice::Grown {
+                partition: id,
+                known: self.known_partitions(),
+            });
         }
         let state = Resume {
             frontier: resume.frontier,

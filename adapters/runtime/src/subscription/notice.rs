@@ -20,6 +20,14 @@ pub enum Notice {
         /// The owner's name.
         owner: Arc<str>,
     },
+    /// The topic has more partitions than when it was subscribed to, and this one came to this member.
+    /// Keys may have moved to other partitions; order per key does not hold across that.
+    Grown {
+        /// The partition.
+        partition: PartitionId,
+        /// How many there were.
+        known: u32,
+    },
     /// The connection to the broker is there (again).
     Connected,
     /// The connection to the broker is gone.
@@ -84,6 +92,12 @@ impl fmt::Display for Notice {
                     partition.0
                 )
             }
+            Self::Grown { partition, known } => write!(
+                f,
+                "the topic has grown: partition {} is new (there were {known}); keys may have moved, and \
+                 their order does not hold across that. Give its dead-letter topic as many partitions",
+                partition.0
+            ),
             Self::Connected => f.write_str("connected"),
             Self::Disconnected => f.write_str("the connection to the broker is lost"),
             Self::HandlerBlocked {

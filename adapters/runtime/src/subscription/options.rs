@@ -9,6 +9,9 @@ use procession_core::{Config, Span};
 pub struct DriverOptions {
     /// The core's configuration.
     pub core: Config,
+    /// How many partitions the topic had when it was subscribed to. One beyond is reported and served,
+    /// as far as `core.partitions` allows. 0: that is the number.
+    pub partitions: u32,
     /// Handlers that may run at the same time (0 counts as 1).
     pub concurrency: usize,
     /// How long the drain may take that a handler's `Stop` or a failing port leads to.
@@ -31,6 +34,7 @@ impl Default for DriverOptions {
     fn default() -> Self {
         Self {
             core: Config::default(),
+            partitions: 0,
             concurrency: 1_000,
             stop_deadline: Span::from_secs(10),
             close_grace: Span::from_secs(1),
