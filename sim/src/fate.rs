@@ -22,8 +22,17 @@ pub const fn mix(mut x: u64) -> u64 {
 /// 64 bits that depend on all four numbers: three finalisers.
 #[must_use]
 pub const fn hash(seed: u64, site: u64, entity: u64, occurrence: u64) -> u64 {
-    let a = mix(seed.wrapping_add(site.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15)));
-    let b = mix(a ^ entity
+    hash_from(root(seed, site), entity, occurrence)
+}
+
+/// What all hashes of a seed and a site begin with.
+const fn root(seed: u64, site: u64) -> u64 {
+    mix(seed.wrapping_add(site.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15)))
+}
+
+/// The rest of a hash.
+const fn hash_from(root: u64, entity: u64, occurrence: u64) -> u64 {
+    let b = mix(root ^ entity
         .wrapping_mul(0xD605_1F31_5C2A_8F4D)
         .wrapping_add(0x6A09_E667_F3BC_C909));
     mix(b ^ occurrence
@@ -49,10 +58,31 @@ struct Struck {
     states: u16,
 }
 
+/// Where the hashes of each site begin: taken once for a run, not for each decision.
+#[derive(Debug)]
+struct Roots {
+    decisions: [u64; SITES],
+    draws: [u64; SITES],
+    log_draws: [u64; SITES],
+}
+
+impl Roots {
+    fn new(seed: u64) -> Self {
+        // The domain of draws differs from that of decisions: whether a fault happens says nothing
+        // about its size.
+        let all = |domain| Site::ALL.map(|s| root(seed, s.code() + domain));
+        Self {
+            decisions: all(0),
+            draws: all(1_000),
+            log_draws: all(2_000),
+        }
+    }
+}
+
 /// The decisions of one run. Copies share what they note.
 #[derive(Clone, Debug)]
 pub struct Fate {
-    seed: u64,
+    roots: Rc<Roots>,
     /// Chance of each fault site, in 65,536ths; 0 is off.
     chances: [u16; SITES],
     /// If there is a list, exactly these faults happen, whatever the chances.
@@ -75,7 +105,7 @@ impl Fate {
     #[must_use]
     pub fn new(seed: u64, chances: [u16; SITES]) -> Self {
         Self {
-            seed,
+            roots: Rc::new(Roots::new(seed)),
             chances,
             only: None,
             healed: false,
@@ -165,23 +195,21 @@ impl Fate {
     /// A number from `low` to `high`, both included.
     #[must_use]
     pub fn draw(&self, site: Site, entity: u64, occurrence: u64, low: u64, high: u64) -> u64 {
-        // The domain of draws differs from that of decisions: whether a fault happens says nothing
-        // about its size.
-        let bits = hash(self.seed, site.code() + 1_000, entity, occurrence);
+        let bits = hash_from(self.roots.draws[site as usize], entity, occurrence);
         low + bits % (high - low + 1)
     }
 
     /// As [`draw`](Self::draw), small numbers favoured: every doubling is equally likely.
     #[must_use]
     pub fn draw_log(&self, site: Site, entity: u64, occurrence: u64, low: u64, high: u64) -> u64 {
-        let bits = hash(self.seed, site.code() + 2_000, entity, occurrence);
+        let bits = hash_from(self.roots.log_draws[site as usize], entity, occurrence);
         log_uniform(bits, low, high)
     }
 
     /// The bits behind a decision; also orders events of the same time.
     #[must_use]
     pub fn bits(&self, site: Site, entity: u64, occurrence: u64) -> u64 {
-        hash(self.seed, site.code(), entity, occurrence)
+        hash_from(self.roots.decisions[site as usize], entity, occurrence)
     }
 
     /// Stops all faults that can be stopped.
