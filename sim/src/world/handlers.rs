@@ -93,6 +93,10 @@ impl World {
         handler.ended = Some(ending);
         let (e, (n, start)) = (handler.entry, handler.attempt);
         process.running -= 1;
+        if let Some(core) = &process.core {
+            // There is room for another one.
+            core.refresh(true);
+        }
         let mut runs = self.checker.processes[member as usize].runs.iter();
         if runs.any(|r| r.orphan && r.token == handler.token.to_bits()) {
             self.marks[Mark::EndsOrphaned as usize] += 1;

@@ -287,7 +287,10 @@ impl World {
             Event::Publish { number } => self.publish(number),
             Event::Pump {
                 member, partition, ..
-            } => self.pump(member, partition),
+            } => {
+                self.pump(member, partition);
+                self.want_pump(member, partition);
+            }
             Event::Arrive {
                 member,
                 partition,

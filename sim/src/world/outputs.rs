@@ -8,6 +8,7 @@ use crate::checker::Checked;
 use crate::event::Event;
 use crate::rule::Rule;
 use crate::site::Site;
+use crate::tape::Core;
 use crate::verdict::Verdict;
 
 /// Polls of one event; more means that the core asks for the same again and again.
@@ -25,7 +26,8 @@ impl World {
     /// As [`after`](Self::after); `poked`: this is what a lazy one before has left.
     pub(super) fn look_after(&mut self, member: u32, poked: bool) -> Checked {
         let m = member as usize;
-        if self.members[m].core.is_none() {
+        // Neither died nor was told anything since the last look: it is as it was.
+        if self.members[m].core.as_ref().is_none_or(|c| !c.is_fresh()) {
             return Ok(());
         }
         let n = self.now;
@@ -48,6 +50,10 @@ impl World {
                 break;
             }
         }
+        if let Some(core) = &self.members[m].core {
+            core.refresh(lazy);
+        }
+        self.ask_grants(member)?;
         self.audit(member)
     }
 
@@ -133,17 +139,22 @@ impl World {
             };
             self.members[m].feeds[partition as usize].paused = paused;
         }
-        while let Some(grant) = core!().poll_grant() {
-            any = true;
-            self.mark(grant.messages, 56, grant.bytes);
-            self.granted(member, grant)?;
-        }
         if let Some(drained) = core!().poll_drained() {
             self.checker.drained(m, drained, self.now)?;
             self.exit(member)?;
             return Ok(false);
         }
         Ok(any)
+    }
+
+    /// Asks for grants, when all else was asked for: what follows of them is up to the feeds.
+    fn ask_grants(&mut self, member: u32) -> Checked {
+        let m = member as usize;
+        while let Some(grant) = self.members[m].core.as_mut().and_then(Core::poll_grant) {
+            self.mark(grant.messages, 56, grant.bytes);
+            self.granted(member, grant)?;
+        }
+        Ok(())
     }
 
     fn noticed(
