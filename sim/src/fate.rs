@@ -32,9 +32,10 @@ const fn root(seed: u64, site: u64) -> u64 {
 
 /// The rest of a hash.
 const fn hash_from(root: u64, entity: u64, occurrence: u64) -> u64 {
-    let b = mix(root ^ entity
-        .wrapping_mul(0xD605_1F31_5C2A_8F4D)
-        .wrapping_add(0x6A09_E667_F3BC_C909));
+    let b = mix(root
+        ^ entity
+            .wrapping_mul(0xD605_1F31_5C2A_8F4D)
+            .wrapping_add(0x6A09_E667_F3BC_C909));
     mix(b ^ occurrence
         .wrapping_mul(0xA24B_AED4_963E_E407)
         .wrapping_add(0xBB67_AE85_84CA_A73B))
@@ -153,14 +154,22 @@ impl Fate {
     }
 
     /// Whether the fault `site` happens to `entity` this time. Never after healing.
+    #[inline]
     #[must_use]
     pub fn decide(&self, site: Site, entity: u64, occurrence: u64) -> bool {
         !self.healed && self.always(site, entity, occurrence)
     }
 
     /// As [`decide`](Self::decide), for faults that healing does not stop (a poison message).
+    #[inline]
     #[must_use]
     pub fn always(&self, site: Site, entity: u64, occurrence: u64) -> bool {
+        // Most sites are off in most runs.
+        (self.chances[site as usize] > 0 || self.only.is_some())
+            && self.strikes(site, entity, occurrence)
+    }
+
+    fn strikes(&self, site: Site, entity: u64, occurrence: u64) -> bool {
         let decision = Decision {
             site,
             entity,
@@ -169,8 +178,8 @@ impl Fate {
         let happens = if let Some(only) = &self.only {
             only.contains(&decision)
         } else {
-            let chance = self.chances[site as usize];
-            chance > 0 && (self.bits(site, entity, occurrence) >> 48) < u64::from(chance)
+            let chance = u64::from(self.chances[site as usize]);
+            (self.bits(site, entity, occurrence) >> 48) < chance
         };
         if happens {
             self.mark(site);

@@ -80,7 +80,12 @@ impl<M> Consumer<M> {
         }
         let partitions = self.partitions.len();
         while self.round.left > 0 {
-            let index = (self.round.first + partitions - self.round.left) % partitions;
+            let index = self.round.first + partitions - self.round.left;
+            let index = if index < partitions {
+                index
+            } else {
+                index - partitions
+            };
             self.round.left -= 1;
             if self.partitions[index].is_fed()
                 && let Some(grant) = self.grant(index)
@@ -116,7 +121,11 @@ impl<M> Consumer<M> {
             bytes: limits.bytes.saturating_sub(used.bytes),
         };
         self.round = Round {
-            first: (self.round.first + 1) % self.partitions.len(),
+            first: if self.round.first + 1 < self.partitions.len() {
+                self.round.first + 1
+            } else {
+                0
+            },
             left: self.partitions.len(),
             free: if mutants::is(25) { limits } else { free },
         };

@@ -241,8 +241,10 @@ impl Checker {
                 rules.hold(Rule::CoveredByCommit, !covered, at)?;
                 tenure.set(e, State::Held);
                 let alone = tenure.held == 1;
-                let within =
-                    alone || self.held_of_lane(member, entry.lane, all) <= self.config.key_messages;
+                let counted = self.config.key_messages < u32::MAX;
+                let within = alone
+                    || !counted
+                    || self.held_of_lane(member, entry.lane, all) <= self.config.key_messages;
                 rules.hold(Rule::MoreOfAKey, within, at)?;
             }
             Admit::Duplicate => {

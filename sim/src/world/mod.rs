@@ -526,7 +526,16 @@ impl World {
         self.hash = mix(self.hash ^ a.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (b << 48) ^ c);
     }
 
+    #[inline]
     fn note(&mut self, write: impl FnOnce(&Self, &mut String)) {
+        if self.trace.is_some() {
+            self.write_note(write);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn write_note(&mut self, write: impl FnOnce(&Self, &mut String)) {
         if let Some(mut out) = self.trace.take() {
             write(self, &mut out);
             self.trace = Some(out);
