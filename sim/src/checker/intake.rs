@@ -287,6 +287,7 @@ impl Checker {
     }
 
     /// A copy that was recognised when its turn came.
+    #[inline(never)]
     pub(crate) fn duplicate(
         &mut self,
         member: usize,

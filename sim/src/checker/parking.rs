@@ -144,6 +144,7 @@ impl Checker {
     }
 
     /// A message ended without a handler and without a dead letter.
+    #[inline(never)]
     pub(crate) fn passed(
         &mut self,
         member: usize,

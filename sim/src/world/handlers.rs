@@ -13,6 +13,7 @@ const MILLI: u64 = 1_000_000;
 
 impl World {
     /// A message is handed to a handler.
+    #[inline(never)]
     pub(super) fn started(&mut self, member: u32, dispatch: Dispatch<u32>) -> Checked {
         let m = member as usize;
         self.mark(dispatch.token.to_bits(), 51, dispatch.position.0);
@@ -203,6 +204,7 @@ impl World {
     }
 
     /// The core asks a handler to stop.
+    #[inline(never)]
     pub(super) fn cancel(&mut self, member: u32, token: Token) -> Checked {
         self.checker
             .cancelled(member as usize, token.to_bits(), self.now)?;
@@ -238,6 +240,7 @@ impl World {
 
     /// The core gives an attempt up: it is settled with a copy of its message, and the handler goes on
     /// unheard.
+    #[inline(never)]
     pub(super) fn forget_handler(&mut self, member: u32, token: Token) -> Checked {
         self.checker
             .given_up(member as usize, token.to_bits(), self.now)?;

@@ -157,6 +157,7 @@ impl World {
         Ok(())
     }
 
+    #[inline(never)]
     fn noticed(
         &mut self,
         member: u32,
@@ -177,6 +178,7 @@ impl World {
         Ok(())
     }
 
+    #[inline(never)]
     fn commit(&mut self, member: u32, commit: procession_core::Commit, map: Vec<u8>) -> Checked {
         let p = commit.partition.0 as usize;
         let ranges: Vec<(u64, u64)> = if map.is_empty() {
@@ -205,6 +207,7 @@ impl World {
     }
 
     /// The adapter gives a partition up.
+    #[inline(never)]
     fn give_up(&mut self, member: u32, partition: u32) {
         let m = member as usize;
         self.strand(member, partition);
@@ -252,6 +255,17 @@ impl World {
         Ok(())
     }
 
+    /// Whether a timer for `at` could be set for sooner than the one that is set, be it early.
+    fn is_sooner(&self, member: u32, at: u64) -> bool {
+        let left = at.saturating_sub(self.now);
+        let soonest = if left > 1_000_000 {
+            self.now + left / 2
+        } else {
+            at
+        };
+        soonest.max(self.now + 1) < self.members[member as usize].wake
+    }
+
     /// Holds the core to its bounds, and sets its timer.
     fn audit(&mut self, member: u32) -> Checked {
         let m = member as usize;
@@ -277,7 +291,7 @@ impl World {
         let (rules, process) = (&self.checker.rules, &self.checker.processes[m]);
         process.check_stats(rules, &self.plan.config, &stats, self.now)?;
         let life = self.members[m].life;
-        if let Some(wake) = wake {
+        if let Some(wake) = wake.filter(|w| self.is_sooner(member, w.at.as_nanos())) {
             let entity = u64::from(member);
             let at = wake.at.as_nanos();
             let left = at.saturating_sub(self.now);

@@ -488,6 +488,7 @@ impl World {
     }
 
     /// At the end of a process, nothing may be left in its core.
+    #[inline(never)]
     pub(super) fn exit(&mut self, member: u32) -> Checked {
         let m = member as usize;
         let Some(core) = &self.members[m].core else {
