@@ -10,6 +10,12 @@ impl Checker {
     pub(crate) fn opened(&mut self, member: usize, partition: u32, opening: Opening) {
         self.ended(member, partition);
         self.tally.opened += 1;
+        // A map over a far hole takes more of the pool than a window does, and others go without.
+        let reach = opening
+            .ranges
+            .last()
+            .map_or(0, |r| r.1.saturating_sub(opening.floor));
+        self.roomy &= reach <= u64::from(self.config.window.next_multiple_of(64));
         self.processes[member].tenures[partition as usize] = Some(Tenure::new(opening));
     }
 
@@ -17,7 +23,9 @@ impl Checker {
     /// still run are orphans, whose results change nothing (S6).
     pub(crate) fn ended(&mut self, member: usize, partition: u32) {
         let process = &mut self.processes[member];
-        process.tenures[partition as usize] = None;
+        if let Some(tenure) = process.tenures[partition as usize].take() {
+            process.epochs[partition as usize] = Some(tenure.epoch);
+        }
         for run in process.runs.iter_mut().filter(|r| r.partition == partition) {
             run.orphan = true;
         }

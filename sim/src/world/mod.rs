@@ -32,7 +32,7 @@ use crate::tape::Recorder;
 use crate::verdict::Verdict;
 
 /// A run of more events than this goes round in circles (L6).
-const EVENTS_MAX: u64 = 60_000;
+const EVENTS_MAX: u64 = 150_000;
 /// How long a member may take to drain, at the end.
 const LAST_DRAIN: u64 = 5_000_000_000;
 
