@@ -55,9 +55,8 @@ impl Parked {
             Why::Parked | Why::Keyless | Why::Discarded | Why::Expired
         );
         if self.asked.insert(e) && parks {
-            if !self.released.contains(&e) {
-                self.either.remove(&key);
-            } else if !self.given_up.contains(&key) && !self.keys.contains_key(&key) {
+            let before = self.given_up.contains(&key) || self.keys.contains_key(&key);
+            if self.released.contains(&e) && !before {
                 self.either.insert(key);
             }
             self.given_up.insert(key);
@@ -132,7 +131,13 @@ impl Checker {
     }
 
     /// The dead letter of a message was confirmed: its key is parked, where keys are.
-    pub(super) fn parks(&mut self, member: usize, partition: u32, entry: &Entry, why: Why) {
+    pub(super) fn parks(
+        &mut self,
+        member: usize,
+        partition: u32,
+        (e, why): (u32, Why),
+        entry: &Entry,
+    ) {
         let places = self.config.parked_keys > 0;
         let parks = !matches!(
             why,
@@ -142,6 +147,9 @@ impl Checker {
         let Some((tenure, key)) = self.tenure(member, partition).zip(key) else {
             return;
         };
+        if !tenure.parked.released.contains(&e) {
+            tenure.parked.either.remove(&key);
+        }
         if tenure.parked.given_up.remove(&key) {
             let before = tenure.parked.keys.get(&key).copied();
             if before.is_none() && tenure.parked.treated.contains_key(&key) {
