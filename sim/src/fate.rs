@@ -22,10 +22,20 @@ pub const fn mix(mut x: u64) -> u64 {
 /// 64 bits that depend on all four numbers: three finalisers.
 #[must_use]
 pub const fn hash(seed: u64, site: u64, entity: u64, occurrence: u64) -> u64 {
-    let a = mix(seed.wrapping_add(site.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15)));
-    let b = mix(a ^ entity
-        .wrapping_mul(0xD605_1F31_5C2A_8F4D)
-        .wrapping_add(0x6A09_E667_F3BC_C909));
+    hash_from(root(seed, site), entity, occurrence)
+}
+
+/// What all hashes of a seed and a site begin with.
+const fn root(seed: u64, site: u64) -> u64 {
+    mix(seed.wrapping_add(site.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15)))
+}
+
+/// The rest of a hash.
+const fn hash_from(root: u64, entity: u64, occurrence: u64) -> u64 {
+    let b = mix(root
+        ^ entity
+            .wrapping_mul(0xD605_1F31_5C2A_8F4D)
+            .wrapping_add(0x6A09_E667_F3BC_C909));
     mix(b ^ occurrence
         .wrapping_mul(0xA24B_AED4_963E_E407)
         .wrapping_add(0xBB67_AE85_84CA_A73B))
@@ -49,10 +59,31 @@ struct Struck {
     states: u16,
 }
 
+/// Where the hashes of each site begin: taken once for a run, not for each decision.
+#[derive(Debug)]
+struct Roots {
+    decisions: [u64; SITES],
+    draws: [u64; SITES],
+    log_draws: [u64; SITES],
+}
+
+impl Roots {
+    fn new(seed: u64) -> Self {
+        // The domain of draws differs from that of decisions: whether a fault happens says nothing
+        // about its size.
+        let all = |domain| Site::ALL.map(|s| root(seed, s.code() + domain));
+        Self {
+            decisions: all(0),
+            draws: all(1_000),
+            log_draws: all(2_000),
+        }
+    }
+}
+
 /// The decisions of one run. Copies share what they note.
 #[derive(Clone, Debug)]
 pub struct Fate {
-    seed: u64,
+    roots: Rc<Roots>,
     /// Chance of each fault site, in 65,536ths; 0 is off.
     chances: [u16; SITES],
     /// If there is a list, exactly these faults happen, whatever the chances.
@@ -75,7 +106,7 @@ impl Fate {
     #[must_use]
     pub fn new(seed: u64, chances: [u16; SITES]) -> Self {
         Self {
-            seed,
+            roots: Rc::new(Roots::new(seed)),
             chances,
             only: None,
             healed: false,
@@ -123,14 +154,22 @@ impl Fate {
     }
 
     /// Whether the fault `site` happens to `entity` this time. Never after healing.
+    #[inline]
     #[must_use]
     pub fn decide(&self, site: Site, entity: u64, occurrence: u64) -> bool {
         !self.healed && self.always(site, entity, occurrence)
     }
 
     /// As [`decide`](Self::decide), for faults that healing does not stop (a poison message).
+    #[inline]
     #[must_use]
     pub fn always(&self, site: Site, entity: u64, occurrence: u64) -> bool {
+        // Most sites are off in most runs.
+        (self.chances[site as usize] > 0 || self.only.is_some())
+            && self.strikes(site, entity, occurrence)
+    }
+
+    fn strikes(&self, site: Site, entity: u64, occurrence: u64) -> bool {
         let decision = Decision {
             site,
             entity,
@@ -139,8 +178,8 @@ impl Fate {
         let happens = if let Some(only) = &self.only {
             only.contains(&decision)
         } else {
-            let chance = self.chances[site as usize];
-            chance > 0 && (self.bits(site, entity, occurrence) >> 48) < u64::from(chance)
+            let chance = u64::from(self.chances[site as usize]);
+            (self.bits(site, entity, occurrence) >> 48) < chance
         };
         if happens {
             self.mark(site);
@@ -165,23 +204,21 @@ impl Fate {
     /// A number from `low` to `high`, both included.
     #[must_use]
     pub fn draw(&self, site: Site, entity: u64, occurrence: u64, low: u64, high: u64) -> u64 {
-        // The domain of draws differs from that of decisions: whether a fault happens says nothing
-        // about its size.
-        let bits = hash(self.seed, site.code() + 1_000, entity, occurrence);
+        let bits = hash_from(self.roots.draws[site as usize], entity, occurrence);
         low + bits % (high - low + 1)
     }
 
     /// As [`draw`](Self::draw), small numbers favoured: every doubling is equally likely.
     #[must_use]
     pub fn draw_log(&self, site: Site, entity: u64, occurrence: u64, low: u64, high: u64) -> u64 {
-        let bits = hash(self.seed, site.code() + 2_000, entity, occurrence);
+        let bits = hash_from(self.roots.log_draws[site as usize], entity, occurrence);
         log_uniform(bits, low, high)
     }
 
     /// The bits behind a decision; also orders events of the same time.
     #[must_use]
     pub fn bits(&self, site: Site, entity: u64, occurrence: u64) -> u64 {
-        hash(self.seed, site.code(), entity, occurrence)
+        hash_from(self.roots.decisions[site as usize], entity, occurrence)
     }
 
     /// Stops all faults that can be stopped.

@@ -1,8 +1,5 @@
 //! The event queue: a total order over (time, tie, sequence).
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use crate::event::Event;
 
 /// Events to come, earliest first.
@@ -11,8 +8,11 @@ use crate::event::Event;
 /// both orders; events of one class and entity keep the order in which they were pushed.
 #[derive(Debug, Default)]
 pub(crate) struct Heap {
-    events: BinaryHeap<Reverse<(u64, u32, u32)>>,
-    /// Payloads by sequence number; taken out when they are popped.
+    /// Time, tie and sequence in one number each, the latest first: a run has some dozens of events
+    /// to come, and most of what is pushed is soon. Moving a few numbers is cheaper than a heap, whose
+    /// comparisons nobody can predict.
+    events: Vec<u128>,
+    /// Payloads by sequence number.
     payloads: Vec<Event>,
 }
 
@@ -20,11 +20,14 @@ impl Heap {
     pub(crate) fn push(&mut self, at: u64, tie: u32, event: Event) {
         let sequence = u32::try_from(self.payloads.len()).expect("invariant: runs are short");
         self.payloads.push(event);
-        self.events.push(Reverse((at, tie, sequence)));
+        let key = u128::from(at) << 64 | u128::from(tie) << 32 | u128::from(sequence);
+        let place = self.events.partition_point(|&other| other > key);
+        self.events.insert(place, key);
     }
 
     pub(crate) fn pop(&mut self) -> Option<(u64, Event)> {
-        let Reverse((at, _, sequence)) = self.events.pop()?;
+        let key = self.events.pop()?;
+        let (at, sequence) = ((key >> 64) as u64, key as u32);
         Some((at, self.payloads[sequence as usize]))
     }
 }

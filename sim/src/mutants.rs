@@ -303,19 +303,29 @@ pub fn hunt(mutant: &Mutant) -> Option<Caught> {
 #[must_use]
 pub fn first_broken(number: u8, within: u64, muted: u128) -> Option<(u64, Rule)> {
     with_mutant(number, || {
-        (0..within).find_map(|seed| {
-            let plan = Plan {
-                audit: false,
-                ..Plan::new(seed, Profile::Mixed)
-            };
-            let watch = Watch {
-                muted,
-                ..Watch::default()
-            };
-            let verdict = World::new(plan, watch).run().verdict?;
-            Some((seed, verdict.rule))
-        })
+        (0..within).find_map(|seed| Some((seed, broken_in(seed, muted)?)))
     })
+}
+
+/// The first of so many seeds in which a mutant breaks this rule before all others.
+#[must_use]
+pub(crate) fn broken_first(number: u8, within: u64, rule: Rule) -> Option<u64> {
+    with_mutant(number, || {
+        (0..within).find(|&seed| broken_in(seed, 0) == Some(rule))
+    })
+}
+
+fn broken_in(seed: u64, muted: u128) -> Option<Rule> {
+    let plan = Plan {
+        audit: false,
+        ..Plan::new(seed, Profile::Mixed)
+    };
+    let watch = Watch {
+        muted,
+        ..Watch::default()
+    };
+    let verdict = World::new(plan, watch).run().verdict?;
+    Some(verdict.rule)
 }
 
 /// Shrinks the failure of a mutant and holds it against the core with and without the fault: what

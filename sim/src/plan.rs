@@ -116,13 +116,13 @@ impl Plan {
         let flavour = flavour.unwrap_or(drawn);
         let partitions = d.log(2, 1, 3) as u32;
         let on = |site: Site| chances[site as usize] > 0;
-        let messages = d.log(3, 4, 48) as u32 + d.even(4, 0, 8) as u32;
+        let messages = d.log(3, 16, 96) as u32 + d.even(4, 0, 24) as u32;
         let keys = if d.even(5, 0, 9) < 8 {
             d.log(6, 1, 4)
         } else {
             d.log(6, 1, 24)
         } as u32;
-        let heal_at = d.log(7, 60, 1_500) * MILLI;
+        let heal_at = d.log(7, 220, 1_100) * MILLI;
         let lanes = if on(Site::LaneCollision) {
             d.even(8, 1, 2) as u32
         } else {
@@ -144,7 +144,7 @@ impl Plan {
             lanes,
             heal_at,
             patience: 120_000 * MILLI,
-            ticks: d.log(11, 4, 24) as u32,
+            ticks: d.log(11, 8, 32) as u32,
             quantum: [1, 1_000, 100_000, MILLI][d.even(12, 0, 3) as usize],
             lease: d.log(13, 20, 600) * MILLI,
             concurrency: if d.even(14, 0, 1) == 0 {

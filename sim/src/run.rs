@@ -75,10 +75,10 @@ pub fn run_plan(plan: Plan) -> Report {
     report(plan.seed, World::new(plan, Watch::default()).run())
 }
 
-/// Runs one seed, and tells its story line by line.
+/// Runs a plan, and tells its story line by line.
 #[must_use]
-pub fn explain(seed: u64, profile: Profile) -> (Report, String) {
-    let plan = Plan::new(seed, profile);
+pub fn explain(plan: Plan) -> (Report, String) {
+    let seed = plan.seed;
     let mut story = format!("{plan:#?}\n");
     let watch = Watch {
         trace: true,

@@ -10,8 +10,16 @@ impl<M> Consumer<M> {
     /// Writes progress that is due: by time, by count, or because the partition is to be released.
     /// The progress map goes into `map`, as far as it fits. At most one commit of a partition is
     /// outstanding; answer every one with [`commit_result`](Self::commit_result).
+    #[inline]
     pub fn poll_commit(&mut self, now: Time, map: &mut [u8]) -> Option<Commit> {
         let now = self.tick(now);
+        if self.commits.is_empty() {
+            return None;
+        }
+        self.next_commit(now, map)
+    }
+
+    fn next_commit(&mut self, now: Time, map: &mut [u8]) -> Option<Commit> {
         while let Some(partition) = self.commits.pop() {
             let index = partition as usize;
             let part = &mut self.partitions[index];

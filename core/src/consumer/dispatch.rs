@@ -13,8 +13,16 @@ impl<M> Consumer<M> {
     /// the order in which they became ready. Past the end of a lease nothing of that partition is
     /// handed out; give a `now` that was read just before. What has expired is passed over, and comes by
     /// [`poll_passed`](Self::poll_passed) or as a dead letter.
+    #[inline]
     pub fn poll_dispatch(&mut self, now: Time) -> Option<Dispatch<M>> {
         let now = self.tick(now);
+        if self.lanes.none_ready() {
+            return None;
+        }
+        self.next_dispatch(now)
+    }
+
+    fn next_dispatch(&mut self, now: Time) -> Option<Dispatch<M>> {
         if self.deadline.0 != now {
             self.deadline = (now, self.deadline_from(now));
         }
@@ -248,9 +256,14 @@ impl<M> Consumer<M> {
 
     /// A queued message that turned out to be a copy of one that has succeeded meanwhile. It is
     /// finished by this call.
+    #[inline]
     pub fn poll_duplicate(&mut self, now: Time) -> Option<Copied<M>> {
         self.tick(now);
         let index = self.copies.pop()?;
+        Some(self.copied(index))
+    }
+
+    fn copied(&mut self, index: u32) -> Copied<M> {
         let slot = self.slab.slots[index as usize].hot;
         let message = self.slab.slots[index as usize]
             .message
@@ -259,11 +272,11 @@ impl<M> Consumer<M> {
         let position: Position = self.pool.position(slot.entry);
         self.stats.duplicates += 1;
         self.finish(index, false, false);
-        Some(Copied {
+        Copied {
             partition: PartitionId(slot.partition.into()),
             position,
             message,
-        })
+        }
     }
 
     /// The head of a lane may go on: it joins the ready list, the dead letters, or what is passed.

@@ -353,7 +353,15 @@ impl<M> Consumer<M> {
 
     /// Back-pressure for feeds that push. Pause and resume alternate for each partition. O(shut
     /// partitions), and only after something was given back.
+    #[inline]
     pub fn poll_flow(&mut self) -> Option<Flow> {
+        if self.flows.is_empty() && (!self.credit.refunded || self.shut.is_empty()) {
+            return None;
+        }
+        self.next_flow()
+    }
+
+    fn next_flow(&mut self) -> Option<Flow> {
         if self.credit.refunded && !self.shut.is_empty() && !crate::mutants::is(48) {
             self.credit.refunded = false;
             for word in 0..self.partitions.len().div_ceil(64) {

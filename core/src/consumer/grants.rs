@@ -80,7 +80,12 @@ impl<M> Consumer<M> {
         }
         let partitions = self.partitions.len();
         while self.round.left > 0 {
-            let index = (self.round.first + partitions - self.round.left) % partitions;
+            let index = self.round.first + partitions - self.round.left;
+            let index = if index < partitions {
+                index
+            } else {
+                index - partitions
+            };
             self.round.left -= 1;
             if self.partitions[index].is_fed()
                 && let Some(grant) = self.grant(index)
@@ -116,7 +121,11 @@ impl<M> Consumer<M> {
             bytes: limits.bytes.saturating_sub(used.bytes),
         };
         self.round = Round {
-            first: (self.round.first + 1) % self.partitions.len(),
+            first: if self.round.first + 1 < self.partitions.len() {
+                self.round.first + 1
+            } else {
+                0
+            },
             left: self.partitions.len(),
             free: if mutants::is(25) { limits } else { free },
         };
@@ -124,28 +133,33 @@ impl<M> Consumer<M> {
 
     fn grant(&mut self, index: usize) -> Option<Grant> {
         let partition = PartitionId(index as u32);
-        let credit = self.credit(partition);
         let share = self.credit.share(self.config.message_bytes_max);
-        let totals = &mut self.partitions[index].totals;
+        let totals = &self.partitions[index].totals;
         let outstanding = totals.outstanding();
-        let more = |credit: u64, outstanding: u64, free: u64, share: u64| {
-            let share = if mutants::is(26) { 0 } else { share };
-            let reserved = share.saturating_sub(outstanding);
-            credit.saturating_sub(outstanding).min(free.max(reserved))
-        };
         let free = self.round.free;
-        // A grant is never taken back: where the credit has fallen, the totals stand.
-        let more = Amount {
-            messages: more(
-                credit.messages.into(),
-                outstanding.messages,
-                free.messages,
-                share.messages,
-            ),
-            bytes: more(credit.bytes, outstanding.bytes, free.bytes, share.bytes),
+        let most = |outstanding: u64, free: u64, share: u64| {
+            let share = if mutants::is(26) { 0 } else { share };
+            free.max(share.saturating_sub(outstanding))
+        };
+        let most = Amount {
+            messages: most(outstanding.messages, free.messages, share.messages),
+            bytes: most(outstanding.bytes, free.bytes, share.bytes),
         };
         // While nothing is held, nothing else will ever make the totals grow.
         let now_or_never = self.slab.used() == 0;
+        // Mostly there is so little that the credit, which takes longer to reckon, does not matter.
+        if most == Amount::default() || !(now_or_never || totals.is_worth(most)) {
+            return None;
+        }
+        let credit = self.credit(partition);
+        let totals = &mut self.partitions[index].totals;
+        let more =
+            |credit: u64, outstanding: u64, most: u64| credit.saturating_sub(outstanding).min(most);
+        // A grant is never taken back: where the credit has fallen, the totals stand.
+        let more = Amount {
+            messages: more(credit.messages.into(), outstanding.messages, most.messages),
+            bytes: more(credit.bytes, outstanding.bytes, most.bytes),
+        };
         if more == Amount::default() || !(now_or_never || totals.is_worth(more)) {
             return None;
         }

@@ -182,6 +182,12 @@ impl Lanes {
         self.ready_last = index;
     }
 
+    /// Whether the ready list is empty.
+    #[inline]
+    pub(super) const fn none_ready(&self) -> bool {
+        self.ready_first == NONE
+    }
+
     /// Takes the first slot out of the ready list.
     #[inline]
     pub(super) fn pop_ready<'a, M>(

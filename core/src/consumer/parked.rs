@@ -101,9 +101,14 @@ impl<M> Consumer<M> {
     /// A message that is finished without running and without a dead letter: of a discarded key, or
     /// expired.
     /// It is finished by this call.
+    #[inline]
     pub fn poll_passed(&mut self, now: Time) -> Option<Passed<M>> {
         self.tick(now);
         let index = self.passes.pop()?;
+        Some(self.passed(index))
+    }
+
+    fn passed(&mut self, index: u32) -> Passed<M> {
         let slot = self.slab.slots[index as usize].hot;
         let message = self.slab.slots[index as usize]
             .message
@@ -112,12 +117,12 @@ impl<M> Consumer<M> {
         let position = self.pool.position(slot.entry);
         self.stats.passed += 1;
         self.finish(index, false, false);
-        Some(Passed {
+        Passed {
             partition: PartitionId(slot.partition.into()),
             position,
             why: letters::why(slot.flags >> WHY_SHIFT),
             message,
-        })
+        }
     }
 
     /// The key of a message that is given up takes a place. Without one the message waits, and its

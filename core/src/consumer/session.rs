@@ -433,8 +433,16 @@ impl<M> Consumer<M> {
     /// Starts delivery of a partition: carry it out, and report with `session` or `broken`. It
     /// starts *at* the last received message, which must be found there again (overlap by one):
     /// starting one after it would skip in silence what a rewritten log holds (S9).
+    #[inline]
     pub fn poll_session(&mut self, now: Time) -> Option<Start> {
         let now = self.tick(now);
+        if self.sessions.is_empty() {
+            return None;
+        }
+        self.next_session(now)
+    }
+
+    fn next_session(&mut self, now: Time) -> Option<Start> {
         while let Some(partition) = self.sessions.pop() {
             let part = &mut self.partitions[partition as usize];
             let Delivery::Wanted(at) = part.delivery else {

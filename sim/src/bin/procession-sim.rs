@@ -3,8 +3,8 @@
 //! ```text
 //! procession-sim run [--seeds A..B] [--model kafka|jetstream] [--threads N] [--all]
 //!     [--profile mixed|swarm|all-on|clean|one-fault]
-//! procession-sim explain SEED [--profile ...]
-//! procession-sim record SEED FILE
+//! procession-sim explain SEED [--model ...] [--profile ...]
+//! procession-sim record SEED FILE [--model ...] [--profile ...]
 //! procession-sim replay FILE
 //! procession-sim small [--seeds A..B]             (publishers and claims)
 //! procession-sim coverage [--seeds A..B] [--least N]
@@ -56,11 +56,11 @@ fn main() -> ExitCode {
         #[cfg(not(feature = "mutants"))]
         "run" => run(&options),
         "explain" => match options.rest.first().and_then(|s| number(s)) {
-            Some(seed) => tell(seed, options.profile),
+            Some(seed) => tell(options.plan(seed)),
             None => wrong("explain needs a seed: `procession-sim explain 17`"),
         },
         "record" => match options.rest.as_slice() {
-            [seed, path] => keep(number(seed), path, options.profile),
+            [seed, path] => keep(number(seed).map(|s| options.plan(s)), path),
             _ => wrong("record needs a seed and a file: `procession-sim record 17 x.procfail`"),
         },
         "coverage" => coverage(&options),
@@ -154,6 +154,12 @@ impl Options {
             }
         }
         Ok(options)
+    }
+}
+
+impl Options {
+    fn plan(&self, seed: u64) -> Plan {
+        Plan::on(seed, self.profile, self.model)
     }
 }
 
@@ -299,19 +305,19 @@ fn violation(report: &Report) {
     }
 }
 
-fn tell(seed: u64, profile: Profile) -> ExitCode {
-    let (report, story) = explain(seed, profile);
+fn tell(plan: Plan) -> ExitCode {
+    let (report, story) = explain(plan);
     say(&story);
     violation(&report);
     ExitCode::from(u8::from(report.verdict.is_some()))
 }
 
 /// Writes the report of a seed, as small as it gets.
-fn keep(seed: Option<u64>, path: &str, profile: Profile) -> ExitCode {
-    let Some(seed) = seed else {
+fn keep(plan: Option<Plan>, path: &str) -> ExitCode {
+    let Some(plan) = plan else {
         return wrong("the seed is not a number");
     };
-    let failure = record(Plan::new(seed, profile));
+    let failure = record(plan);
     let small = shrink(&failure, &mut |_| true).unwrap_or(failure);
     say(&format!("{}; {}", small.verdict_id(), small.shrunk));
     match std::fs::write(path, print(&small)) {

@@ -10,6 +10,12 @@ impl Checker {
     pub(crate) fn opened(&mut self, member: usize, partition: u32, opening: Opening) {
         self.ended(member, partition);
         self.tally.opened += 1;
+        // A map over a far hole takes more of the pool than a window does, and others go without.
+        let reach = opening
+            .ranges
+            .last()
+            .map_or(0, |r| r.1.saturating_sub(opening.floor));
+        self.roomy &= reach <= u64::from(self.config.window.next_multiple_of(64));
         self.processes[member].tenures[partition as usize] = Some(Tenure::new(opening));
     }
 
@@ -17,7 +23,9 @@ impl Checker {
     /// still run are orphans, whose results change nothing (S6).
     pub(crate) fn ended(&mut self, member: usize, partition: u32) {
         let process = &mut self.processes[member];
-        process.tenures[partition as usize] = None;
+        if let Some(tenure) = process.tenures[partition as usize].take() {
+            process.epochs[partition as usize] = Some(tenure.epoch);
+        }
         for run in process.runs.iter_mut().filter(|r| r.partition == partition) {
             run.orphan = true;
         }
@@ -241,8 +249,10 @@ impl Checker {
                 rules.hold(Rule::CoveredByCommit, !covered, at)?;
                 tenure.set(e, State::Held);
                 let alone = tenure.held == 1;
-                let within =
-                    alone || self.held_of_lane(member, entry.lane, all) <= self.config.key_messages;
+                let counted = self.config.key_messages < u32::MAX;
+                let within = alone
+                    || !counted
+                    || self.held_of_lane(member, entry.lane, all) <= self.config.key_messages;
                 rules.hold(Rule::MoreOfAKey, within, at)?;
             }
             Admit::Duplicate => {
@@ -285,6 +295,7 @@ impl Checker {
     }
 
     /// A copy that was recognised when its turn came.
+    #[inline(never)]
     pub(crate) fn duplicate(
         &mut self,
         member: usize,

@@ -245,7 +245,7 @@ impl Checker {
         (e, why): (u32, Why),
         entry: &Entry,
     ) {
-        self.parks(member, partition, entry, why);
+        self.parks(member, partition, (e, why), entry);
         if let Some(tenure) = self.tenure(member, partition)
             && tenure.state(e) == State::Held
         {

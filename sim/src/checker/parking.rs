@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use procession_core::{Expired, ParkedKey, ParkedMode, Why};
 
-use super::{Checked, Checker, State};
+use super::{Checked, Checker, Process, State};
 use crate::log::Entry;
 use crate::rule::Rule;
 
@@ -25,6 +25,11 @@ pub(crate) struct Parked {
     /// Keys that were parked after the owner had spoken of them. Whether it meant them depends on when
     /// they were given up, which nobody sees.
     unsure: BTreeSet<u128>,
+    /// Messages that were waiting when the owner released their key. Those that were given up before
+    /// that park it no more, those that were given up after it do; which it was, nobody sees.
+    released: BTreeSet<u32>,
+    /// Keys that such a message parks, or does not.
+    either: BTreeSet<u128>,
 }
 
 impl Parked {
@@ -50,6 +55,10 @@ impl Parked {
             Why::Parked | Why::Keyless | Why::Discarded | Why::Expired
         );
         if self.asked.insert(e) && parks {
+            let before = self.given_up.contains(&key) || self.keys.contains_key(&key);
+            if self.released.contains(&e) && !before {
+                self.either.insert(key);
+            }
             self.given_up.insert(key);
         }
         self.once.contains(&(key, false))
@@ -57,13 +66,27 @@ impl Parked {
 
     /// Whether the key of a message is parked.
     pub(super) fn holds(&self, key: u128, position: u64) -> bool {
-        self.keys.get(&key).is_some_and(|k| position >= k.0)
+        let since = self.keys.get(&key).map(|k| k.0);
+        since.is_some_and(|s| position >= s) && !self.either.contains(&key)
+    }
+
+    /// What is told of keys that may be parked or not is what they are.
+    fn told(&mut self, told: &[ParkedKey]) {
+        for key in std::mem::take(&mut self.either) {
+            // Before its dead letter is confirmed, nothing is told of it.
+            if !self.keys.contains_key(&key) {
+                self.either.insert(key);
+            } else if !told.iter().any(|t| t.key == key) {
+                self.keys.remove(&key);
+            }
+        }
     }
 
     /// All positions are void.
     pub(super) fn rewritten(&mut self) {
         self.given_up.clear();
         self.asked.clear();
+        self.released.clear();
         for place in self.keys.values_mut() {
             place.0 = 0;
         }
@@ -72,14 +95,29 @@ impl Parked {
 
 impl Checker {
     /// The owner treats a parked key otherwise; `None`: it is released.
-    pub(crate) fn treated(&mut self, member: usize, key: u128, mode: Option<ParkedMode>) {
-        for tenure in self.processes[member].tenures.iter_mut().flatten() {
+    pub(crate) fn treated(
+        &mut self,
+        member: usize,
+        key: u128,
+        mode: Option<ParkedMode>,
+        all: &[Entry],
+    ) {
+        let Process { tenures, runs, .. } = &mut self.processes[member];
+        for tenure in tenures.iter_mut().flatten() {
+            let waits = |e: &u32| {
+                tenure.state(*e) == State::Held
+                    && all[*e as usize].key_hash() == Some(key)
+                    && runs.iter().all(|r| r.entry != *e || r.orphan)
+            };
+            let waiting: Vec<u32> = (0..all.len() as u32).filter(waits).collect();
             let parked = &mut tenure.parked;
             parked.unsure.remove(&key);
             let Some(mode) = mode else {
                 parked.keys.remove(&key);
                 parked.given_up.remove(&key);
                 parked.treated.remove(&key);
+                parked.either.remove(&key);
+                parked.released.extend(waiting);
                 continue;
             };
             parked.treated.insert(key, mode);
@@ -93,7 +131,13 @@ impl Checker {
     }
 
     /// The dead letter of a message was confirmed: its key is parked, where keys are.
-    pub(super) fn parks(&mut self, member: usize, partition: u32, entry: &Entry, why: Why) {
+    pub(super) fn parks(
+        &mut self,
+        member: usize,
+        partition: u32,
+        (e, why): (u32, Why),
+        entry: &Entry,
+    ) {
         let places = self.config.parked_keys > 0;
         let parks = !matches!(
             why,
@@ -103,6 +147,9 @@ impl Checker {
         let Some((tenure, key)) = self.tenure(member, partition).zip(key) else {
             return;
         };
+        if !tenure.parked.released.contains(&e) {
+            tenure.parked.either.remove(&key);
+        }
         if tenure.parked.given_up.remove(&key) {
             let before = tenure.parked.keys.get(&key).copied();
             if before.is_none() && tenure.parked.treated.contains_key(&key) {
@@ -122,10 +169,11 @@ impl Checker {
         now: u64,
     ) -> Checked {
         let most = self.config.parked_keys as usize;
-        let (rules, process) = (&self.rules, &self.processes[member]);
-        let Some(tenure) = &process.tenures[partition as usize] else {
+        let (rules, process) = (&self.rules, &mut self.processes[member]);
+        let Some(tenure) = &mut process.tenures[partition as usize] else {
             return Ok(());
         };
+        tenure.parked.told(told);
         let books = &tenure.parked;
         let is = |told: &ParkedKey, (key, place): (&u128, &(u64, ParkedMode))| {
             let meant = books
@@ -144,6 +192,7 @@ impl Checker {
     }
 
     /// A message ended without a handler and without a dead letter.
+    #[inline(never)]
     pub(crate) fn passed(
         &mut self,
         member: usize,

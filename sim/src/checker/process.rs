@@ -29,6 +29,8 @@ pub(crate) struct Run {
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) tenures: Vec<Option<Tenure>>,
+    /// By partition: the epoch in which it was held last.
+    pub(crate) epochs: Vec<Option<u64>>,
     pub(crate) runs: Vec<Run>,
     /// Every token that was handed out.
     pub(crate) tokens: BTreeSet<u64>,
@@ -51,6 +53,7 @@ impl Process {
         let partitions = config.partitions as usize;
         Self {
             tenures: (0..partitions).map(|_| None).collect(),
+            epochs: vec![None; partitions],
             runs: Vec::new(),
             tokens: BTreeSet::new(),
             successes: Vec::new(),
@@ -60,6 +63,15 @@ impl Process {
             stalls: vec![(None, false); partitions],
             paused: vec![false; partitions],
         }
+    }
+
+    /// The epoch in which a core that is told `epoch` holds a partition: it may have counted up further
+    /// by itself, for rewrites that it found.
+    pub(crate) fn counts(&self, partition: u32, epoch: u64) -> u64 {
+        let p = partition as usize;
+        let last = self.tenures[p].as_ref().map(|t| t.epoch);
+        let last = last.or(self.epochs[p]);
+        last.map_or(epoch, |last| epoch.max(last + 1))
     }
 
     /// Messages that the core must be holding, orphans aside.

@@ -113,6 +113,7 @@ impl Checker {
     }
 
     /// The core gives a partition up.
+    #[inline(never)]
     pub(crate) fn released(&mut self, member: usize, release: &Release, now: u64) -> Checked {
         self.tally.released += 1;
         let partition = release.partition.0;
@@ -182,6 +183,7 @@ impl Checker {
     }
 
     /// The core says that its drain is over.
+    #[inline(never)]
     pub(crate) fn drained(&mut self, member: usize, drained: Drained, now: u64) -> Checked {
         self.tally.drained += 1;
         let process = &mut self.processes[member];

@@ -1,5 +1,6 @@
 //! The core of a process, with a tape beside it if somebody wants one.
 
+use std::cell::Cell;
 use std::ops::Deref;
 
 use procession_core::{
@@ -19,6 +20,8 @@ pub(crate) struct Core {
     consumer: Consumer<u32>,
     tape: Option<(Recorder, u32)>,
     lies: Memory,
+    /// It was told something, or may have something to say, since it was last asked for everything.
+    fresh: Cell<bool>,
 }
 
 /// What only looks is asked of the core itself.
@@ -37,6 +40,7 @@ impl Core {
             consumer: consumer.expect("invariant: configurations are checked"),
             tape,
             lies: Memory::default(),
+            fresh: Cell::new(true),
         };
         new.tell(now, || Call::Start);
         new.answer(&());
@@ -47,9 +51,21 @@ impl Core {
     // makes the core panic is on the tape.
     #[inline]
     fn tell(&self, now: Time, call: impl FnOnce() -> Call) {
+        self.fresh.set(true);
         if let Some((tape, member)) = &self.tape {
             tape.borrow_mut().call(now.as_nanos(), *member, call());
         }
+    }
+
+    /// Whether there may be something to ask it for. A core that was asked for everything and told
+    /// nothing since is the one that it was.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.fresh.get()
+    }
+
+    /// It was asked for everything, or (`true`) it is to be asked although it was told nothing.
+    pub(crate) fn refresh(&self, fresh: bool) {
+        self.fresh.set(fresh);
     }
 
     #[inline]

@@ -201,6 +201,7 @@ impl World {
     }
 
     /// The core wants a dead letter stored.
+    #[inline(never)]
     pub(super) fn burial_sent(
         &mut self,
         member: u32,

@@ -18,6 +18,7 @@ use crate::verdict::Verdict;
 
 impl World {
     /// The core asks for a session.
+    #[inline(never)]
     pub(super) fn session_asked(&mut self, member: u32, start: Start) -> Checked {
         let p = start.partition.0 as usize;
         let (entries, log) = (&self.entries, &self.logs[p]);
@@ -233,6 +234,7 @@ impl World {
 
     /// A feed may deliver more. All that is held and granted is within the limits; beyond them nobody
     /// has more than its share outstanding (S7).
+    #[inline(never)]
     pub(super) fn granted(&mut self, member: u32, grant: Grant) -> Checked {
         let m = member as usize;
         let p = grant.partition.0;

@@ -13,6 +13,7 @@ const MILLI: u64 = 1_000_000;
 
 impl World {
     /// A message is handed to a handler.
+    #[inline(never)]
     pub(super) fn started(&mut self, member: u32, dispatch: Dispatch<u32>) -> Checked {
         let m = member as usize;
         self.mark(dispatch.token.to_bits(), 51, dispatch.position.0);
@@ -93,6 +94,10 @@ impl World {
         handler.ended = Some(ending);
         let (e, (n, start)) = (handler.entry, handler.attempt);
         process.running -= 1;
+        if let Some(core) = &process.core {
+            // There is room for another one.
+            core.refresh(true);
+        }
         let mut runs = self.checker.processes[member as usize].runs.iter();
         if runs.any(|r| r.orphan && r.token == handler.token.to_bits()) {
             self.marks[Mark::EndsOrphaned as usize] += 1;
@@ -199,6 +204,7 @@ impl World {
     }
 
     /// The core asks a handler to stop.
+    #[inline(never)]
     pub(super) fn cancel(&mut self, member: u32, token: Token) -> Checked {
         self.checker
             .cancelled(member as usize, token.to_bits(), self.now)?;
@@ -234,6 +240,7 @@ impl World {
 
     /// The core gives an attempt up: it is settled with a copy of its message, and the handler goes on
     /// unheard.
+    #[inline(never)]
     pub(super) fn forget_handler(&mut self, member: u32, token: Token) -> Checked {
         self.checker
             .given_up(member as usize, token.to_bits(), self.now)?;

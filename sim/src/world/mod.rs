@@ -32,7 +32,7 @@ use crate::tape::Recorder;
 use crate::verdict::Verdict;
 
 /// A run of more events than this goes round in circles (L6).
-const EVENTS_MAX: u64 = 60_000;
+const EVENTS_MAX: u64 = 150_000;
 /// How long a member may take to drain, at the end.
 const LAST_DRAIN: u64 = 5_000_000_000;
 
@@ -287,7 +287,10 @@ impl World {
             Event::Publish { number } => self.publish(number),
             Event::Pump {
                 member, partition, ..
-            } => self.pump(member, partition),
+            } => {
+                self.pump(member, partition);
+                self.want_pump(member, partition);
+            }
             Event::Arrive {
                 member,
                 partition,
@@ -523,7 +526,16 @@ impl World {
         self.hash = mix(self.hash ^ a.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (b << 48) ^ c);
     }
 
+    #[inline]
     fn note(&mut self, write: impl FnOnce(&Self, &mut String)) {
+        if self.trace.is_some() {
+            self.write_note(write);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn write_note(&mut self, write: impl FnOnce(&Self, &mut String)) {
         if let Some(mut out) = self.trace.take() {
             write(self, &mut out);
             self.trace = Some(out);

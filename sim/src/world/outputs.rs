@@ -8,6 +8,7 @@ use crate::checker::Checked;
 use crate::event::Event;
 use crate::rule::Rule;
 use crate::site::Site;
+use crate::tape::Core;
 use crate::verdict::Verdict;
 
 /// Polls of one event; more means that the core asks for the same again and again.
@@ -25,7 +26,8 @@ impl World {
     /// As [`after`](Self::after); `poked`: this is what a lazy one before has left.
     pub(super) fn look_after(&mut self, member: u32, poked: bool) -> Checked {
         let m = member as usize;
-        if self.members[m].core.is_none() {
+        // Neither died nor was told anything since the last look: it is as it was.
+        if self.members[m].core.as_ref().is_none_or(|c| !c.is_fresh()) {
             return Ok(());
         }
         let n = self.now;
@@ -48,6 +50,10 @@ impl World {
                 break;
             }
         }
+        if let Some(core) = &self.members[m].core {
+            core.refresh(lazy);
+        }
+        self.ask_grants(member)?;
         self.audit(member)
     }
 
@@ -133,11 +139,6 @@ impl World {
             };
             self.members[m].feeds[partition as usize].paused = paused;
         }
-        while let Some(grant) = core!().poll_grant() {
-            any = true;
-            self.mark(grant.messages, 56, grant.bytes);
-            self.granted(member, grant)?;
-        }
         if let Some(drained) = core!().poll_drained() {
             self.checker.drained(m, drained, self.now)?;
             self.exit(member)?;
@@ -146,6 +147,17 @@ impl World {
         Ok(any)
     }
 
+    /// Asks for grants, when all else was asked for: what follows of them is up to the feeds.
+    fn ask_grants(&mut self, member: u32) -> Checked {
+        let m = member as usize;
+        while let Some(grant) = self.members[m].core.as_mut().and_then(Core::poll_grant) {
+            self.mark(grant.messages, 56, grant.bytes);
+            self.granted(member, grant)?;
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
     fn noticed(
         &mut self,
         member: u32,
@@ -166,6 +178,7 @@ impl World {
         Ok(())
     }
 
+    #[inline(never)]
     fn commit(&mut self, member: u32, commit: procession_core::Commit, map: Vec<u8>) -> Checked {
         let p = commit.partition.0 as usize;
         let ranges: Vec<(u64, u64)> = if map.is_empty() {
@@ -194,6 +207,7 @@ impl World {
     }
 
     /// The adapter gives a partition up.
+    #[inline(never)]
     fn give_up(&mut self, member: u32, partition: u32) {
         let m = member as usize;
         self.strand(member, partition);
@@ -241,6 +255,17 @@ impl World {
         Ok(())
     }
 
+    /// Whether a timer for `at` could be set for sooner than the one that is set, be it early.
+    fn is_sooner(&self, member: u32, at: u64) -> bool {
+        let left = at.saturating_sub(self.now);
+        let soonest = if left > 1_000_000 {
+            self.now + left / 2
+        } else {
+            at
+        };
+        soonest.max(self.now + 1) < self.members[member as usize].wake
+    }
+
     /// Holds the core to its bounds, and sets its timer.
     fn audit(&mut self, member: u32) -> Checked {
         let m = member as usize;
@@ -266,7 +291,7 @@ impl World {
         let (rules, process) = (&self.checker.rules, &self.checker.processes[m]);
         process.check_stats(rules, &self.plan.config, &stats, self.now)?;
         let life = self.members[m].life;
-        if let Some(wake) = wake {
+        if let Some(wake) = wake.filter(|w| self.is_sooner(member, w.at.as_nanos())) {
             let entity = u64::from(member);
             let at = wake.at.as_nanos();
             let left = at.saturating_sub(self.now);

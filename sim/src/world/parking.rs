@@ -30,7 +30,8 @@ impl World {
             Some(mode) => core.set_parked(time, key, mode),
             None => core.release(time, key),
         };
-        self.checker.treated(member as usize, key, mode);
+        self.checker
+            .treated(member as usize, key, mode, &self.entries);
         self.note(|_, out| out.push_str(&format!("             m{member} {key:x}: {mode:?}\n")));
         self.after(member)
     }

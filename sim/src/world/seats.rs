@@ -204,10 +204,12 @@ impl World {
             .as_mut()
             .expect("invariant: only ready members open");
         core.open(time, PartitionId(partition), Epoch(epoch), &resume, lease);
-        // A core that counted epochs up by itself may be ahead of the record.
-        let counted = core
-            .epoch(PartitionId(partition))
-            .map_or(epoch, |e| e.0.max(epoch));
+        // A core that counted epochs up by itself may be ahead of the record. One that drains may have
+        // given the partition up at once.
+        let counted = match core.epoch(PartitionId(partition)) {
+            Some(counted) => counted.0.max(epoch),
+            None => self.checker.processes[m].counts(partition, epoch),
+        };
         self.checker.opened(
             m,
             partition,
@@ -488,6 +490,7 @@ impl World {
     }
 
     /// At the end of a process, nothing may be left in its core.
+    #[inline(never)]
     pub(super) fn exit(&mut self, member: u32) -> Checked {
         let m = member as usize;
         let Some(core) = &self.members[m].core else {
