@@ -44,6 +44,7 @@ mod site;
 mod small;
 mod tape;
 mod timeline;
+pub mod trace;
 mod verdict;
 mod world;
 

@@ -1,6 +1,6 @@
 //! The broker's side: logs, and the records of the group.
 
-use procession_core::{Anchor, Continuity, Incarnation, Position, Stamp};
+use procession_core::{Anchor, Commit, Continuity, Incarnation, Position, Resume, Stamp};
 
 use crate::fate::mix;
 
@@ -68,6 +68,62 @@ impl Log {
         }
     }
 
+    /// Stores a message behind `hole` positions that hold nothing for this partition, and before `trail`
+    /// of them. Its number in `all`; its position is set.
+    pub(crate) fn append(
+        &mut self,
+        all: &mut Vec<Entry>,
+        entry: Entry,
+        hole: u64,
+        trail: u64,
+    ) -> u32 {
+        let number = all.len() as u32;
+        let position = self.end + hole;
+        all.push(Entry { position, ..entry });
+        self.end = position + 1 + trail;
+        self.entries.push(number);
+        number
+    }
+
+    /// Retention: what lies below a position is gone.
+    pub(crate) fn retain(&mut self, all: &mut [Entry], below: u64) {
+        let gone = self.seek(all, below);
+        for e in self.entries.drain(..gone) {
+            all[e as usize].stored = false;
+        }
+        self.start = self.start.max(below);
+    }
+
+    /// One message is gone: its position is a hole.
+    pub(crate) fn remove(&mut self, all: &mut [Entry], index: usize) {
+        let e = self.entries.remove(index);
+        all[e as usize].stored = false;
+    }
+
+    /// The tail from a message on is lost, and its positions are used again. The new end.
+    pub(crate) fn cut(&mut self, all: &mut [Entry], keep: usize) -> Option<u64> {
+        let &first = self.entries.get(keep)?;
+        let end = all[first as usize].position;
+        self.rewrites += 1;
+        for e in self.entries.drain(keep..) {
+            all[e as usize].stored = false;
+        }
+        self.end = end;
+        self.start = self.start.min(end);
+        Some(end)
+    }
+
+    /// Deleted and made anew: another incarnation, whose positions begin at `first`.
+    pub(crate) fn begin_anew(&mut self, all: &mut [Entry], first: u64) {
+        for &e in &self.entries {
+            all[e as usize].stored = false;
+        }
+        *self = Self {
+            rewrites: self.rewrites + 1,
+            ..Self::new(first, self.incarnation + 1)
+        };
+    }
+
     /// Index in `entries` of the first one at or after `position`.
     pub(crate) fn seek(&self, all: &[Entry], position: u64) -> usize {
         self.entries
@@ -116,6 +172,45 @@ pub(crate) struct Record {
     pub(crate) epoch: u64,
     /// Writes of this epoch that landed.
     pub(crate) write: u64,
+}
+
+impl Record {
+    /// A member takes the partition: its epoch.
+    pub(crate) const fn open(&mut self) -> u64 {
+        self.epoch += 1;
+        self.write = 0;
+        self.epoch
+    }
+
+    /// Whether a write of this epoch and number comes behind all that have landed.
+    pub(crate) const fn is_before(&self, epoch: u64, write: u64) -> bool {
+        self.epoch < epoch || self.epoch == epoch && self.write < write
+    }
+
+    /// A write lands.
+    pub(crate) fn store(&mut self, commit: &Commit, map: Vec<u8>, log: &Log) {
+        *self = Self {
+            frontier: Some(commit.frontier.0),
+            anchor: commit.anchor,
+            map,
+            incarnation: Some(Incarnation(log.incarnation)),
+            epoch: commit.epoch.0,
+            write: commit.write,
+        };
+    }
+
+    /// What a member is told that takes the partition, with this in the place of the map.
+    pub(crate) fn resume<'a>(&self, log: &Log, map: &'a [u8]) -> Resume<'a> {
+        Resume {
+            frontier: self.frontier.map(Position),
+            anchor: self.anchor,
+            map,
+            recorded: self.incarnation,
+            incarnation: Incarnation(log.incarnation),
+            log_start: Position(log.start),
+            log_end: Position(log.end),
+        }
+    }
 }
 
 /// Who owns a partition, as the broker sees it.

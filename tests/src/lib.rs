@@ -3,6 +3,7 @@
 //! * [`command`]: the command line as child processes; [`raw_nats`]: a few raw requests.
 //! * [`proxy`]: a TCP proxy that does harm, with [`frames`] of the NATS protocol.
 //! * [`resources`]: what the process holds.
+//! * [`feeding`]: a feed of any broker, driven by hand.
 //! * [`runner`]: runs cases and counts what was skipped.
 //! * [`venue`]: a broker for one case, from [`servers`] where it is a real one.
 //! * [`seen`], [`watch`]: handlers and observers that remember, and judge by the promises.
@@ -10,6 +11,7 @@
 #![warn(missing_docs)]
 
 pub mod command;
+pub mod feeding;
 pub mod frames;
 pub mod proxy;
 pub mod raw_nats;

@@ -4,7 +4,7 @@ use super::World;
 use crate::checker::Fact;
 use crate::event::Event;
 use crate::item::Item;
-use crate::log::{Entry, Log};
+use crate::log::Entry;
 use crate::site::Site;
 
 impl World {
@@ -124,13 +124,12 @@ impl World {
     fn append(&mut self, item: Item) {
         self.made.push(item);
         let partition = item.partition as usize;
-        let number = self.entries.len() as u32;
         let log = &mut self.logs[partition];
         self.stamps += 1 + item.hole % 7;
         let entry = Entry {
             number: item.number,
             partition: item.partition,
-            position: log.end + item.hole,
+            position: 0,
             stamp: self.stamps,
             key: item.key,
             lane: item.lane,
@@ -141,9 +140,8 @@ impl World {
             poison: item.poison,
             stored: true,
         };
-        log.end = entry.position + 1 + item.trail;
-        log.entries.push(number);
-        self.entries.push(entry);
+        let number = log.append(&mut self.entries, entry, item.hole, item.trail);
+        let entry = self.entries[number as usize];
         // Below the frontier of a session that had nothing to recognise the log by, nobody can tell
         // that this is new.
         let rewritten = self.logs[partition].rewrites > 0;
@@ -181,10 +179,9 @@ impl World {
     pub(super) fn retain(&mut self, partition: u32, share: u64) {
         let log = &mut self.logs[partition as usize];
         let gone = (log.entries.len() as u64 * share / 100) as usize;
-        for e in log.entries.drain(..gone) {
-            let entry = &mut self.entries[e as usize];
-            entry.stored = false;
-            log.start = entry.position + 1;
+        if let Some(&last) = gone.checked_sub(1).and_then(|last| log.entries.get(last)) {
+            let below = self.entries[last as usize].position + 1;
+            log.retain(&mut self.entries, below);
         }
         let start = log.start;
         self.note(|_, out| out.push_str(&format!("             retained from {start}\n")));
@@ -194,10 +191,8 @@ impl World {
     pub(super) fn delete(&mut self, partition: u32, draw: u64) {
         let log = &mut self.logs[partition as usize];
         if log.entries.len() > 1 {
-            let e = log
-                .entries
-                .remove((draw % log.entries.len() as u64) as usize);
-            self.entries[e as usize].stored = false;
+            let index = (draw % log.entries.len() as u64) as usize;
+            log.remove(&mut self.entries, index);
         }
     }
 
@@ -208,29 +203,14 @@ impl World {
         // that holds are beyond what an anchor can tell.
         let lost = (log.entries.len() as u64 * share).div_ceil(100) as usize;
         let keep = log.entries.len() - lost;
-        let Some(&first) = log.entries.get(keep) else {
+        let Some(end) = log.cut(&mut self.entries, keep) else {
             return;
         };
-        let end = self.entries[first as usize].position;
-        log.rewrites += 1;
-        for e in log.entries.drain(keep..) {
-            self.entries[e as usize].stored = false;
-        }
-        log.end = end;
-        log.start = log.start.min(end);
         self.note(|_, out| out.push_str(&format!("             cut to {end}\n")));
     }
 
     /// The log is deleted and made anew: another incarnation, positions from the start.
     pub(super) fn recreate(&mut self, partition: u32) {
-        let log = &mut self.logs[partition as usize];
-        for &e in &log.entries {
-            self.entries[e as usize].stored = false;
-        }
-        let rewrites = log.rewrites + 1;
-        *log = Log {
-            rewrites,
-            ..Log::new(0, log.incarnation + 1)
-        };
+        self.logs[partition as usize].begin_anew(&mut self.entries, 0);
     }
 }

@@ -8,7 +8,6 @@ use super::{Burial, World, Write};
 use crate::checker::Checked;
 use crate::coverage::Mark;
 use crate::event::Event;
-use crate::log::Record;
 use crate::rule::Rule;
 use crate::site::Site;
 
@@ -78,8 +77,7 @@ impl World {
         let owns = self.seats[p].is_some_and(|s| (s.member, s.life) == (member, life));
         let record = &self.records[p];
         let fenced = generation != self.generation;
-        let newer = (commit.epoch.0, commit.write) > (record.epoch, record.write);
-        if !owns || fenced || commit.epoch.0 < record.epoch || !newer {
+        if !owns || fenced || !record.is_before(commit.epoch.0, commit.write) {
             self.hit(if !owns {
                 Mark::FormerOwner
             } else if fenced {
@@ -107,14 +105,7 @@ impl World {
         if copies.len() < 6 {
             copies.push(self.records[p].clone());
         }
-        self.records[p] = Record {
-            frontier: Some(commit.frontier.0),
-            anchor: commit.anchor,
-            map,
-            incarnation: Some(procession_core::Incarnation(log.incarnation)),
-            epoch: commit.epoch.0,
-            write: commit.write,
-        };
+        self.records[p].store(&commit, map, log);
         self.mark(commit.frontier.0, 41, commit.write);
         self.note(|_, out| {
             out.push_str(&format!("             stored {commit:?}\n"));

@@ -1,8 +1,7 @@
 //! Who owns which partition: assignment, leases, loss, hand-over, death.
 
 use procession_core::{
-    Epoch, Incarnation, NoticeKind, PartitionId, Position, Resume, Span, Time, decode_map,
-    decode_parked,
+    Epoch, Incarnation, NoticeKind, PartitionId, Position, Span, Time, decode_map, decode_parked,
 };
 
 use super::{Stage, World};
@@ -92,10 +91,7 @@ impl World {
                 self.hit(Mark::Unaware);
             }
         }
-        let record = &mut self.records[p];
-        let epoch = record.epoch + 1;
-        record.epoch = epoch;
-        record.write = 0;
+        let epoch = self.records[p].open();
         let life = self.members[member as usize].life;
         let lease_end = match self.plan.flavour {
             Flavour::JetStream => self.now + self.plan.lease,
@@ -151,15 +147,7 @@ impl World {
             }
         }
         let incarnation = Incarnation(log.incarnation);
-        let resume = Resume {
-            frontier: record.frontier.map(Position),
-            anchor: record.anchor,
-            map: &map,
-            recorded: record.incarnation,
-            incarnation,
-            log_start: Position(log.start),
-            log_end: Position(log.end),
-        };
+        let resume = record.resume(log, &map);
         let foreign = record.incarnation.is_some_and(|i| i != incarnation);
         let beyond = record.frontier.is_some_and(|f| f > log.end);
         self.marks[Mark::RecordForeign as usize] += u64::from(foreign);

@@ -1,0 +1,67 @@
+//! What is done to every broker.
+
+use crate::ground::Which;
+use crate::scribe::{Expect, Scribe};
+
+/// A log that is written, read, recognised, committed, trimmed, thinned out and made anew.
+pub(crate) async fn run(scribe: &mut Scribe) {
+    scribe.publish(6).await;
+    scribe.join().await;
+    scribe.session_at_frontier().await;
+    scribe.deliver().await;
+    scribe.commit(3).await;
+    // What comes while a session runs, and a later commit.
+    scribe.publish(2).await;
+    scribe.deliver().await;
+    scribe.commit(4).await;
+
+    // A session recognises its log by the message before.
+    scribe.session(5, Expect::Same(5)).await;
+    scribe.deliver().await;
+    // Another message there: as if the log had been rewritten.
+    scribe.session(5, Expect::Other(5)).await;
+    scribe.leave(5).await;
+
+    // The next owner goes on where the last commit was.
+    scribe.join().await;
+    scribe.session_at_anchor().await;
+    scribe.deliver().await;
+
+    if scribe.which() == Which::Kafka {
+        scribe.transaction().await;
+        scribe.publish(1).await;
+        scribe.deliver().await;
+        scribe.transaction().await;
+        scribe.deliver().await;
+    }
+    if scribe.which() == Which::Nats {
+        // A hole; and the last message that is known is gone.
+        scribe.delete(6).await;
+        scribe.session(5, Expect::Same(5)).await;
+        scribe.deliver().await;
+        scribe.session(6, Expect::Same(6)).await;
+        scribe.deliver().await;
+    }
+    scribe.commit(7).await;
+    scribe.leave(7).await;
+
+    if scribe.which() != Which::Memory {
+        // Retention, up to what is committed and then beyond it.
+        scribe.retain(7).await;
+        scribe.join().await;
+        scribe.session_at_anchor().await;
+        scribe.deliver().await;
+        scribe.leave(7).await;
+        scribe.publish(3).await;
+        scribe.retain(9).await;
+        scribe.join().await;
+        scribe.leave(9).await;
+        // Deleted and made anew: another log, from its first position on.
+        scribe.recreate().await;
+        scribe.publish(2).await;
+        scribe.join().await;
+        scribe.session_at_frontier().await;
+        scribe.deliver().await;
+        scribe.commit(1).await;
+    }
+}
