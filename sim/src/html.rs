@@ -100,10 +100,15 @@ fn picture(failure: &Failure, timeline: &Timeline, page: &mut String) {
     }
     for tick in 0..=8 {
         let at = from + (to - from) * tick / 8;
+        // The last one stands before the edge, not across it.
+        let (at_edge, anchor) = match tick {
+            8 => (16.0, "end"),
+            _ => (0.0, "middle"),
+        };
         let _ = writeln!(
             page,
-            "<text class=\"dim\" x=\"{:.1}\" y=\"16\" text-anchor=\"middle\">{:.2} ms</text>",
-            x(at),
+            "<text class=\"dim\" x=\"{:.1}\" y=\"16\" text-anchor=\"{anchor}\">{:.2} ms</text>",
+            x(at) + at_edge,
             at as f64 / 1e6
         );
     }
