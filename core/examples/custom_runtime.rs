@@ -133,6 +133,7 @@ fn drive(
                 identity: position.0.into(),
                 bytes: 16,
                 expires: None,
+                sequence: None,
                 quarantine: None,
                 message: *message,
             };

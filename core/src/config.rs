@@ -4,6 +4,46 @@ use core::fmt;
 
 use crate::Span;
 
+/// What follows when messages of a key are missing, and are not waited for any longer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnGap {
+    /// The key goes on with what there is. The gap was told.
+    #[default]
+    GoOn,
+    /// The key is parked: what is ahead goes to the dead-letter destination
+    /// ([`Why::Gap`](crate::Why::Gap)), and what comes of the key follows it. Needs `parked_keys`.
+    Park,
+    /// The key waits until the missing message comes or
+    /// [`Consumer::pass_gap`](crate::Consumer::pass_gap) is called. The frontier stands, and the
+    /// partition with it when its window is full.
+    Stop,
+}
+
+/// Order by sequence: key order, and messages of a key carry numbers that grow by one.
+///
+/// The first number seen of a key is adopted, and from then on each is judged when it is the turn of its
+/// message: the one that comes next runs; one that is ahead is held until what is missing has come; one
+/// that was passed is finished without a handler, and told. A number is passed when its message ends in
+/// any way: success, dead letter, expiry, copy. A retry keeps it pending. So the order of a key is that
+/// of its numbers and not of the log, as far as the hold reaches (S2).
+///
+/// What is known of a partition's keys ends with its epoch, because whoever owned it in between may have
+/// gone on: keys are adopted anew. Costs 48 + 16 to 32 bytes a key and 32 a message in flight.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SequenceOrder {
+    /// Keys remembered of which nothing is held (1 to 16,000,000). Beyond, the one that was heard of
+    /// longest ago is forgotten, and is adopted anew when it comes again.
+    pub keys: u32,
+    /// Messages of keys that wait, over all keys (1 to `limits.messages`). What would be one more is not
+    /// waited for: its key's gap is decided at once. So it is where nothing else is left of a partition
+    /// that takes nothing in, or where its window is full.
+    pub hold_messages: u32,
+    /// How long a message that is ahead waits, from its arrival on. More than 0, and not `Span::MAX`.
+    pub gap_timeout: Span,
+    /// What follows then.
+    pub on_gap: OnGap,
+}
+
 /// Which messages wait for which.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Order {
@@ -128,6 +168,8 @@ pub struct Dedupe {
 pub struct Config {
     /// Which messages wait for which.
     pub order: Order,
+    /// Order by sequence within each key; `None`: the log says what comes first. Needs order by key.
+    pub sequence: Option<SequenceOrder>,
     /// What happens to messages without a key.
     pub keyless: Keyless,
     /// Highest number of partitions (1 to 65,535).
@@ -189,6 +231,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             order: Order::Key,
+            sequence: None,
             keyless: Keyless::Unordered,
             partitions: 64,
             limits: Limits {
@@ -366,6 +409,32 @@ impl Config {
             self.parked_keys.into(),
             "0 (off); with order by key, up to (map_bytes - 24) / 25",
         )?;
+        if let Some(sequence) = &self.sequence {
+            check(
+                self.order == Order::Key && (1..=16_000_000).contains(&sequence.keys),
+                "sequence.keys",
+                sequence.keys.into(),
+                "with order by key, 1 to 16000000",
+            )?;
+            check(
+                (1..=l.messages).contains(&sequence.hold_messages),
+                "sequence.hold_messages",
+                sequence.hold_messages.into(),
+                "1 to limits.messages",
+            )?;
+            check(
+                sequence.gap_timeout > Span::ZERO && sequence.gap_timeout < Span::MAX,
+                "sequence.gap_timeout",
+                sequence.gap_timeout.as_nanos(),
+                "more than 0, and an end",
+            )?;
+            check(
+                sequence.on_gap != OnGap::Park || self.parked_keys > 0,
+                "sequence.on_gap",
+                0,
+                "to park a key, `parked_keys` must be at least 1",
+            )?;
+        }
         check(
             self.dedupe.ids <= 16_000_000,
             "dedupe.ids",

@@ -50,6 +50,7 @@
 //!             identity: position.0.into(),
 //!             bytes: text.len() as u32,
 //!             expires: None,
+//!             sequence: None,
 //!             quarantine: None,
 //!             message: *text,
 //!         };
@@ -134,14 +135,15 @@ pub use claim::{
     Revision, WriteKind, WriteResult,
 };
 pub use config::{
-    Backoff, CommitCadence, Config, ConfigError, Dedupe, Expired, Keyless, Limits, OnHung, OnReset,
-    Order, Retry,
+    Backoff, CommitCadence, Config, ConfigError, Dedupe, Expired, Keyless, Limits, OnGap, OnHung,
+    OnReset, Order, Retry, SequenceOrder,
 };
 pub use consumer::{
     Admit, Anchor, Arrival, Commit, CommitResult, Consumer, Continuity, Copied, Credit, DeadLetter,
     Dispatch, Drained, Flow, Grant, Health, Mask, NotRestored, Notice, NoticeKind, Outcome,
-    ParkedKey, ParkedMode, Passed, Receipt, Refusal, Refused, Release, Resume, SnapshotError,
-    Stale, Stall, StallState, Start, Stats, Wake, WakeReason, Why, decode_map, decode_parked,
+    ParkedKey, ParkedMode, Passed, Receipt, Refusal, Refused, Release, Resume, SequenceGap,
+    SnapshotError, Stale, Stall, StallState, Start, Stats, Wake, WakeReason, Why, decode_map,
+    decode_parked,
 };
 pub use ids::{Epoch, Incarnation, PartitionId, Position, Session, Stamp, Token};
 pub use producer::{

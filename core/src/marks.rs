@@ -41,6 +41,20 @@ mod counted {
     }
 
     marks! {
+        /// A message is ahead in the sequence of its key.
+        SequenceAhead,
+        /// A message is behind in the sequence of its key.
+        SequenceBehind,
+        /// A message arrives in front of what waits for a missing one.
+        MissingArrives,
+        /// A message finds its place inside a lane.
+        SequencedInside,
+        /// A missing message is not waited for any longer.
+        GapDecided,
+        /// Too much waits for missing messages.
+        HoldFull,
+        /// What waits for missing messages leaves no room for them.
+        HoldRelents,
         /// A delivery was lost on the way.
         DeliveryGap,
         /// An arrival of an old epoch or session.

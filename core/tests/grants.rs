@@ -48,6 +48,7 @@ fn arrival(p: u32, position: u64) -> Arrival<u64> {
         identity: u128::from(position) << 64 | u128::from(p),
         bytes: 100,
         expires: None,
+        sequence: None,
         quarantine: None,
         message: position,
     }

@@ -43,6 +43,7 @@ fn offer(bus: &mut Consumer<u64>, p: u32, position: u64, key: u64) -> Result<Adm
         identity: u128::from(p) << 64 | u128::from(position),
         bytes: 1,
         expires: None,
+        sequence: None,
         quarantine: None,
         message: position,
     };

@@ -67,6 +67,7 @@ fn written(row: &Row) -> Vec<u8> {
             identity: n.into(),
             bytes: 1,
             expires: None,
+            sequence: None,
             quarantine: None,
             message: (),
         };

@@ -46,6 +46,7 @@ fn offer(bus: &mut Consumer<u64>, position: u64, key: u64) {
         identity: position.into(),
         bytes: 1,
         expires: None,
+        sequence: None,
         quarantine: None,
         message: position,
     };

@@ -44,6 +44,7 @@ fn offer(bus: &mut Consumer<u64>, now: Time, position: u64, key: u64) {
         identity: u128::from(position),
         bytes: 100,
         expires: None,
+        sequence: None,
         quarantine: None,
         message: position,
     };

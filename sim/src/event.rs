@@ -97,6 +97,8 @@ pub(crate) enum Event {
         life: u32,
         partition: u32,
     },
+    /// The operator passes the gap that stopped a key; an index into the table of gaps.
+    PassGap { member: u32, life: u32, gap: u32 },
     /// A free partition is given to a member.
     Assign { partition: u32 },
     /// A process starts again.
@@ -162,6 +164,7 @@ impl Event {
             Self::Reset {
                 member, partition, ..
             } => (25, pair(member, partition)),
+            Self::PassGap { member, gap, .. } => (26, pair(member, gap)),
         }
     }
 
@@ -183,6 +186,7 @@ impl Event {
             | Self::Renew { member, life, .. }
             | Self::Renewed { member, life, .. }
             | Self::Reset { member, life, .. }
+            | Self::PassGap { member, life, .. }
             | Self::Fenced { member, life, .. } => Some((member, life)),
             Self::Publish { .. }
             | Self::CommitLands { .. }

@@ -19,6 +19,8 @@ pub struct Item {
     pub bytes: u32,
     /// From then on it is not to be handled any more.
     pub expires: Option<u64>,
+    /// Its number among the messages of its key.
+    pub sequence: Option<u64>,
     /// It cannot be decoded.
     pub malformed: bool,
     /// Its handler always fails.

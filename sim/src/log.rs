@@ -21,6 +21,7 @@ pub(crate) struct Entry {
     pub(crate) bytes: u32,
     /// From then on it is not to be handled any more.
     pub(crate) expires: Option<u64>,
+    pub(crate) sequence: Option<u64>,
     pub(crate) malformed: bool,
     /// Its handler always fails.
     pub(crate) poison: bool,
@@ -44,6 +45,11 @@ impl Entry {
     /// Whether its time is over.
     pub(crate) fn has_expired(&self, now: u64) -> bool {
         self.expires.is_some_and(|at| at <= now)
+    }
+
+    /// Its key and its number, if it has both.
+    pub(crate) fn sequenced(&self) -> Option<(u32, u64)> {
+        self.key.zip(self.sequence)
     }
 
     /// The hash of its key, as the core is given it.
@@ -241,6 +247,7 @@ mod tests {
             identity: 0,
             bytes: 1,
             expires: None,
+            sequence: None,
             malformed: false,
             poison: false,
             stored: true,

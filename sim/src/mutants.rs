@@ -171,6 +171,12 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(65, 5000, "hears what is said of an old session"),
     mutant(69, 5000, "anchors progress to what arrived last"),
     mutant(98, 20_000, "goes on although its record is out of range"),
+    mutant(171, 2_000, "runs what is behind in the sequence of its key"),
+    mutant(172, 2_000, "runs what is ahead in the sequence of its key"),
+    mutant(173, 2_000, "waits for a missing message for ever"),
+    mutant(174, 5_000, "passes a gap in a sequence without a word"),
+    mutant(175, 5_000, "holds what is ahead in the order of the log"),
+    mutant(176, 2_000, "passes the sequence of a message that failed"),
     mutant(CANARY, 1, "calls a sound run broken"),
 ];
 

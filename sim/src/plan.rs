@@ -1,8 +1,8 @@
 //! The configuration of one run, drawn from its seed.
 
 use procession_core::{
-    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, OnHung, OnReset, Order,
-    Retry, Span,
+    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, OnGap, OnHung, OnReset,
+    Order, Retry, SequenceOrder, Span,
 };
 
 use crate::fate::{Decision, Fate, hash, log_uniform};
@@ -275,8 +275,26 @@ impl Draw {
         // Where there is room for them, in every other run.
         let parks = !clean && order == Order::Key && self.even(136, 0, 1) == 0;
         let places = if parks { self.log(137, 1, 4) as u32 } else { 0 };
+        let parked_keys = places.min(map_bytes.saturating_sub(24) / 25);
+        // In every fourth run in order of keys. Few keys are remembered in some.
+        let sequenced = order == Order::Key && self.even(146, 0, 3) == 0;
+        let sequence = sequenced.then(|| SequenceOrder {
+            keys: if self.even(147, 0, 3) == 0 {
+                self.log(148, 1, 8) as u32
+            } else {
+                128
+            },
+            hold_messages: self.log(149, 1, u64::from(held)) as u32,
+            gap_timeout: Span::from_millis(self.log(150, 1, 400)),
+            on_gap: match self.even(151, 0, 3) {
+                0 | 1 if parked_keys > 0 => OnGap::Park,
+                2 => OnGap::Stop,
+                _ => OnGap::GoOn,
+            },
+        });
         Config {
             order,
+            sequence,
             keyless: [Keyless::Unordered, Keyless::Shared, Keyless::Refuse]
                 [self.even(106, 0, 2) as usize],
             partitions,
@@ -322,7 +340,7 @@ impl Draw {
             } else {
                 [Expired::Run, Expired::Report, Expired::DeadLetter][self.even(140, 0, 2) as usize]
             },
-            parked_keys: places.min(map_bytes.saturating_sub(24) / 25),
+            parked_keys,
             on_reset: [
                 OnReset::Stop,
                 OnReset::Stop,

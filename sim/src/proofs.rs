@@ -118,6 +118,10 @@ pub const PROOFS: &[Proof] = &[
     first(Rule::DrainedOutOfTurn, 54, 300),
     first(Rule::AnchorNotBelow, 69, 1_000),
     first(Rule::MoreOfAKey, 33, 2_000),
+    first(Rule::OutOfSequence, 172, 2_000),
+    alone(Rule::CalledBehind, 176, 2_000),
+    first(Rule::GapMistold, 175, 5_000),
+    first(Rule::HeldTooLong, 173, 2_000),
     alone(Rule::Canary, CANARY, 300),
 ];
 

@@ -37,6 +37,8 @@ rules! {
     StartOfNothing = "S2" "start of what is not held",
     /// A message starts while an earlier one of its key is unfinished.
     StartOutOfOrder = "S2" "start before its predecessor is finished",
+    /// A message starts whose number is not the one that comes next of its key.
+    OutOfSequence = "S2" "message out of its sequence",
     /// A message is taken in that is held or finished.
     TakenInTwice = "S2" "taken in twice",
     /// A message runs whose key is parked.
@@ -157,6 +159,10 @@ rules! {
     SessionWithoutOverlap = "S9" "session without overlap",
     /// A message is passed as a copy, and is none.
     CalledACopy = "S9" "called a copy, and is none",
+    /// A message is finished as one whose number was passed, and it was not.
+    CalledBehind = "S9" "called behind, and is not",
+    /// A gap is told that is none.
+    GapMistold = "S9" "gap told that is none",
     /// A message is passed as finished, and is not.
     CalledFinished = "S9" "called finished, and is not",
     /// Inherited progress covers what nobody finished.
@@ -173,6 +179,8 @@ rules! {
     NothingLeft = "L1" "nothing left to happen",
     /// Long after faults stopped, not all is done.
     NoProgress = "L1" "no progress",
+    /// A message waits for a missing one longer than it may.
+    HeldTooLong = "L3" "held too long for a missing message",
     /// An attempt has the wrong number.
     AttemptsMiscounted = "L3" "attempts miscounted",
     /// More attempts than configured.

@@ -128,6 +128,13 @@ impl Timeline {
                 let text = format!("the owner says where partition {} goes on: {to:?}", at.0);
                 add(p(at), None, Kind::Tenure, text);
             }
+            Call::PassGap(at, key) => {
+                let text = format!(
+                    "the owner passes the gap of key {key:x} of partition {}",
+                    at.0
+                );
+                add(p(at), None, Kind::Tenure, text);
+            }
             Call::Revoke(at, _, by) => {
                 let by = by.saturating_sub(step.at) as f64 / 1e6;
                 let text = format!("is to give partition {} up within {by:.3} ms", at.0);

@@ -212,6 +212,7 @@ impl Model {
             lane: 0,
             identity: self.entries.len() as u32,
             bytes: 1,
+            sequence: None,
             expires: None,
             malformed: false,
             poison: false,

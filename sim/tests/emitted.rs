@@ -15,6 +15,7 @@ shrunk from 68 faults, 45 messages to 1 faults, 2 messages in 88 runs
 seed 75
 [config]
 order = key
+sequence-keys = -
 keyless = unordered
 partitions = 1
 limit-messages = 2
@@ -72,8 +73,8 @@ shake-at = -
 audit = no
 latency = 1000000
 [workload]
-publish at=0 number=10 identity=10 partition=0 key=0 lane=1 bytes=1 expires=- malformed=no poison=no hole=0 trail=0
-publish at=0 number=14 identity=14 partition=0 key=0 lane=1 bytes=1 expires=- malformed=no poison=no hole=0 trail=0
+publish at=0 number=10 identity=10 partition=0 key=0 lane=1 bytes=1 expires=- sequence=- malformed=no poison=no hole=0 trail=0
+publish at=0 number=14 identity=14 partition=0 key=0 lane=1 bytes=1 expires=- sequence=- malformed=no poison=no hole=0 trail=0
 [faults]
 handler-hang 10 1
 [inputs]
@@ -84,9 +85,9 @@ handler-hang 10 1
 2000000 m0 poll casdlkpwnrfgxtca
 3000000 m0 poll sdlkpwnrfgxtca
 4000000 m0 poll sdlkpwnrfgxt
-4000000 m0 offer partition=0 epoch=1 session=1 delivery=1 position=0 stamp=1 lane=1 key=5692161d100b05e52cfa56b4a2af9298 identity=860a9f4d3586c43732447fe62831cc09 bytes=1 expires=- quarantine=- message=0
+4000000 m0 offer partition=0 epoch=1 session=1 delivery=1 position=0 stamp=1 lane=1 key=5692161d100b05e52cfa56b4a2af9298 identity=860a9f4d3586c43732447fe62831cc09 bytes=1 expires=- sequence=- quarantine=- message=0
 4000000 m0 poll casddlkpwnrfgxcasdlkpwnrfgxt
-5000000 m0 offer partition=0 epoch=1 session=1 delivery=2 position=1 stamp=2 lane=1 key=5692161d100b05e52cfa56b4a2af9298 identity=400c4460a9e38450f9dc9b539596a75 bytes=1 expires=- quarantine=- message=1
+5000000 m0 offer partition=0 epoch=1 session=1 delivery=2 position=1 stamp=2 lane=1 key=5692161d100b05e52cfa56b4a2af9298 identity=400c4460a9e38450f9dc9b539596a75 bytes=1 expires=- sequence=- quarantine=- message=1
 5000000 m0 poll casdlkpwnrfgxt
 121000000 m0 extend partition=0 epoch=1 until=661000000
 121000000 m0 poll casdlkpwnrfgxt
@@ -99,5 +100,5 @@ handler-hang 10 1
 2951b91b 891e09a2 c403ae45 68816186 8f0492cd 61475d07 da410c6f d99fe318
 523d52a8
 [digest]
-407672f313e681a9
+b04e8dac60a43636
 "#;

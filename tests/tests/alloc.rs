@@ -90,6 +90,7 @@ impl Machine {
                 identity: u128::from(mix(original)) << 64 | u128::from(partition.0),
                 bytes: 300,
                 expires: None,
+                sequence: None,
                 quarantine: None,
                 message: position,
             };

@@ -103,6 +103,7 @@ fn why(envelope: &Envelope, why: Why) -> &'static str {
         Why::Parked => "parked",
         Why::Discarded => "discarded",
         Why::Expired => "expired",
+        Why::Gap => "gap",
     }
 }
 

@@ -329,6 +329,7 @@ impl Observer<Envelope> for Subscription {
             Why::Parked => "parked",
             Why::Discarded => "discarded",
             Why::Expired => "expired",
+            Why::Gap => "gap",
         };
         let (topic, group) = (self.topic.clone(), self.group.clone());
         metrics::counter!(

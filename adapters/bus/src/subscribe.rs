@@ -142,6 +142,7 @@ impl<H: Handler> Subscribe<H> {
             scope: Arc::clone(&scope),
             handler: self.handler,
             lane_seed: bus.lane_seed,
+            sequenced: settings.sequence,
             clock: (settings.on_expired != Expired::Run).then(|| bus.shell.clone()),
             dead_letters: DeadLetters {
                 topic: dead_letters,

@@ -22,6 +22,8 @@ pub(crate) struct BusWork<H> {
     pub(crate) dead_letters: DeadLetters,
     /// The clock of the driver, where messages may expire.
     pub(crate) clock: Option<TokioShell>,
+    /// Keys are in order by sequence.
+    pub(crate) sequenced: bool,
 }
 
 impl<H> BusWork<H> {
@@ -55,6 +57,7 @@ impl<H: Handler> Work for BusWork<H> {
             identity: identity::identity(topic, envelope.source(), envelope.id(), 0),
             bytes,
             expires: self.expires(&envelope),
+            sequence: envelope.sequence().filter(|_| self.sequenced),
             quarantine: envelope.parts.malformed.as_ref().map(|_| Why::Malformed),
             message: envelope,
         }

@@ -134,6 +134,7 @@ impl Work for Sleeps {
             identity: position.into(),
             bytes: record.bytes,
             expires: None,
+            sequence: None,
             quarantine: None,
             message: position,
         }

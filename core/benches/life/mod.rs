@@ -157,6 +157,7 @@ impl<B: Bus> Life<B> {
                 identity: u128::from(lane) << 64 | u128::from(self.next),
                 bytes: 300,
                 expires: None,
+                sequence: None,
                 quarantine: None,
                 message: self.next,
             };

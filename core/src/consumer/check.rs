@@ -4,6 +4,7 @@ use super::Consumer;
 use super::partition::{Doubt, Phase};
 use super::slab::State;
 use super::window::Note;
+use crate::Time;
 
 impl<M> Consumer<M> {
     /// Checks every invariant of the machine. O(everything): for tests and the simulator.
@@ -16,10 +17,14 @@ impl<M> Consumer<M> {
         self.identities.check()?;
         self.check_account()?;
         self.parking.check()?;
+        self.sequences.check()?;
         let waiting = self.slab.slots.iter().map(|s| &s.hot);
         let waiting = waiting
             .filter(|s| matches!(s.state, State::Waiting | State::Reburying))
             .count();
+        let slots = self.slab.slots.iter();
+        let patient = slots.filter(|s| s.hot.state == State::Ahead && s.cold.at != Time::MAX);
+        let waiting = waiting + patient.count();
         if waiting != self.timers.len() {
             return Err("L1: a waiting message has no timer");
         }
@@ -35,6 +40,9 @@ impl<M> Consumer<M> {
             blockless += u32::from(part.window.blocks() == 0);
             if (part.starts_until, part.takes_until) != part.gates() {
                 return Err("S5: a partition takes or starts what it may not");
+            }
+            if self.sequences.is_on() && part.phase == Phase::Open && part.touch_at > 0 {
+                return Err("sequence: a finished message is not looked at");
             }
             if part.parked != (self.parking.taken(index) > 0) {
                 return Err("S2: messages of a parked key are not looked at");

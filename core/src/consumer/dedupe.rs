@@ -147,6 +147,21 @@ impl Identities {
         Claimed::Pending(new)
     }
 
+    /// Takes a place for an identity even if it has succeeded: it is found to be a copy in its turn.
+    pub(super) fn claim_anyway(&mut self, now: Time, identity: u128) -> u32 {
+        match self.claim(now, identity) {
+            Claimed::Pending(index) => index,
+            Claimed::Done => {
+                let same = |i: u32| self.entries[i as usize].identity == identity;
+                let found = self.table.find(digest(identity), same);
+                let index = found.expect("invariant: what is done is in the table");
+                self.entries[index as usize].refs_done += 2;
+                self.doubtful += 1;
+                index
+            }
+        }
+    }
+
     /// Whether the identity of a held message can be a done one at all.
     #[inline]
     pub(super) const fn has_copies(&self) -> bool {

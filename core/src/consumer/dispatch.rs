@@ -153,7 +153,8 @@ impl<M> Consumer<M> {
             | State::Buried
             | State::Reburying
             | State::Copied
-            | State::Passed => return Err(Stale),
+            | State::Passed
+            | State::Ahead => return Err(Stale),
         }
         let partition = usize::from(slot.partition);
         self.stats.running -= 1;
@@ -201,6 +202,9 @@ impl<M> Consumer<M> {
         let attempts = self.slab.slots[index as usize].cold.attempts();
         if mutants::is(42) && attempts >= self.config.retry.attempts {
             return self.finish(index, false, false);
+        }
+        if mutants::is(176) {
+            self.sequences.pass_early(index);
         }
         if attempts
             >= self
@@ -254,8 +258,8 @@ impl<M> Consumer<M> {
         self.abandons.pop().map(|index| self.slab.token(index))
     }
 
-    /// A queued message that turned out to be a copy of one that has succeeded meanwhile. It is
-    /// finished by this call.
+    /// A queued message that turned out to be a copy: of one that has succeeded meanwhile, or, in order
+    /// by sequence, of a sequence that its key has passed. It is finished by this call.
     #[inline]
     pub fn poll_duplicate(&mut self, now: Time) -> Option<Copied<M>> {
         self.tick(now);
@@ -270,11 +274,22 @@ impl<M> Consumer<M> {
             .take()
             .expect("invariant: a copy is in its slot until it is reported");
         let position: Position = self.pool.position(slot.entry);
-        self.stats.duplicates += 1;
+        let by_sequence = self.sequences.is_passed(index);
+        if by_sequence {
+            self.stats.behind += 1;
+            self.notice(
+                usize::from(slot.partition),
+                NoticeKind::SequenceBehind,
+                position,
+            );
+        } else {
+            self.stats.duplicates += 1;
+        }
         self.finish(index, false, false);
         Copied {
             partition: PartitionId(slot.partition.into()),
             position,
+            by_sequence,
             message,
         }
     }
@@ -288,7 +303,11 @@ impl<M> Consumer<M> {
         );
         if self.partitions[usize::from(slot.partition)].phase != Phase::Open && !mutants::is(14) {
             slot.state = State::Held;
-        } else if slot.flags & super::slab::QUARANTINED != 0 && !mutants::is(57) {
+        } else if self.sequences.is_on() && self.is_out_of_turn(index) {
+            // It waits, or is reported.
+        } else if self.slab.slots[index as usize].hot.flags & super::slab::QUARANTINED != 0
+            && !mutants::is(57)
+        {
             self.stage(index);
         } else if !(self.parking.is_on() && self.follow(index)) {
             self.lanes.push_ready(&mut self.slab, index);
@@ -356,6 +375,7 @@ impl<M> Consumer<M> {
             match self.slab.slots[index as usize].hot.state {
                 State::Waiting => self.activate(index),
                 State::Reburying => self.restage(index),
+                State::Ahead => self.end_patience(index),
                 State::Free
                 | State::Queued
                 | State::Ready

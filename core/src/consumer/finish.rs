@@ -66,7 +66,6 @@ impl<M> Consumer<M> {
     pub(super) fn finish(&mut self, index: u32, ran: bool, succeeded: bool) {
         let Self {
             slab,
-            lanes,
             partitions,
             pool,
             identities,
@@ -116,6 +115,10 @@ impl<M> Consumer<M> {
             Note::Identity(identity) => identities.release(identity),
             Note::Digest(_) => {}
         }
+        if self.sequences.is_on() {
+            self.pass_sequence(index);
+        }
+        let Self { slab, lanes, .. } = self;
         if next == NONE {
             lanes.close(slab, index, lane, flags);
         } else {
@@ -147,6 +150,10 @@ impl<M> Consumer<M> {
     /// A message was finished that may change when its partition commits, or whether it is idle.
     #[cold]
     fn touch(&mut self, index: u32) {
+        if self.sequences.is_on() {
+            // Every finished message comes this way: see `call_commit`.
+            self.pass_sequence(index);
+        }
         let (now, partition) = (self.now, self.slab.slots[index as usize].hot.partition);
         let partition = usize::from(partition);
         self.check_stall(partition);
@@ -164,6 +171,8 @@ impl<M> Consumer<M> {
         part.unwritten = part.unwritten.min(u32::MAX - 1);
         part.touch_at = match part.phase {
             Phase::Open if part.stalled.is_some() => 0,
+            // In order by sequence, each one says what comes next of its key.
+            Phase::Open if self.sequences.is_on() => 0,
             Phase::Open if due => u32::MAX,
             Phase::Open => messages,
             // Each one may be the last that is waited for.
@@ -196,6 +205,7 @@ impl<M> Consumer<M> {
         };
         self.cancels.insert(index);
         self.abandons.remove(index);
+        self.leave_sequence(index);
         let part = &mut self.partitions[partition];
         part.busy -= 1;
         self.credit
@@ -264,6 +274,7 @@ impl<M> Consumer<M> {
                 abandoned += 1;
             }
         }
+        self.trim_sequences();
         abandoned
     }
 
@@ -293,6 +304,9 @@ impl<M> Consumer<M> {
         }
         part.window = Window::EMPTY;
         part.busy = 0;
+        part.relents = false;
+        self.sequences.forget_partition(number);
+        self.trim_sequences();
     }
 
     /// Takes the messages of a partition out of one lane.
@@ -332,6 +346,7 @@ impl<M> Consumer<M> {
         if matches!(slot.state, State::Waiting | State::Reburying) {
             self.timers.disarm(&mut self.slab, index);
         }
+        self.leave_sequence(index);
         self.letters.remove(index);
         self.copies.remove(index);
         self.passes.remove(index);

@@ -34,6 +34,10 @@ pub struct Arrival<M> {
     /// message says into a time. Looked at where [`Config::expired`](crate::Config::expired) asks for
     /// it; an attempt that has begun goes on.
     pub expires: Option<Time>,
+    /// Its number among the messages of its key, each one more than the one before. Looked at where
+    /// [`Config::sequence`](crate::Config::sequence) asks for it; a message without one, without a key, or
+    /// with `u64::MAX` takes its turn as it came.
+    pub sequence: Option<u64>,
     /// Set when it cannot be decoded: it is dead-lettered in its turn, never handed to a handler.
     pub quarantine: Option<Why>,
     /// The message.
@@ -209,6 +213,8 @@ pub enum Why {
     Discarded,
     /// Its time was over before it was handed out. A dead letter, or not, as configured.
     Expired,
+    /// A message of its key before it is missing, and [`OnGap::Park`](crate::OnGap::Park) is set.
+    Gap,
 }
 
 /// When the next call of [`handle_timeout`](super::Consumer::handle_timeout) is due, and what for.
@@ -223,7 +229,7 @@ pub struct Wake {
 /// What a wake is for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum WakeReason {
-    /// A retry or a dead letter falls due.
+    /// A retry or a dead letter falls due, or a missing message has been waited for long enough.
     Retry,
     /// A handler reaches its timeout or the end of its grace.
     Handler,
@@ -235,4 +241,6 @@ pub enum WakeReason {
     Deadline,
     /// A frontier may have stood still for too long.
     Stall,
+    /// There is no room to wait for a missing message in.
+    Gap,
 }

@@ -2,6 +2,7 @@
 
 use super::dedupe::{Claimed, digest, fold};
 use super::flow::Payment;
+use super::gaps::sequence_of;
 use super::partition::{Delivery, Partition, Phase};
 use super::slab::{Cold, Hot, QUARANTINED, WHY_SHIFT};
 use super::window::{Note, Pool};
@@ -164,6 +165,9 @@ impl<M> Consumer<M> {
             }
         }
         mark!(KnownAgain);
+        if position < self.partitions[index].frontier {
+            self.seen_finished(index, arrival);
+        }
         self.received(index, arrival);
         self.passed_last(now, index, position);
         self.stats.replayed += 1;
@@ -214,8 +218,12 @@ impl<M> Consumer<M> {
         self.pass_map(index, arrival.position);
         self.passed_last(now, index, arrival.position);
         let (lane, why) = self.lane_of(&arrival);
+        let sequenced = self.sequences.is_on() && sequence_of(&arrival).is_some();
         let note = if why.is_some() || !self.identities.is_on() {
             Note::Digest(digest(arrival.identity))
+        } else if sequenced {
+            // A copy takes its turn, too: its sequence is passed with it.
+            Note::Identity(self.identities.claim_anyway(now, arrival.identity))
         } else {
             match self.identities.claim(now, arrival.identity) {
                 Claimed::Pending(place) => Note::Identity(place),
@@ -246,8 +254,19 @@ impl<M> Consumer<M> {
         self.pass_map(index, arrival.position);
         self.passed_last(now, index, arrival.position);
         self.stats.replayed += 1;
+        self.seen_finished(index, &arrival);
         self.pass(now, index, &arrival);
         Ok(Admit::Replayed)
+    }
+
+    /// The recorded progress calls an arrival finished: its sequence is passed.
+    fn seen_finished(&mut self, index: usize, arrival: &Arrival<M>) {
+        if self.sequences.is_on()
+            && let Some((key, sequence)) = sequence_of(arrival)
+        {
+            let forgotten = self.sequences.seen(key, index as u16, sequence);
+            self.stats.forgotten += u64::from(forgotten);
+        }
     }
 
     /// Whether the lane of an arrival has room. A message at the frontier always gets in: the caller
@@ -270,6 +289,7 @@ impl<M> Consumer<M> {
     fn refuse(&mut self, index: usize, arrival: Arrival<M>) -> Refused<M> {
         mark!(NoCredit);
         self.shut(index);
+        self.relent(index, false);
         Refused {
             why: Refusal::Credit,
             arrival,
@@ -287,6 +307,7 @@ impl<M> Consumer<M> {
         let frontier = part.frontier;
         self.notice(index, NoticeKind::WindowFull, frontier);
         self.shut(index);
+        self.relent(index, true);
         false
     }
 
@@ -349,6 +370,7 @@ impl<M> Consumer<M> {
         credit.charge(part, slot, bytes, payment);
         self.parking.set_key(slot, arrival.key);
         self.expiry.set(slot, arrival.expires);
+        let sequence = sequence_of(&arrival);
         let head = lanes.head_or_put(slab, slot, lane);
         let mut hot = Hot::ready(slot, lane, entry, index as u16);
         hot.flags |= why.map_or(0, |w| QUARANTINED | ((w as u8) << WHY_SHIFT));
@@ -356,6 +378,20 @@ impl<M> Consumer<M> {
         slab.put(hot, cold, arrival.message);
         if head.is_none() {
             lanes.set_depth(slot, 1);
+        }
+        if self.sequences.is_on() {
+            match sequence {
+                Some(sequence) => self.enter_sequence(slot, index, sequence),
+                None => self.stats.unsequenced += 1,
+            }
+            match head {
+                None => self.activate(slot),
+                Some(head) => self.queue_in_sequence(slot, head),
+            }
+            if full {
+                self.has_block(index);
+            }
+            return;
         }
         match head {
             None if why.is_some() => {

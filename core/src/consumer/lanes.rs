@@ -88,6 +88,35 @@ impl Lanes {
         }
     }
 
+    /// A new message of a lane goes in behind `before`.
+    pub(super) fn insert<M>(&mut self, slab: &mut Slab<M>, index: u32, (head, before): (u32, u32)) {
+        let next = core::mem::replace(&mut slab.slots[before as usize].hot.next, index);
+        let slot = &mut slab.slots[index as usize].hot;
+        slot.state = State::Queued;
+        slot.flags &= !HEAD;
+        slot.next = next;
+        if next == NONE {
+            slab.slots[head as usize].hot.tail = index;
+        }
+        if let Some(depth) = self.depths.get_mut(head as usize) {
+            *depth += 1;
+        }
+    }
+
+    /// A new message is the head of its lane from now on, in front of the one that was.
+    pub(super) fn lead<M>(&mut self, slab: &mut Slab<M>, index: u32, head: u32) {
+        let was = &mut slab.slots[head as usize].hot;
+        was.flags &= !HEAD;
+        let (lane, tail) = (was.lane, was.tail);
+        let slot = &mut slab.slots[index as usize].hot;
+        slot.flags |= HEAD;
+        (slot.next, slot.tail) = (head, tail);
+        if let Some(depth) = self.depths.get(head as usize) {
+            self.depths[index as usize] = depth + 1;
+        }
+        self.table.replace(tag(lane), head, index);
+    }
+
     /// Appends a slot to its lane (faults for the simulator only).
     pub(super) fn append<M>(&mut self, slab: &mut Slab<M>, index: u32, lane: u64) {
         match self.head_or_put(slab, index, lane) {

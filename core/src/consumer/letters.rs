@@ -5,6 +5,7 @@ use super::{Consumer, DeadLetter, NoticeKind, Receipt, Why};
 use crate::marks::mark;
 use crate::{PartitionId, Time, Token, mutants};
 
+/// Those that a slot can name by itself; a gap is named beside it.
 const WHYS: [Why; 8] = [
     Why::Exhausted,
     Why::Rejected,
@@ -26,7 +27,7 @@ pub(super) const fn why(bits: u8) -> Why {
 /// Whether a dead letter for this reason parks its key, where keys are parked.
 pub(super) const fn parks(why: Why) -> bool {
     match why {
-        Why::Exhausted | Why::Rejected | Why::Malformed | Why::TooLarge => true,
+        Why::Exhausted | Why::Rejected | Why::Malformed | Why::TooLarge | Why::Gap => true,
         Why::Keyless | Why::Parked | Why::Discarded | Why::Expired => false,
     }
 }
@@ -35,7 +36,8 @@ impl<M> Consumer<M> {
     pub(super) fn set_why(&mut self, index: u32, why: Why) {
         let slot = &mut self.slab.slots[index as usize].hot;
         slot.flags &= !(7 << WHY_SHIFT);
-        slot.flags |= (why as u8) << WHY_SHIFT;
+        // A gap has no number here: `why_of` knows it.
+        slot.flags |= (why as u8 & 7) << WHY_SHIFT;
     }
 
     /// The message in this slot ends as a dead letter.
@@ -67,13 +69,14 @@ impl<M> Consumer<M> {
     /// [`dead_letter_result`](Self::dead_letter_result) says that it is stored.
     pub fn poll_dead_letter(&mut self) -> Option<DeadLetter<'_, M>> {
         let index = self.letters.pop()?;
+        let why = self.why_of(index);
         let slot = &mut self.slab.slots[index as usize];
         slot.hot.state = State::Buried;
         Some(DeadLetter {
             token: slot.hot.token(index),
             partition: PartitionId(slot.hot.partition.into()),
             position: self.pool.position(slot.hot.entry),
-            why: why(slot.hot.flags >> WHY_SHIFT),
+            why,
             attempts: slot.cold.attempts(),
             shorten: slot.hot.flags >> SHORTEN_SHIFT,
             message: slot

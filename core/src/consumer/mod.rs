@@ -9,11 +9,13 @@ mod doubt;
 mod expiry;
 mod finish;
 mod flow;
+mod gaps;
 mod grants;
 mod handover;
 mod index;
 mod inputs;
 mod intake;
+mod kept;
 mod lanes;
 mod letters;
 mod map;
@@ -25,6 +27,8 @@ mod partition;
 mod places;
 mod remembered;
 mod runs;
+mod sequence;
+
 mod session;
 mod slab;
 mod snapshot;
@@ -41,7 +45,7 @@ pub use map::{decode_map, decode_parked};
 pub use mask::Mask;
 pub use outputs::{
     Commit, Copied, Credit, DeadLetter, Dispatch, Drained, Flow, Grant, Health, Notice, NoticeKind,
-    Passed, Release, Stall, StallState, Start, Stats,
+    Passed, Release, SequenceGap, Stall, StallState, Start, Stats,
 };
 pub use places::{ParkedKey, ParkedMode};
 pub use remembered::NotRestored;
@@ -56,6 +60,7 @@ use lanes::Lanes;
 use notices::Notices;
 use partition::Partition;
 use places::Parking;
+use sequence::Sequences;
 use slab::Slab;
 use timers::Timers;
 use window::Pool;
@@ -73,7 +78,7 @@ use crate::{Config, ConfigError, Epoch, Expired, Limits, Order, PartitionId, Pos
 ///   [`dead_letter_result`](Self::dead_letter_result);
 /// - *from the application*: [`settle`](Self::settle), [`set_limits`](Self::set_limits),
 ///   [`drain`](Self::drain), [`release`](Self::release), [`set_parked`](Self::set_parked),
-///   [`reset`](Self::reset);
+///   [`reset`](Self::reset), [`pass_gap`](Self::pass_gap);
 /// - *time*: [`handle_timeout`](Self::handle_timeout), [`poll_timeout`](Self::poll_timeout);
 /// - *to the adapter*: the other `poll_*`, and [`credit`](Self::credit).
 ///
@@ -100,6 +105,7 @@ pub struct Consumer<M> {
     timers: Timers,
     parking: Parking,
     expiry: Expiry,
+    sequences: Sequences,
     partitions: Vec<Partition>,
 
     // Levels: one bit each, drained by the polls.
@@ -113,13 +119,14 @@ pub struct Consumer<M> {
     letters: BitSet,
     copies: BitSet,
     passes: BitSet,
+    gaps: BitSet,
     notices: Notices,
 
     credit: flow::Account,
     round: grants::Round,
     /// One more than the bytes that a message may have; 0 when the lane of a message is not that of
     /// its key, identities are not looked at, keys are remembered to be parked, their messages are
-    /// counted, or expiries are kept. Then every message goes the long way.
+    /// counted, or expiries or sequences are kept. Then every message goes the long way.
     plain_bytes_end: u64,
     /// Partitions without a block of their own in the window pool: one is kept for each.
     blockless: u32,
@@ -164,6 +171,7 @@ impl<M> Consumer<M> {
             timers: Timers::new(slots),
             parking: Parking::new(partitions, config.parked_keys, slots),
             expiry: Expiry::new(config.expired, slots),
+            sequences: Sequences::new(config.sequence, slots),
             partitions: all,
             sessions: BitSet::new(partitions),
             commits: BitSet::new(partitions),
@@ -175,12 +183,14 @@ impl<M> Consumer<M> {
             letters: BitSet::new(slots),
             copies: BitSet::new(slots),
             passes: BitSet::new(slots),
+            gaps: BitSet::new(slots),
             notices: Notices::new(partitions),
             credit: flow::Account::default(),
             round: grants::Round::default(),
             plain_bytes_end: if config.order == Order::Key
                 && config.dedupe.ids > 0
                 && config.parked_keys == 0
+                && config.sequence.is_none()
                 && config.expired == Expired::Run
                 && config.key_messages == u32::MAX
             {
@@ -213,6 +223,8 @@ impl<M> Consumer<M> {
             window: self.partitions.iter().map(|p| p.window.len).sum(),
             identities: self.identities.len(),
             lanes: self.lanes.len(),
+            ahead: self.sequences.waiting,
+            sequences: self.sequences.table.len(),
             parked_keys: (0..self.partitions.len())
                 .map(|p| self.parking.taken(p))
                 .sum(),

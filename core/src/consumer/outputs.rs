@@ -41,8 +41,8 @@ pub struct Dispatch<M> {
     pub message: M,
 }
 
-/// A queued message turned out to be a copy of one that succeeded meanwhile. It is finished and was
-/// not run.
+/// A queued message turned out to be a copy: of one that succeeded meanwhile, or of a sequence that was
+/// passed. It is finished and was not run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[must_use]
 pub struct Copied<M> {
@@ -50,8 +50,30 @@ pub struct Copied<M> {
     pub partition: PartitionId,
     /// The position.
     pub position: Position,
+    /// Its sequence is behind what its key has passed ([`Config::sequence`](crate::Config::sequence)):
+    /// it was handled, or came too late, after a gap was passed or its key was adopted beyond it. Else
+    /// its identity has succeeded.
+    pub by_sequence: bool,
     /// The message.
     pub message: M,
+}
+
+/// Messages of a key are missing, and are not waited for any longer ([`OnGap`](crate::OnGap)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub struct SequenceGap {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The position of the message that is ahead.
+    pub position: Position,
+    /// The lane of the key.
+    pub lane: u64,
+    /// The key.
+    pub key: u128,
+    /// The sequence that would have been next.
+    pub expected: u64,
+    /// The sequence of the message that is ahead.
+    pub found: u64,
 }
 
 /// A message that ended without a handler and without a dead letter.
@@ -221,6 +243,8 @@ pub enum StallState {
     Waits,
     /// Of a discarded key, or expired; waits to be reported.
     Passed,
+    /// Ahead in the sequence of its key: waits for what is missing, or for its owner.
+    Ahead,
     /// Finished, in a log that may be another one: the frontier waits until the session has passed
     /// the last message that an earlier one delivered.
     Doubted,
@@ -304,11 +328,16 @@ pub enum NoticeKind {
     /// The recorded progress is out of range and [`OnReset::Stop`](crate::OnReset::Stop) is set: nothing
     /// of the partition is delivered until [`Consumer::reset`](super::Consumer::reset).
     OutOfRange,
+    /// Messages of a key are missing, and are not waited for any longer:
+    /// [`Consumer::poll_gap`](super::Consumer::poll_gap) said which.
+    SequenceGap,
+    /// A message was behind what its key has passed, and was finished without a handler.
+    SequenceBehind,
 }
 
 impl NoticeKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Gap,
         Self::LogRewritten,
         Self::CannotTell,
@@ -326,6 +355,8 @@ impl NoticeKind {
         Self::StallOver,
         Self::ParkingFull,
         Self::OutOfRange,
+        Self::SequenceGap,
+        Self::SequenceBehind,
     ];
 }
 
@@ -350,6 +381,14 @@ pub struct Stats {
     pub expired: u64,
     /// Copies recognised by identity.
     pub duplicates: u64,
+    /// Messages that were behind the sequence of their keys.
+    pub behind: u64,
+    /// Gaps in the sequences of keys that were told.
+    pub gaps: u64,
+    /// Messages in an order by sequence that have no sequence.
+    pub unsequenced: u64,
+    /// Keys whose sequences were forgotten to make room for others.
+    pub forgotten: u64,
     /// Positions that came again.
     pub replayed: u64,
     /// Arrivals of older epochs and sessions.
@@ -360,6 +399,10 @@ pub struct Stats {
     pub identities: u32,
     /// Live lanes.
     pub lanes: u32,
+    /// Messages of keys that wait for a missing one.
+    pub ahead: u32,
+    /// Keys whose sequences are known, those with held messages included.
+    pub sequences: u32,
     /// Keys that are parked, or about to be, over all partitions.
     pub parked_keys: u32,
 }

@@ -159,9 +159,8 @@ impl<M> Consumer<M> {
 
     /// The key that a message parks when its dead letter is confirmed.
     fn parks(&self, index: u32) -> Option<u128> {
-        let flags = self.slab.slots[index as usize].hot.flags;
         let key = self.parking.key(index)?;
-        letters::parks(letters::why(flags >> WHY_SHIFT)).then_some(key)
+        letters::parks(self.why_of(index)).then_some(key)
     }
 
     /// The dead letter of a message is confirmed: its key is parked.

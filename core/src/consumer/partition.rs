@@ -131,6 +131,9 @@ pub(super) struct Partition {
     /// A message that was given up waits for such a place.
     pub(super) crowded: bool,
 
+    /// What it waits for to come in order is not waited for.
+    pub(super) relents: bool,
+
     /// Messages and bytes held.
     pub(super) used_messages: u32,
     pub(super) used_bytes: u64,
@@ -192,6 +195,7 @@ impl Partition {
             totals: Totals::default(),
             parked: false,
             crowded: false,
+            relents: false,
             used_messages: 0,
             used_bytes: 0,
             shut: false,

@@ -21,20 +21,20 @@ const IDENTITIES: u8 = 2;
 const HEADER: usize = 10;
 const ENTRY: usize = 24;
 
-/// Why identities were not restored. Nothing was changed.
+/// Why identities or sequences were not restored. Nothing was changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NotRestored {
     /// The bytes are foreign, truncated, corrupt, or of a later version.
     Unsound,
-    /// Successes are remembered already; those that come in would not be older.
+    /// Something is remembered already; what comes in would not be older.
     TooLate,
 }
 
 impl fmt::Display for NotRestored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unsound => "the remembered identities are not whole and sound",
-            Self::TooLate => "identities are remembered already",
+            Self::Unsound => "what was remembered is not whole and sound",
+            Self::TooLate => "something is remembered already",
         })
     }
 }

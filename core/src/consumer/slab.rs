@@ -35,6 +35,9 @@ pub(super) enum State {
     Copied,
     /// Ends without a handler and without a dead letter; waits to be reported.
     Passed,
+    /// Next of its lane, and a message of its key before it is missing: waits in the timer heap, or to
+    /// be told.
+    Ahead,
     /// With a handler whose partition was lost: keeps its key busy, changes nothing else (S6).
     Orphan,
 }

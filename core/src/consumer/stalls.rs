@@ -5,8 +5,8 @@
 //! frontier moves or the partition is given up.
 
 use super::partition::{Delivery, Phase};
-use super::slab::{Hot, State, WHY_SHIFT};
-use super::{Consumer, Health, NoticeKind, Stall, StallState, letters};
+use super::slab::{Hot, State};
+use super::{Consumer, Health, NoticeKind, Stall, StallState};
 use crate::marks::mark;
 use crate::{PartitionId, Span, Time, mutants};
 
@@ -44,10 +44,11 @@ impl<M> Consumer<M> {
             State::Burying | State::Buried | State::Reburying => StallState::DeadLetter,
             State::Copied => StallState::Copy,
             State::Passed => StallState::Passed,
+            State::Ahead => StallState::Ahead,
         };
         let timed = matches!(
             slot.hot.state,
-            State::Running | State::Stopping | State::Waiting | State::Reburying
+            State::Running | State::Stopping | State::Waiting | State::Reburying | State::Ahead
         );
         Some(Stall {
             partition,
@@ -56,7 +57,7 @@ impl<M> Consumer<M> {
             state,
             attempts: slot.cold.attempts(),
             why: matches!(state, StallState::DeadLetter | StallState::Crowded)
-                .then(|| letters::why(slot.hot.flags >> WHY_SHIFT)),
+                .then(|| self.why_of(slot_index)),
             until: Some(slot.cold.at).filter(|at| timed && *at != Time::MAX),
             reported: part.stalled.is_some(),
         })

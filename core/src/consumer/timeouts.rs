@@ -44,6 +44,9 @@ impl<M> Consumer<M> {
                 let at = part.commit_at;
                 self.look_at(at, WakeReason::Commit);
             }
+            if core::mem::take(&mut self.partitions[index].relents) {
+                self.decide_all(index);
+            }
             let at = self.step_handover(now, index);
             self.look_at(at, WakeReason::Deadline);
         }

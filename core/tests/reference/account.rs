@@ -101,6 +101,8 @@ impl Model {
             identities: self.identities.len() as u32,
             lanes: lanes.len() as u32,
             parked_keys: self.parts.iter().map(|p| p.parked.len() as u32).sum(),
+            ahead: self.waiting() as u32,
+            sequences: self.keys.len() as u32,
             ..self.stats
         }
     }

@@ -42,8 +42,23 @@ impl Pair {
         same("starts", &started, &expected)
     }
 
+    fn gaps(&mut self) -> Result<(), String> {
+        let expected = self.model.gaps();
+        let mut gaps = Vec::new();
+        while let Some(g) = self.core.poll_gap(self.model.now) {
+            let at = (g.partition.0 as usize, g.position.0);
+            gaps.push((at.0, at.1, g.expected, g.found));
+        }
+        let mut expected: Vec<_> = expected.iter().map(|g| (g.1, g.2, g.3, g.4)).collect();
+        gaps.sort_unstable();
+        expected.sort_unstable();
+        self.seen.gaps += gaps.len() as u32;
+        same("gaps", &gaps, &expected)
+    }
+
     pub fn collect(&mut self) -> Result<(), String> {
         let now = self.model.now;
+        self.gaps()?;
         let cancels: BTreeSet<u64> = std::iter::from_fn(|| self.core.poll_cancel())
             .map(Token::to_bits)
             .collect();
@@ -66,14 +81,20 @@ impl Pair {
             let at = self.model.copy_taken(copy.message);
             same(
                 "copy",
-                &Some((copy.partition.0 as usize, copy.position.0)),
+                &Some((copy.partition.0 as usize, copy.position.0, copy.by_sequence)),
                 &at,
             )?;
+            self.seen.behind += u32::from(copy.by_sequence);
             found.push(copy.message);
         }
         found.sort_unstable();
         self.seen.copies += found.len() as u32;
-        same("copies", &found, &copies)?;
+        // What follows of its key can be a copy in its turn.
+        if !copies.iter().all(|c| found.contains(c)) || !self.model.copies().is_empty() {
+            return Err(format!(
+                "copies {found:?}, expected {copies:?} and what follows"
+            ));
+        }
         self.passes()?;
         self.commits()?;
         let mut sessions = Vec::new();

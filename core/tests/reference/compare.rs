@@ -35,6 +35,8 @@ pub struct Pair {
     pub stored: Vec<Option<Stored>>,
     pub paused: Vec<bool>,
     pub seen: Seen,
+    /// The last number of each key.
+    pub numbers: BTreeMap<(u8, u8), u64>,
 }
 
 /// Runs the operations on both. What was compared, or the first difference.
@@ -55,6 +57,7 @@ pub fn compare_restored(config: &Config, ops: &[Op], every: usize) -> Result<See
         stored: vec![None; config.partitions as usize],
         paused: vec![false; config.partitions as usize],
         seen: Seen::default(),
+        numbers: BTreeMap::new(),
     };
     for p in 0..2 {
         let (resume, lease) = (Resumption::Nothing, None);
@@ -223,6 +226,15 @@ impl Pair {
                 };
                 same("parked before", &core, &self.model.treat(key, mode))?;
             }
+            Op::PassGap { p, key } => {
+                // One that has stopped, if there is any.
+                let stopped = self.model.keys.iter().find(|k| k.stopped);
+                let (p, key) =
+                    stopped.map_or_else(|| (p.into(), u128::from(key) + 1), |k| (k.p, k.key));
+                let core = self.core.pass_gap(now, PartitionId(p as u32), key);
+                same("stopped", &core, &self.model.pass_gap(p, key))?;
+                self.seen.passed_gaps += u32::from(core);
+            }
             Op::Commit { p, stale, result } => self.commit_result(p, stale, result),
             Op::Burial {
                 which,
@@ -279,6 +291,10 @@ impl Pair {
         let len = self.core.export_identities(self.model.now, &mut bytes);
         bytes.truncate(len);
         remembered.truncate(room.saturating_sub(10) / 24);
+        let keys = self.model.keys_kept();
+        let mut sequences = vec![0; self.core.sequences_bytes()];
+        let len_of_keys = self.core.export_sequences(&mut sequences);
+        sequences.truncate(len_of_keys);
         let config = self.model.config.clone();
         // The clock begins anew with the process.
         let (now, elapsed) = (Time::from_nanos(after.into()), millis(after));
@@ -295,6 +311,9 @@ impl Pair {
         let restored = self.core.import_identities(now, elapsed, &bytes);
         same("identities restored", &restored, &expected)?;
         self.seen.restored += restored.unwrap_or_default();
+        let known = self.core.import_sequences(now, &sequences);
+        same("keys restored", &known, &Ok(self.model.restore_keys(&keys)))?;
+        self.seen.keys_restored += known.unwrap_or_default();
         self.tokens.clear();
         self.dispatched.clear();
         self.outstanding.clear();
@@ -363,6 +382,20 @@ impl Pair {
             back => base.saturating_sub(u64::from(back) - 15),
         };
         self.messages += 1;
+        // Numbers go on by one, mostly; two lanes only where it does not matter which waits first.
+        let bounded = self
+            .model
+            .config
+            .sequence
+            .is_some_and(|s| s.hold_messages < self.model.config.limits.messages);
+        let number = self.numbers.entry((o.p, o.key.unwrap_or(9))).or_insert(10);
+        let sequence = match o.sequence {
+            0 => None,
+            step => {
+                *number = (*number + u64::from(step)).saturating_sub(2);
+                Some(*number)
+            }
+        };
         let key = (usize::from(o.p), position);
         // What comes again is what it was, mostly; some identities occur at several positions.
         let fresh = if o.identity.is_multiple_of(4) {
@@ -387,12 +420,13 @@ impl Pair {
             position: Position(position),
             stamp: Stamp(u64::from(self.messages)),
             // Two of four keys share a lane.
-            lane: u64::from(o.key.unwrap_or_default() / 2) + 100,
+            lane: u64::from(o.key.unwrap_or_default() / if bounded { 4 } else { 2 }) + 100,
             // A hash of 0 stands for no key among those that may be parked.
             key: o.key.map(|k| u128::from(k) + 1),
             identity,
             bytes: o.bytes.into(),
             expires: o.expires.map(|after| now + millis(after)),
+            sequence,
             quarantine: o.malformed.then_some(Why::Malformed),
             message: self.messages,
         };
@@ -439,6 +473,7 @@ impl Pair {
             self.model = was;
             self.model
                 .notice(partition.0 as usize, NoticeKind::WindowFull);
+            self.model.relent_window(partition.0 as usize);
             reference = Err(Refusal::Window);
         }
         same("offer", &core, &reference)?;

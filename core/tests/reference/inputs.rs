@@ -203,6 +203,10 @@ impl Model {
                 self.stats.void += 1;
                 return Ok(Admit::Void);
             }
+            let passed = position < self.parts[p].frontier;
+            if let (Some(key), Some(sequence), true) = (a.key, self.sequence(a), passed) {
+                self.seen(p, key, sequence);
+            }
             self.receive(p, a);
             self.passed_last(p, position);
             self.stats.replayed += 1;
@@ -225,6 +229,7 @@ impl Model {
             let price = self.price(p, a.bytes.min(most)).filter(|_| !crowd);
             let Some(beyond) = price else {
                 self.parts[p].shut = true;
+                self.relent(p);
                 return Err(Refusal::Credit);
             };
             overdraft = beyond;
@@ -233,6 +238,9 @@ impl Model {
         self.receive(p, a);
         if inherited {
             self.stats.replayed += 1;
+            if let (Some(key), Some(sequence)) = (a.key, self.sequence(a)) {
+                self.seen(p, key, sequence);
+            }
             self.pass(p, a);
             return Ok(Admit::Replayed);
         }
@@ -241,13 +249,21 @@ impl Model {
             .quarantine
             .or_else(|| (a.key.is_none() && refuse).then_some(Why::Keyless));
         let claimed = self.config.dedupe.ids > 0 && why.is_none();
-        if claimed && self.claim(a.identity) {
+        // In order by sequence a copy takes its turn.
+        let in_turn = self.sequence(a).is_some();
+        if claimed && self.claim(a.identity, in_turn) && !in_turn {
             self.stats.duplicates += 1;
             self.pass(p, a);
             return Ok(Admit::Duplicate);
         }
         self.hold(p, a, why, claimed, overdraft);
         Ok(Admit::Queued)
+    }
+
+    /// The number of an arrival that takes part in an order by sequence.
+    fn sequence(&self, a: &Arrival<u32>) -> Option<u64> {
+        let on = self.config.sequence.is_some() && a.key.is_some();
+        a.sequence.filter(|s| on && *s < u64::MAX)
     }
 
     fn receive(&mut self, p: usize, a: &Arrival<u32>) {
@@ -311,8 +327,11 @@ impl Model {
             },
         );
         self.arrivals += 1;
-        self.held.push(Held {
-            number: self.arrivals,
+        let sequence = self.sequence(a);
+        if self.config.sequence.is_some() && sequence.is_none() {
+            self.stats.unsequenced += 1;
+        }
+        self.place(Held {
             message: a.message,
             p,
             position: a.position.0,
@@ -321,6 +340,8 @@ impl Model {
             identity: a.identity,
             key: a.key,
             claimed,
+            sequence,
+            since: self.now,
             bytes: a.bytes.min(self.config.message_bytes_max),
             why,
             expires: a.expires,
@@ -334,6 +355,7 @@ impl Model {
             overdraft: beyond,
         });
         self.activate_heads();
+        self.bound_lane(p, a.position.0);
     }
 
     pub fn advance(&mut self, p: u32, epoch: u64, session: u64, position: u64) {

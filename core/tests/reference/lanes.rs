@@ -9,10 +9,7 @@ impl Model {
     pub fn activate_heads(&mut self) {
         for i in 0..self.held.len() {
             let held = &self.held[i];
-            let first = !self
-                .held
-                .iter()
-                .any(|h| h.lane == held.lane && h.number < held.number);
+            let first = !self.held[..i].iter().any(|h| h.lane == held.lane);
             if first && held.state == State::Queued {
                 self.activate(i);
             }
@@ -21,6 +18,9 @@ impl Model {
 
     pub fn activate(&mut self, i: usize) {
         let open = self.parts[self.held[i].p].phase == Phase::Open;
+        if open && self.out_of_turn(i) {
+            return;
+        }
         self.held[i].state = match (open, self.held[i].why) {
             (false, _) => State::Parked,
             (true, Some(why)) => return self.give_up(i, why),
@@ -35,6 +35,7 @@ impl Model {
     pub fn finish(&mut self, i: usize, succeeded: bool) {
         let held = self.held.remove(i);
         self.end_identity(&held, succeeded);
+        self.leave(&held, true);
         let part = &mut self.parts[held.p];
         if let Some(arrived) = part.window.get_mut(&held.position) {
             arrived.done = true;
@@ -92,8 +93,8 @@ impl Model {
         self.identities.retain(|k| k.held > 0 || k.done.is_some());
     }
 
-    /// Takes a place for an identity; whether it succeeded inside the window.
-    pub fn claim(&mut self, identity: u128) -> bool {
+    /// Takes a place for an identity, or only if it has not succeeded; whether it has.
+    pub fn claim(&mut self, identity: u128, anyway: bool) -> bool {
         let now = self.now;
         for known in &mut self.identities {
             if known.done.is_some_and(|(_, until)| now > until) {
@@ -102,7 +103,10 @@ impl Model {
         }
         self.identities.retain(|k| k.held > 0 || k.done.is_some());
         match self.identities.iter_mut().find(|k| k.identity == identity) {
-            Some(known) if known.done.is_some() => return true,
+            Some(known) if known.done.is_some() => {
+                known.held += u32::from(anyway);
+                return true;
+            }
             Some(known) => known.held += 1,
             None => self.identities.push(Known {
                 identity,
@@ -156,7 +160,11 @@ impl Model {
     /// A handler goes on without its partition.
     fn orphan(&mut self, i: usize) {
         let held = &mut self.held[i];
+        let was = held.clone();
         held.state = State::Orphan;
+        held.sequence = None;
+        self.leave(&was, false);
+        let held = &self.held[i];
         self.cancels.extend(held.token);
         if let Some(token) = held.token {
             self.abandons.remove(&token);
@@ -174,6 +182,7 @@ impl Model {
                 abandoned += 1;
             }
         }
+        self.trim_keys();
         abandoned
     }
 
@@ -193,11 +202,15 @@ impl Model {
             let held = self.held.remove(i);
             self.end_identity(&held, false);
             self.forget_token(&held);
+            self.leave(&held, false);
         }
         self.end_stall(p);
         let part = &mut self.parts[p];
         part.window.clear();
         part.resumed.clear();
+        part.relents = false;
+        self.keys.retain(|k| k.p != p);
+        self.trim_keys();
         self.activate_heads();
     }
 

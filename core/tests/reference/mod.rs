@@ -11,6 +11,7 @@ mod outputs;
 mod parking;
 mod resume;
 mod seen;
+mod sequence;
 mod setup;
 
 pub use compare::{compare, compare_restored};

@@ -44,6 +44,12 @@ pub enum State {
     Crowded,
     /// Of a parked key that waits.
     Waits,
+    /// Ahead in its sequence: waits until then for what is missing.
+    Ahead(Time),
+    /// The same, and to be told that it is missing.
+    Told,
+    /// The same, without an end.
+    Stopped,
     /// Runs without its partition.
     Orphan,
 }
@@ -57,8 +63,6 @@ pub enum Lane {
 
 #[derive(Clone, Debug)]
 pub struct Held {
-    /// Order of arrival over everything.
-    pub number: u64,
     pub message: u32,
     pub p: usize,
     pub position: u64,
@@ -68,6 +72,10 @@ pub struct Held {
     pub key: Option<u128>,
     /// It has a place in the table of identities.
     pub claimed: bool,
+    /// Its number, if it takes part in the order.
+    pub sequence: Option<u64>,
+    /// Since when it can have waited.
+    pub since: Time,
     pub bytes: u32,
     pub why: Option<Why>,
     pub expires: Option<Time>,
@@ -155,6 +163,8 @@ pub struct Part {
     pub parked: BTreeMap<u128, (u64, ParkedMode, bool)>,
     /// Somebody waits for such a place.
     pub crowded: bool,
+    /// Nothing is waited for.
+    pub relents: bool,
     /// Messages and bytes that the session was granted, and that came of it.
     pub granted: (u64, u64),
     pub taken: (u64, u64),
@@ -180,6 +190,8 @@ pub struct Model {
     pub identities: Vec<Known>,
     pub successes: u64,
     pub arrivals: u64,
+    pub keys: Vec<super::sequence::Key>,
+    pub heard: u64,
     pub cancels: BTreeSet<u64>,
     pub abandons: BTreeSet<u64>,
     /// Counts of notices by partition and kind.
@@ -235,6 +247,7 @@ impl Part {
             shut: false,
             parked: BTreeMap::new(),
             crowded: false,
+            relents: false,
             granted: (0, 0),
             taken: (0, 0),
         }
@@ -256,6 +269,8 @@ impl Model {
             identities: Vec::new(),
             successes: 0,
             arrivals: 0,
+            keys: Vec::new(),
+            heard: 0,
             cancels: BTreeSet::new(),
             abandons: BTreeSet::new(),
             notices: BTreeMap::new(),

@@ -75,6 +75,11 @@ pub enum Op {
         which: u8,
         how: u8,
     },
+    /// The owner passes the gap of a key.
+    PassGap {
+        p: u8,
+        key: u8,
+    },
     /// The process dies, and another one goes on after a while with what was kept of the identities:
     /// all, what fits into half of the room, nothing sound.
     Restart {
@@ -145,6 +150,8 @@ pub struct Offer {
     /// After how long it expires.
     pub expires: Option<u8>,
     pub malformed: bool,
+    /// How far its number is from that of the last one of its key: 0 none, 3 the next.
+    pub sequence: u8,
 }
 
 fn stale() -> impl Strategy<Value = Stale> {
@@ -188,8 +195,9 @@ prop_compose! {
         bytes in 0u8..120,
         expires in proptest::option::weighted(0.2, any::<u8>()),
         malformed in proptest::bool::weighted(0.05),
+        sequence in prop_oneof![12 => Just(3u8), 6 => 1u8..7, 1 => Just(0u8)],
     ) -> Offer {
-        Offer { p, stale, step, delivery, key, identity, bytes, expires, malformed }
+        Offer { p, stale, step, delivery, key, identity, bytes, expires, malformed, sequence }
     }
 }
 
@@ -224,6 +232,7 @@ pub fn ops() -> impl Strategy<Value = Op> {
         1 => prop_oneof![9 => Just(None), 1 => any::<u8>().prop_map(Some)]
             .prop_map(|span| span.map_or(Op::Collect, |span| Op::Drain { span })),
         3 => (any::<u8>(), 0u8..6).prop_map(|(which, how)| Op::Parked { which, how }),
+        2 => (0u8..2, 0u8..4).prop_map(|(p, key)| Op::PassGap { p, key }),
         1 => (any::<u8>(), 0u8..6).prop_map(|(after, kept)| Op::Restart { after, kept }),
         6 => any::<u8>().prop_map(|span| Op::Tick { span }),
         10 => Just(Op::Dispatch),

@@ -11,6 +11,7 @@ impl Model {
         for i in 0..self.held.len() {
             match self.held[i].state {
                 State::Waiting(at) if at <= now => self.activate(i),
+                State::Ahead(at) if at <= now => self.decide(i),
                 State::Reburying(at) if at <= now => self.held[i].state = State::Burying,
                 _ => {}
             }
@@ -48,6 +49,7 @@ impl Model {
             }
         }
         for p in 0..self.parts.len() {
+            self.relented(p);
             self.step_handover(p);
         }
     }
@@ -122,6 +124,7 @@ impl Model {
             State::Crowded | State::Waits if part.phase != Phase::Open => StallState::Ready,
             State::Crowded => StallState::Crowded,
             State::Waits => StallState::Waits,
+            State::Ahead(_) | State::Told | State::Stopped => StallState::Ahead,
         };
         let told = part.stalled.is_some();
         Some((part.frontier, part.since, state, held.attempts, told))
@@ -207,11 +210,17 @@ impl Model {
         copies.map(|h| h.message).collect()
     }
 
-    pub fn copy_taken(&mut self, message: u32) -> Option<(usize, u64)> {
+    pub fn copy_taken(&mut self, message: u32) -> Option<(usize, u64, bool)> {
         let found = |h: &Held| h.message == message && h.state == State::Copied;
         let i = self.held.iter().position(found)?;
-        let at = (self.held[i].p, self.held[i].position);
-        self.stats.duplicates += 1;
+        let behind = self.is_behind(i);
+        let at = (self.held[i].p, self.held[i].position, behind);
+        if behind {
+            self.stats.behind += 1;
+            self.notice(at.0, NoticeKind::SequenceBehind);
+        } else {
+            self.stats.duplicates += 1;
+        }
         self.finish(i, false);
         Some(at)
     }
@@ -272,7 +281,7 @@ impl Model {
     /// The first time at which time alone changes something that is exactly known.
     pub fn next_effect(&self) -> Option<Time> {
         let held = self.held.iter().filter_map(|h| match h.state {
-            State::Waiting(at) | State::Reburying(at) => Some(at),
+            State::Waiting(at) | State::Reburying(at) | State::Ahead(at) => Some(at),
             State::Running | State::Stopping => Some(h.until),
             _ => None,
         });

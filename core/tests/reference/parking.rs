@@ -46,11 +46,12 @@ impl Model {
     }
 
     /// What the first message of a lane does if its key is parked.
-    pub fn follow(&mut self, i: usize) {
+    /// Whether it is.
+    pub fn follow(&mut self, i: usize) -> bool {
         let held = &self.held[i];
         let place = held.key.and_then(|k| self.parts[held.p].parked.get(&k));
         let Some((_, mode, _)) = place.copied().filter(|p| p.2 && held.position >= p.0) else {
-            return;
+            return false;
         };
         match mode {
             ParkedMode::Follow => self.give_up(i, Why::Parked),
@@ -60,6 +61,7 @@ impl Model {
                 self.held[i].state = State::Passed;
             }
         }
+        true
     }
 
     /// A parked key is released, or treated otherwise. Whether it was parked.

@@ -29,10 +29,14 @@ pub struct Seen {
     pub resets: u32,
     pub expired: u32,
     pub abandons: u32,
+    pub gaps: u32,
+    pub behind: u32,
+    pub passed_gaps: u32,
+    pub keys_restored: u32,
 }
 
 impl Seen {
-    fn counts(&self) -> [u32; 26] {
+    fn counts(&self) -> [u32; 30] {
         [
             self.queued,
             self.duplicates,
@@ -60,6 +64,10 @@ impl Seen {
             self.resets,
             self.expired,
             self.abandons,
+            self.gaps,
+            self.behind,
+            self.passed_gaps,
+            self.keys_restored,
         ]
     }
 
@@ -95,6 +103,10 @@ impl Seen {
             &mut self.resets,
             &mut self.expired,
             &mut self.abandons,
+            &mut self.gaps,
+            &mut self.behind,
+            &mut self.passed_gaps,
+            &mut self.keys_restored,
         ];
         for (mine, other) in mine.into_iter().zip(other.counts()) {
             *mine += other;

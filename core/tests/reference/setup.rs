@@ -1,8 +1,8 @@
 //! Configurations, small ones favoured. Without jitter: waiting times are then what is documented.
 
 use procession_core::{
-    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, OnHung, OnReset, Order,
-    Retry, Span,
+    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, OnGap, OnHung, OnReset,
+    Order, Retry, SequenceOrder, Span,
 };
 use proptest::prelude::*;
 
@@ -36,9 +36,22 @@ prop_compose! {
         abandon in any::<bool>(),
         ids in 0u32..7,
         age in proptest::option::of(1u64..200),
+        sequence in proptest::option::of((1u32..4, prop_oneof![1u32..4, Just(8u32)], 1u64..60, 0usize..3)),
     ) -> Config {
         Config {
             order: if unordered { Order::Unordered } else { Order::Key },
+            sequence: sequence.filter(|_| !unordered).map(|(keys, hold, timeout, on_gap)| {
+                SequenceOrder {
+                    keys,
+                    hold_messages: hold.min(messages),
+                    gap_timeout: Span::from_millis(timeout),
+                    on_gap: match on_gap {
+                        0 if parked > 0 && map > 0 => OnGap::Park,
+                        1 => OnGap::Stop,
+                        _ => OnGap::GoOn,
+                    },
+                }
+            }),
             keyless: [Keyless::Unordered, Keyless::Shared, Keyless::Refuse][keyless],
             partitions: 2,
             limits: Limits {

@@ -48,6 +48,7 @@ pub fn arrival(position: u64, key: u64) -> Arrival<u64> {
         identity: u128::from(position) << 64 | 7,
         bytes: 100,
         expires: None,
+        sequence: None,
         quarantine: None,
         message: position,
     }

@@ -248,6 +248,7 @@ impl Checker {
                 let covered = !rewritten && tenure.covers(entry.position, self.roomy);
                 rules.hold(Rule::CoveredByCommit, !covered, at)?;
                 tenure.set(e, State::Held);
+                tenure.sequences.taken_in(e, now);
                 let alone = tenure.held == 1;
                 let counted = self.config.key_messages < u32::MAX;
                 let within = alone
@@ -265,6 +266,9 @@ impl Checker {
                 tenure.set(e, State::Finished);
                 self.facts[e as usize].resolved = true;
             }
+            Admit::Replayed if tenure.state(e) == State::Finished => {
+                tenure.seen_finished(entry, all);
+            }
             Admit::Replayed if tenure.state(e) != State::Unseen => {}
             Admit::Replayed => {
                 // Where nothing tells what the log is, a position is known by what stood there; holes
@@ -275,6 +279,7 @@ impl Checker {
                             || (tenure.blind && tenure.knew(entry, all))));
                 rules.hold(Rule::CalledFinished, told, at)?;
                 tenure.set(e, State::Finished);
+                tenure.seen_finished(entry, all);
                 excuse(rules, &mut self.facts, e, rewritten, at)?;
             }
         }
@@ -316,6 +321,7 @@ impl Checker {
         let held = tenure.state(e) == State::Held;
         rules.hold(Rule::CalledACopy, copy && held, at)?;
         tenure.set(e, State::Finished);
+        tenure.sequences.pass(entry);
         self.facts[e as usize].resolved = true;
         Ok(())
     }

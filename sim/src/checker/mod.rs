@@ -8,6 +8,7 @@ mod order;
 mod parking;
 mod process;
 mod progress;
+mod sequence;
 mod stalls;
 mod tenure;
 
@@ -19,6 +20,7 @@ use crate::verdict::Verdict;
 pub(crate) use order::Ending;
 pub(crate) use parking::Parked;
 pub(crate) use process::Process;
+pub(crate) use sequence::Sequences;
 pub(crate) use tenure::{Opening, State, Tenure};
 
 /// What a checker says.

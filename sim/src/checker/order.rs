@@ -38,7 +38,7 @@ impl Checker {
         self.tally.started += 1;
         self.facts[e as usize].starts += 1;
         let (ids, age) = (self.config.dedupe.ids, self.config.dedupe.age.as_nanos());
-        let (rules, process) = (&self.rules, &mut self.processes[member]);
+        let (rules, process) = (&self.rules, &self.processes[member]);
         let alone = lane.is_none() || process.runs.iter().all(|r| r.lane != lane);
         rules.hold(Rule::TwoOfAKey, alone, at)?;
         let identity = entry.identity;
@@ -79,13 +79,18 @@ impl Checker {
             let keyless = self.config.keyless;
             let before = &log.entries[..log.seek(all, entry.position)];
             let earlier = before.iter().find(|&&b| {
-                lane_of((order, keyless), &all[b as usize]) == lane && !tenure.finished(b, all, log)
+                let before = &all[b as usize];
+                lane_of((order, keyless), before) == lane
+                    && !tenure.finished(b, all, log)
+                    && !self.overtakes(entry, before)
             });
             rules.hold(Rule::StartOutOfOrder, earlier.is_none(), || {
                 let position = earlier.map(|&b| all[b as usize].position);
                 format!("{}: msg={earlier:?} at position={position:?} is not", at())
             })?;
         }
+        self.starts_in_sequence(member, e, all, now)?;
+        let (rules, process) = (&self.rules, &mut self.processes[member]);
         let token = dispatch.token.to_bits();
         rules.hold(Rule::TokenTwice, process.tokens.insert(token), at)?;
         self.processes[member].runs.push(Run {
@@ -179,6 +184,7 @@ impl Checker {
             Ending::Done => {
                 rules.hold(Rule::SuccessNotCounted, counted, at)?;
                 tenure.set(run.entry, State::Finished);
+                tenure.sequences.pass(&all[run.entry as usize]);
                 process.successes.push(success);
                 self.facts[run.entry as usize].resolved = true;
                 return Ok(());
@@ -230,6 +236,7 @@ impl Checker {
                 rules.hold(Rule::CalledExpired, entry.has_expired(now), at)?;
                 self.config.expired == Expired::DeadLetter
             }
+            Why::Gap => Self::is_told(tenure, e),
             Why::Discarded => false,
         };
         rules.hold(Rule::LetterOutOfTurn, due && attempts == failures, || {
@@ -250,6 +257,7 @@ impl Checker {
             && tenure.state(e) == State::Held
         {
             tenure.set(e, State::Finished);
+            tenure.sequences.pass(entry);
             self.tally.dead += 1;
             self.facts[e as usize].resolved = true;
         }

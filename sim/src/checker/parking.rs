@@ -219,6 +219,7 @@ impl Checker {
         let held = tenure.state(e) == State::Held;
         rules.hold(Rule::PassedOutOfTurn, due && held, at)?;
         tenure.set(e, State::Finished);
+        tenure.sequences.pass(entry);
         self.facts[e as usize].resolved = true;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use procession_core::Retry;
 
-use super::Parked;
+use super::{Parked, Sequences};
 use crate::log::{Entry, Log};
 
 /// How far a message is, in one tenure.
@@ -90,6 +90,8 @@ pub(crate) struct Tenure {
     pub(crate) checked: u64,
     /// The write that has no answer yet.
     pub(crate) outstanding: Option<(u64, u64)>,
+    /// The sequences of keys.
+    pub(crate) sequences: Sequences,
     /// Keys whose messages follow to the dead letters.
     pub(crate) parked: Parked,
     /// The highest frontier whose write the core was told is stored.
@@ -132,6 +134,7 @@ impl Tenure {
             committed: 0,
             checked: 0,
             outstanding: None,
+            sequences: Sequences::default(),
             parked: Parked::default(),
             confirmed: None,
         }
@@ -247,6 +250,7 @@ impl Tenure {
         }
         self.checked = self.checked.min(from);
         self.parked.rewritten();
+        self.sequences = Sequences::default();
         for e in 0..self.states.len() as u32 {
             if self.state(e) == State::Held {
                 self.set(e, State::Unseen);

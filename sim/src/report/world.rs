@@ -72,6 +72,7 @@ pub(super) fn item(item: &mut Item, to: &mut impl Fields) -> Result<(), Fault> {
         lane,
         bytes,
         expires,
+        sequence,
         malformed,
         poison,
         hole,
@@ -90,6 +91,7 @@ pub(super) fn item(item: &mut Item, to: &mut impl Fields) -> Result<(), Fault> {
     to.number("lane", lane)?;
     small(to, "bytes", bytes)?;
     maybe(to, "expires", expires)?;
+    maybe(to, "sequence", sequence)?;
     flag(to, "malformed", malformed)?;
     flag(to, "poison", poison)?;
     to.number("hole", hole)?;

@@ -6,8 +6,8 @@ use std::ops::Deref;
 use procession_core::{
     Admit, Arrival, Commit, CommitResult, Config, Consumer, Continuity, Copied, DeadLetter,
     Dispatch, Drained, Epoch, Flow, Grant, Limits, NotRestored, Notice, NoticeKind, OnReset,
-    Outcome, ParkedMode, PartitionId, Passed, Position, Receipt, Refused, Release, Resume, Session,
-    Span, Stale, Stall, Start, Stats, Time, Token, Wake,
+    Outcome, ParkedMode, PartitionId, Passed, Position, Receipt, Refused, Release, Resume,
+    SequenceGap, Session, Span, Stale, Stall, Start, Stats, Time, Token, Wake,
 };
 
 use procession_tape::Answer;
@@ -316,6 +316,20 @@ impl Core {
         let stopped = self.consumer.reset(now, partition, to);
         self.answer(&stopped);
         stopped
+    }
+
+    pub(crate) fn pass_gap(&mut self, now: Time, partition: PartitionId, key: u128) -> bool {
+        self.tell(now, || Call::PassGap(partition, key));
+        let stopped = self.consumer.pass_gap(now, partition, key);
+        self.answer(&stopped);
+        stopped
+    }
+
+    pub(crate) fn poll_gap(&mut self, now: Time) -> Option<SequenceGap> {
+        self.asks(Some(now), Poll::Gap);
+        let gap = self.consumer.poll_gap(now);
+        self.answer(&gap);
+        gap
     }
 
     pub(crate) fn poll_timeout(&self) -> Option<Wake> {

@@ -162,6 +162,10 @@ impl Player {
                 let stopped = core.reset(now, *p, *to);
                 return self.take(&stopped, played, aloud, |_| None);
             }
+            Call::PassGap(p, key) => {
+                let stopped = core.pass_gap(now, *p, *key);
+                return self.take(&stopped, played, aloud, |_| None);
+            }
             Call::SetLimits(limits) => core.set_limits(now, limits),
             Call::Drain(by) => core.drain(now, Time::from_nanos(*by)),
             Call::Timeout => core.handle_timeout(now),
@@ -292,6 +296,10 @@ impl Player {
                 if drained.is_some() {
                     self.tokens[m].clear();
                 }
+            }
+            Poll::Gap => {
+                let gap = core.poll_gap(now);
+                self.take(&gap, played, aloud, |_| None);
             }
             Poll::Timeout => {
                 let wake = core.poll_timeout();

@@ -5,6 +5,7 @@ use crate::checker::Fact;
 use crate::event::Event;
 use crate::item::Item;
 use crate::log::Entry;
+use crate::plan::Profile;
 use crate::site::Site;
 
 impl World {
@@ -79,7 +80,7 @@ impl World {
             }
             (None, _) => 0,
         };
-        Item {
+        let item = Item {
             at: self.now,
             number,
             identity: number,
@@ -89,11 +90,43 @@ impl World {
             bytes: bytes as u32,
             expires: fault(Site::Expires)
                 .then(|| self.now + self.fate.draw_log(Site::Expires, n, 1, 1, 400_000_000)),
+            sequence: None,
             malformed: fault(Site::Malformed),
             poison: fault(Site::Poison),
             hole: 0,
             trail: 0,
+        };
+        let sequence = key.and_then(|key| self.number_of(n, key, partition));
+        Item { sequence, ..item }
+    }
+
+    /// The number of a publish among those of its key. Publishers leave some out, swap some, say some
+    /// twice, and forget some.
+    fn number_of(&mut self, n: u64, key: u32, partition: u32) -> Option<u64> {
+        self.plan.config.sequence?;
+        let (next, owed) = self.numbers.entry((key, partition)).or_insert((1, None));
+        let how = match self.plan.profile {
+            Profile::Clean => 99,
+            Profile::Mixed | Profile::Swarm | Profile::AllOn | Profile::OneFault => {
+                self.fate.draw(Site::Work, 20, n, 0, 31)
+            }
+        };
+        if let Some(owed) = owed.take() {
+            return Some(owed);
         }
+        match how {
+            0 => *next += 1,
+            1 => *next += self.fate.draw(Site::Work, 21, n, 1, 5),
+            2..5 => {
+                *owed = Some(*next);
+                *next += 1;
+            }
+            5 => return Some((*next - 1).max(1)),
+            6 => return None,
+            _ => {}
+        }
+        *next += 1;
+        Some(*next - 1)
     }
 
     /// Decides what lies before and behind it in the log.
@@ -136,6 +169,7 @@ impl World {
             identity: item.identity,
             bytes: item.bytes,
             expires: item.expires,
+            sequence: item.sequence,
             malformed: item.malformed,
             poison: item.poison,
             stored: true,

@@ -545,6 +545,7 @@ fn arrival(e: u32, entry: &Entry, start: Start, delivery: Option<u64>) -> Arriva
         identity: wide(1_000_000 + u64::from(entry.identity)),
         bytes: entry.bytes,
         expires: entry.expires.map(Time::from_nanos),
+        sequence: entry.sequence,
         quarantine: entry.malformed.then_some(Why::Malformed),
         message: e,
     }

@@ -11,7 +11,9 @@ mod parking;
 mod rebalance;
 mod resets;
 mod seats;
+mod sequence;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -98,6 +100,10 @@ pub(crate) struct World {
     checker: Checker,
     /// Publishes so far, copies included.
     made: Vec<Item>,
+    /// The next number of each key of a partition, and one that was left out and is still to come.
+    numbers: BTreeMap<(u32, u32), (u64, Option<u64>)>,
+    /// Gaps that stopped a key: partition and key.
+    gaps: Vec<(u32, u128)>,
     stamps: u64,
     /// Generations of the group that ended (Kafka).
     generation: u32,
@@ -174,6 +180,8 @@ impl World {
             burials: Vec::new(),
             checker: Checker::new(&plan.config, plan.members, watch.muted),
             made: Vec::new(),
+            numbers: BTreeMap::new(),
+            gaps: Vec::new(),
             stamps: 0,
             generation: 0,
             barrier: 0,
@@ -362,6 +370,7 @@ impl World {
             Event::Reset {
                 member, partition, ..
             } => self.reset(member, partition),
+            Event::PassGap { member, gap, .. } => self.pass_gap(member, gap),
             Event::Assign { partition } => self.assign(partition)?,
             Event::Restart { member } => self.restart(member),
             Event::Generation => self.next_generation(),

@@ -95,9 +95,20 @@ impl World {
                 self.burial_sent(member, parts)?;
             }
         }
+        if self.plan.config.sequence.is_some() {
+            while let Some(gap) = core!().poll_gap(time) {
+                any = true;
+                self.gap_told(member, &gap)?;
+            }
+        }
         while let Some(copy) = core!().poll_duplicate(time) {
             any = true;
             let (partition, e) = (copy.partition.0, copy.message);
+            if copy.by_sequence {
+                self.checker
+                    .behind(m, partition, e, &self.entries, self.now)?;
+                continue;
+            }
             self.checker
                 .duplicate(m, partition, e, &self.entries, self.now)?;
         }
@@ -250,6 +261,7 @@ impl World {
         }
         if self.members[m].core.is_some() {
             self.checker.deadlines_kept(m, self.now)?;
+            self.checker.gaps_are_told(m, &self.entries, self.now)?;
             self.checker.stalls_told(m, &self.plan.config, self.now)?;
         }
         Ok(())

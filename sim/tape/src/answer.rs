@@ -127,6 +127,7 @@ impl<M> Answer for procession_core::DeadLetter<'_, M> {
             Why::Parked => 5,
             Why::Discarded => 6,
             Why::Expired => 7,
+            Why::Gap => 8,
         };
         out.extend([
             7,
@@ -143,6 +144,8 @@ impl<M> Answer for procession_core::DeadLetter<'_, M> {
 impl<M> Answer for procession_core::Copied<M> {
     fn words(&self, out: &mut Vec<u64>) {
         out.extend([8, u64::from(self.partition.0), self.position.0]);
+        // Only then, so that answers of other orders are what they were.
+        out.extend(self.by_sequence.then_some(1));
     }
 }
 
@@ -150,6 +153,13 @@ impl<M> Answer for procession_core::Passed<M> {
     fn words(&self, out: &mut Vec<u64>) {
         let (partition, why) = (u64::from(self.partition.0), self.why as u64);
         out.extend([19, partition, self.position.0, why]);
+    }
+}
+
+impl Answer for procession_core::SequenceGap {
+    fn words(&self, out: &mut Vec<u64>) {
+        let partition = u64::from(self.partition.0);
+        out.extend([20, partition, self.position.0, self.expected, self.found]);
     }
 }
 

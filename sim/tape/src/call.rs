@@ -44,6 +44,8 @@ pub enum Call {
     SetParked(u128, ParkedMode),
     /// `reset`.
     Reset(PartitionId, OnReset),
+    /// `pass_gap`: the key.
+    PassGap(PartitionId, u128),
     /// `set_limits`.
     SetLimits(Limits),
     /// `drain`.
@@ -123,11 +125,13 @@ pub enum Poll {
     Drained,
     /// `poll_timeout`.
     Timeout,
+    /// `poll_gap`.
+    Gap,
 }
 
 impl Poll {
     /// All of them, with the letter that stands for each in a row of polls.
-    pub const LETTERS: [(char, Self); 14] = [
+    pub const LETTERS: [(char, Self); 15] = [
         ('c', Self::Cancel),
         ('a', Self::Abandon),
         ('s', Self::Session),
@@ -142,6 +146,7 @@ impl Poll {
         ('g', Self::Grant),
         ('x', Self::Drained),
         ('t', Self::Timeout),
+        ('q', Self::Gap),
     ];
 }
 
@@ -212,6 +217,7 @@ impl Call {
             Self::Release(_) => "release",
             Self::SetParked(..) => "set-parked",
             Self::Reset(..) => "reset",
+            Self::PassGap(..) => "pass-gap",
             Self::SetLimits(_) => "set-limits",
             Self::Drain(_) => "drain",
             Self::Timeout => "timeout",
@@ -228,7 +234,9 @@ impl Call {
                 arrival.key = arrival.key.map(|key| mask.key(key));
                 arrival.identity = mask.identity(arrival.identity);
             }
-            Self::Release(key) | Self::SetParked(key, _) => *key = mask.key(*key),
+            Self::Release(key) | Self::SetParked(key, _) | Self::PassGap(_, key) => {
+                *key = mask.key(*key);
+            }
             // The runtime imports nothing; what others import is not told.
             Self::Import(_, identities) => identities.clear(),
             Self::Start
@@ -269,6 +277,7 @@ impl Call {
             | Self::Settle(..)
             | Self::Release(_)
             | Self::SetParked(..)
+            | Self::PassGap(..)
             | Self::Reset(..)
             | Self::SetLimits(_)
             | Self::Drain(_)
@@ -298,6 +307,7 @@ impl Call {
                 identity: 0,
                 bytes: 0,
                 expires: None,
+                sequence: None,
                 quarantine: None,
                 message: 0,
             })),
@@ -311,6 +321,7 @@ impl Call {
             "release" => Self::Release(0),
             "set-parked" => Self::SetParked(0, ParkedMode::Follow),
             "reset" => Self::Reset(p, OnReset::Stop),
+            "pass-gap" => Self::PassGap(p, 0),
             "set-limits" => Self::SetLimits(Limits {
                 messages: 0,
                 bytes: 0,
@@ -380,6 +391,10 @@ impl Call {
             Self::Reset(p, reset_to) => {
                 small(to, "partition", &mut p.0)?;
                 choice(to, "to", reset_to, &RESETS)
+            }
+            Self::PassGap(p, key) => {
+                small(to, "partition", &mut p.0)?;
+                to.wide("key", key)
             }
             Self::SetLimits(limits) => crate::config::limits(limits, to),
             Self::Drain(deadline) => to.number("deadline", deadline),
@@ -469,6 +484,7 @@ fn arrival_fields(arrival: &mut Arrival<u32>, to: &mut impl Fields) -> Result<()
         identity,
         bytes,
         expires,
+        sequence,
         quarantine,
         message,
     } = arrival;
@@ -490,6 +506,7 @@ fn arrival_fields(arrival: &mut Arrival<u32>, to: &mut impl Fields) -> Result<()
     let mut at = expires.map(Time::as_nanos);
     maybe(to, "expires", &mut at)?;
     *expires = at.map(Time::from_nanos);
+    maybe(to, "sequence", sequence)?;
     choice(to, "quarantine", quarantine, &WHYS)?;
     small(to, "message", message)
 }

@@ -1,7 +1,8 @@
 //! The core's configuration, value by value.
 
 use procession_core::{
-    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, OnHung, Order, Retry, Span,
+    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, OnGap, OnHung, Order, Retry,
+    SequenceOrder, Span,
 };
 
 use crate::call::RESETS;
@@ -14,6 +15,11 @@ const KEYLESS: [(&str, Keyless); 3] = [
     ("refuse", Keyless::Refuse),
 ];
 const ON_HUNG: [(&str, OnHung); 2] = [("wait", OnHung::Wait), ("abandon", OnHung::Abandon)];
+const ON_GAP: [(&str, OnGap); 3] = [
+    ("go-on", OnGap::GoOn),
+    ("park", OnGap::Park),
+    ("stop", OnGap::Stop),
+];
 const EXPIRED: [(&str, Expired); 3] = [
     ("run", Expired::Run),
     ("report", Expired::Report),
@@ -26,6 +32,7 @@ const EXPIRED: [(&str, Expired); 3] = [
 pub fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fault> {
     let Config {
         order,
+        sequence,
         keyless,
         partitions,
         limits: l,
@@ -57,6 +64,7 @@ pub fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fault> {
         seed,
     } = config;
     choice(to, "order", order, &ORDERS)?;
+    sequence_order(sequence, to)?;
     choice(to, "keyless", keyless, &KEYLESS)?;
     small(to, "partitions", partitions)?;
     limits(l, to)?;
@@ -85,6 +93,29 @@ pub fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fault> {
     let names = ["session-first", "session-max", "session-jitter"];
     backoff(session_backoff, names, to)?;
     to.number("jitter-seed", seed)
+}
+
+/// Written only where there is such an order.
+fn sequence_order(order: &mut Option<SequenceOrder>, to: &mut impl Fields) -> Result<(), Fault> {
+    if !to.some("sequence-keys", order.is_some())? {
+        *order = None;
+        return Ok(());
+    }
+    let SequenceOrder {
+        keys,
+        hold_messages,
+        gap_timeout,
+        on_gap,
+    } = order.get_or_insert(SequenceOrder {
+        keys: 0,
+        hold_messages: 0,
+        gap_timeout: Span::ZERO,
+        on_gap: OnGap::GoOn,
+    });
+    small(to, "sequence-keys", keys)?;
+    small(to, "sequence-hold", hold_messages)?;
+    span(to, "gap-timeout", gap_timeout)?;
+    choice(to, "on-gap", on_gap, &ON_GAP)
 }
 
 /// The figures that can change at run time.

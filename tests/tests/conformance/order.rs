@@ -23,6 +23,7 @@ crate::rows![
     a1_rejected_messages_are_dead_letters_before_they_are_passed,
     a1_what_cannot_be_read_is_quarantined,
     panics_are_failed_attempts,
+    a_sequence_is_handled_in_order_whatever_its_publisher_does,
 ];
 
 /// SC-W4, under failures and handlers of different length.
@@ -385,4 +386,35 @@ async fn panics_are_failed_attempts(venue: Arc<Venue>) {
     seen.assert_once(0..30);
     seen.assert_in_order();
     drop(subscription);
+}
+
+/// Order by sequence: what a publisher mixes up runs in order, what it says twice once, what it leaves out
+/// is told.
+async fn a_sequence_is_handled_in_order_whatever_its_publisher_does(venue: Arc<Venue>) {
+    let (bus, topic) = (venue.bus().await, venue.topic("t"));
+    let numbered = |id: u64, sequence: u64| {
+        let builder = Envelope::builder("Counted").id(format!("id-{id}")).key("k");
+        let builder = builder.sequence(sequence);
+        builder.payload(sequence.to_string(), "text/plain").unwrap()
+    };
+    // 4 comes before 3, 5 twice, 7 never.
+    for (id, sequence) in [1, 2, 4, 3, 5, 5, 6, 8].into_iter().enumerate() {
+        let envelope = numbered(id as u64, sequence);
+        bus.publish(&topic, envelope).await.unwrap();
+    }
+    let seen = Seen::new();
+    let subscription = bus
+        .subscribe(&topic, &venue.group("g"), seen.handler())
+        .with(|settings| {
+            settings.sequence = true;
+            settings.gap_timeout = Duration::from_millis(500);
+        })
+        .await
+        .unwrap();
+    seen.wait_for(7).await;
+    let numbers: Vec<u64> = seen.all().iter().map(|got| got.number).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5, 6, 8]);
+    let stats = subscription.health().stats;
+    assert_eq!((stats.gaps, stats.behind), (1, 1));
+    subscription.drain(Duration::from_secs(10)).await.unwrap();
 }

@@ -65,10 +65,16 @@ impl SettingsError {
             (_, "retry.backoff") => "backoff_first",
             (_, "commit.messages") => "commit_messages",
             (_, "dedupe.ids") => "dedupe_ids",
+            (_, "sequence.keys") => "sequence_keys",
+            (_, "sequence.hold_messages") => "hold_messages",
+            (_, "sequence.gap_timeout") => "gap_timeout",
+            (_, "sequence.on_gap") => "on_gap",
             (_, other) => other,
         };
         let value = match name {
-            "backoff_first" => format!("{:?}", std::time::Duration::from_nanos(error.value)),
+            "backoff_first" | "gap_timeout" => {
+                format!("{:?}", std::time::Duration::from_nanos(error.value))
+            }
             _ => error.value.to_string(),
         };
         Self::new(

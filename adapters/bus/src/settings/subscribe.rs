@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use procession_core::{
-    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, OnHung, OnReset, Order,
-    Retry, Span,
+    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, OnGap, OnHung, OnReset,
+    Order, Retry, SequenceOrder, Span,
 };
 use procession_runtime::port::{LeaseSpec, StartAt};
 
@@ -26,8 +26,24 @@ pub enum OnGiveUp {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct SubscribeSettings {
-    /// `key` (default): messages of one key run one after the other; `unordered`.
+    /// `key` (default): messages of one key run one after the other; `sequence`: the same, in the order of
+    /// their `sequence` ([`EnvelopeBuilder::sequence`](crate::EnvelopeBuilder::sequence)); `unordered`.
     pub order: Order,
+    /// `order = "sequence"`: order by key, and by sequence within a key. What is ahead waits, what was
+    /// passed is finished as a copy, what is missing is told (the notices `SequenceGap` and
+    /// `SequenceBehind`). A message without a sequence takes its turn as it came. The first sequence of
+    /// a key is adopted, after every change of owner anew.
+    pub sequence: bool,
+    /// How long a message that is ahead in its sequence waits for those before it. Default 30 s.
+    pub gap_timeout: Duration,
+    /// What follows then: the key goes on with what there is (`go_on`, default), it is parked (`park`;
+    /// needs `on_give_up = "park"`), or the subscription ends with an error (`stop`).
+    pub on_gap: OnGap,
+    /// Messages that may wait so, over all keys; beyond, what is missing is not waited for. Default 1,000;
+    /// never more than `credit_messages`.
+    pub hold_messages: u32,
+    /// Keys whose sequence is remembered while nothing of them is held. Default 65,536.
+    pub sequence_keys: u32,
     /// Messages without a key: `unordered` (default), `shared` (one lane), `refuse` (dead letter).
     pub keyless: Keyless,
     /// Handlers that may run at the same time. Default 1,000.
@@ -113,6 +129,11 @@ impl Default for SubscribeSettings {
     fn default() -> Self {
         Self {
             order: Order::Key,
+            sequence: false,
+            gap_timeout: Duration::from_secs(30),
+            on_gap: OnGap::GoOn,
+            hold_messages: 1_000,
+            sequence_keys: 65_536,
             keyless: Keyless::Unordered,
             concurrency: 1_000,
             credit_messages: 10_000,
@@ -152,7 +173,16 @@ impl Default for SubscribeSettings {
 
 impl SubscribeSettings {
     pub(super) fn apply(&mut self, mut r: Reader<'_>) -> Result<(), SettingsError> {
-        const ORDERS: &[(&str, Order)] = &[("key", Order::Key), ("unordered", Order::Unordered)];
+        const ORDERS: &[(&str, (Order, bool))] = &[
+            ("key", (Order::Key, false)),
+            ("sequence", (Order::Key, true)),
+            ("unordered", (Order::Unordered, false)),
+        ];
+        const GAPS: &[(&str, OnGap)] = &[
+            ("go_on", OnGap::GoOn),
+            ("park", OnGap::Park),
+            ("stop", OnGap::Stop),
+        ];
         const KEYLESS: &[(&str, Keyless)] = &[
             ("unordered", Keyless::Unordered),
             ("shared", Keyless::Shared),
@@ -175,7 +205,14 @@ impl SubscribeSettings {
             ("dead-letter", OnGiveUp::DeadLetter),
             ("park", OnGiveUp::Park),
         ];
-        r.word("order", ORDERS, |order| self.order = order)?;
+        r.word("order", ORDERS, |(order, sequence)| {
+            self.order = order;
+            self.sequence = sequence;
+        })?;
+        r.duration("gap_timeout", &mut self.gap_timeout)?;
+        r.word("on_gap", GAPS, |then| self.on_gap = then)?;
+        r.number("hold_messages", &mut self.hold_messages)?;
+        r.number("sequence_keys", &mut self.sequence_keys)?;
         r.word("keyless", KEYLESS, |keyless| self.keyless = keyless)?;
         r.number("concurrency", &mut self.concurrency)?;
         r.number("credit_messages", &mut self.credit_messages)?;
@@ -245,6 +282,11 @@ impl SubscribeSettings {
             let fix = "needs `order = \"key\"`: without order nothing follows anything";
             return bad("on_give_up", "park".into(), fix);
         }
+        let parks = self.sequence && self.on_gap == OnGap::Park;
+        if parks && self.on_give_up != OnGiveUp::Park {
+            let fix = "needs `on_give_up = \"park\"`: keys are parked by one rule";
+            return bad("on_gap", "park".into(), fix);
+        }
         if self.lease < Duration::from_secs(1) || self.lease > Duration::from_secs(3_600) {
             return bad("lease", format!("{:?}", self.lease), "allowed is 1s to 1h");
         }
@@ -282,6 +324,12 @@ impl SubscribeSettings {
         let usable = blocks.saturating_mul(64).max(64 * room);
         Config {
             order: self.order,
+            sequence: self.sequence.then(|| SequenceOrder {
+                keys: self.sequence_keys,
+                hold_messages: self.hold_messages.min(self.credit_messages),
+                gap_timeout: Span::from(self.gap_timeout),
+                on_gap: self.on_gap,
+            }),
             keyless: self.keyless,
             partitions: room.max(partitions),
             limits: self.limits(),

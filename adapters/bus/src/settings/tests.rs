@@ -236,6 +236,36 @@ fn each_bad_setting_has_its_own_clear_error() {
             "needs `order",
         ),
         (
+            "[subscribe]\norder = 'sequences'",
+            "subscribe.order",
+            "key, sequence, unordered",
+        ),
+        (
+            "[subscribe]\norder = 'sequence'\non_gap = 'wait'",
+            "subscribe.on_gap",
+            "go_on, park, stop",
+        ),
+        (
+            "[subscribe]\norder = 'sequence'\non_gap = 'park'",
+            "subscribe.on_gap",
+            "needs `on_give_up",
+        ),
+        (
+            "[subscribe]\norder = 'sequence'\ngap_timeout = '0s'",
+            "subscribe.gap_timeout",
+            "more than 0",
+        ),
+        (
+            "[subscribe]\norder = 'sequence'\nhold_messages = 0",
+            "subscribe.hold_messages",
+            "1 to",
+        ),
+        (
+            "[subscribe]\norder = 'sequence'\nsequence_keys = 0",
+            "subscribe.sequence_keys",
+            "1 to 16000000",
+        ),
+        (
             "[subscribe]\nkey_credit_messages = 0",
             "subscribe.key_credit_messages",
             "at least 1",

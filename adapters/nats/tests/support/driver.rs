@@ -306,6 +306,7 @@ pub fn token() -> Token {
         identity: 1,
         bytes: 1,
         expires: None,
+        sequence: None,
         quarantine: None,
         message: (),
     };

@@ -205,6 +205,7 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         self.give_up();
         self.start_sessions();
         busy |= self.dispatch();
+        self.tell_gaps();
         self.tell_duplicates();
         self.tell_passed();
         self.bury();

@@ -158,6 +158,10 @@ pub(super) const fn describe(kind: NoticeKind) -> &'static str {
             "the recorded progress is not in the log, and the partition has stopped: say where it goes on \
              (`Subscription::reset`), or set `on_reset`"
         }
+        NoticeKind::SequenceGap => "messages are missing in the sequence of a key",
+        NoticeKind::SequenceBehind => {
+            "a message is behind in the sequence of its key, and was not handled"
+        }
         NoticeKind::DeadLetterRetried => "a dead letter was not stored, and is tried again",
     }
 }

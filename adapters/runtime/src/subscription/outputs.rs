@@ -9,7 +9,7 @@ use procession_core::{Commit, DeadLetter, Flow, NoticeKind, PartitionId, Receipt
 use super::driver::SubscriptionDriver;
 use super::held::{Burial, Committing};
 use super::notice::describe;
-use super::{Incident, Letter, Notice, Observer, Work};
+use super::{Incident, Letter, Notice, Observer, SubscriptionError, Work};
 use crate::Shell;
 use crate::port::{Feed, FeedCommand, ProgressWrite};
 
@@ -33,6 +33,25 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                 self.observer
                     .duplicate(copy.partition, copy.position, &copy.message.message);
             }
+        }
+    }
+
+    /// Gaps in the sequences of keys. A notice tells of each; where the owner wants to stop at one, the
+    /// subscription ends as if a handler had stopped it.
+    pub(super) fn tell_gaps(&mut self) {
+        while let Some(gap) = self.core.poll_gap(self.now) {
+            if !self.core.stops_at_gaps() {
+                continue;
+            }
+            let (partition, at) = (gap.partition.0, gap.position.0);
+            let (expected, found) = (gap.expected, gap.found);
+            let text = format!(
+                "at position {at} of partition {partition} sequence {found} follows, and {expected} is \
+                 missing"
+            );
+            let deadline = self.now + self.options.stop_deadline;
+            self.stop(SubscriptionError::Stopped(text.into()));
+            self.drain(deadline);
         }
     }
 
@@ -221,7 +240,9 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                     | NoticeKind::Stalled
                     | NoticeKind::StallOver
                     | NoticeKind::ParkingFull
-                    | NoticeKind::OutOfRange => Incident::Notice,
+                    | NoticeKind::OutOfRange
+                    | NoticeKind::SequenceGap
+                    | NoticeKind::SequenceBehind => Incident::Notice,
                 };
                 self.observer
                     .incident(partition, position, incident, describe(kind));

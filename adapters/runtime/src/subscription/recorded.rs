@@ -5,8 +5,8 @@ use core::ops::Deref;
 use procession_core::{
     Admit, Arrival, Commit, CommitResult, Config, ConfigError, Consumer, Continuity, Copied,
     DeadLetter, Dispatch, Drained, Epoch, Flow, Grant, Limits, Notice, OnReset, Outcome,
-    ParkedMode, PartitionId, Passed, Position, Receipt, Refused, Release, Resume, Session, Stale,
-    Start, Time, Token, Wake,
+    ParkedMode, PartitionId, Passed, Position, Receipt, Refused, Release, Resume, SequenceGap,
+    Session, Stale, Start, Time, Token, Wake,
 };
 use procession_tape::{Answer, Call, Flight, Open, Poll, Settled};
 
@@ -308,6 +308,10 @@ impl<M> Recorded<M> {
 
     pub(super) fn poll_passed(&mut self, now: Time) -> Option<Passed<M>> {
         self.ask(Some(now), Poll::Passed, |core| core.poll_passed(now))
+    }
+
+    pub(super) fn poll_gap(&mut self, now: Time) -> Option<SequenceGap> {
+        self.ask(Some(now), Poll::Gap, |core| core.poll_gap(now))
     }
 
     pub(super) fn poll_commit(&mut self, now: Time, map: &mut [u8]) -> Option<Commit> {

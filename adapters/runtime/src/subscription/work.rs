@@ -49,6 +49,8 @@ pub struct Decoded<M> {
     /// After this it is not worth handling any more (clock of the shell), where it says so. What follows
     /// is the core's decision (`expired`).
     pub expires: Option<Time>,
+    /// Its number among the messages of its key, where the core is to look at it (`sequence`).
+    pub sequence: Option<u64>,
     /// Set when it cannot be decoded or has no key although it must.
     pub quarantine: Option<Why>,
     /// The message.

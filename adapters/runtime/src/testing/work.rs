@@ -232,6 +232,7 @@ impl Work for TestWork {
             identity: u128::from(position),
             bytes: record.bytes,
             expires: None,
+            sequence: None,
             quarantine: (plan == b'z').then_some(Why::Malformed),
             message: Arc::new(Message { position, plan }),
         }

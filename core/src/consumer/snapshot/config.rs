@@ -2,13 +2,15 @@
 
 use crate::backoff::mix;
 use crate::{
-    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, OnHung, OnReset, Order, Retry,
+    Backoff, CommitCadence, Config, Dedupe, Expired, Keyless, Limits, OnGap, OnHung, OnReset,
+    Order, Retry, SequenceOrder,
 };
 
 /// Of every value. No `..`: a new one must be taken in here.
 pub(super) fn digest(config: &Config) -> u64 {
     let Config {
         order,
+        sequence,
         keyless,
         partitions,
         limits:
@@ -63,6 +65,22 @@ pub(super) fn digest(config: &Config) -> u64 {
         Expired::Report => 1,
         Expired::DeadLetter => 2,
     });
+    if let Some(sequence) = sequence {
+        let SequenceOrder {
+            keys,
+            hold_messages,
+            gap_timeout,
+            on_gap,
+        } = sequence;
+        take(u64::from(*keys));
+        take(u64::from(*hold_messages));
+        take(gap_timeout.as_nanos());
+        take(match on_gap {
+            OnGap::GoOn => 1,
+            OnGap::Park => 2,
+            OnGap::Stop => 3,
+        });
+    }
     take(match on_reset {
         OnReset::Stop => 0,
         OnReset::Earliest => 1,

@@ -21,6 +21,7 @@ mod io;
 mod levels;
 mod memory;
 mod partitions;
+mod sequences;
 mod slots;
 mod state;
 #[cfg(test)]

@@ -56,6 +56,7 @@ impl Partition {
             // See `Parking`.
             parked: _,
             crowded,
+            relents,
             // Sums over its slots.
             used_messages: _,
             used_bytes: _,
@@ -109,6 +110,7 @@ impl Partition {
         io.flag(mapless)?;
         totals_fields(totals, io)?;
         io.flag(crowded)?;
+        io.flag(relents)?;
         io.flag(shut)?;
         io.maybe(hot, 0, I::lane)?;
         io.flag(paused)?;

@@ -9,8 +9,9 @@ use super::super::slab::{Cold, HEAD, Hot, NONE, Slab, Slot, State};
 use super::super::window::Note;
 use super::io::{Fault, Io, Reader, Writer, told};
 use super::need;
+use crate::Time;
 
-const STATES: [State; 13] = [
+const STATES: [State; 14] = [
     State::Free,
     State::Queued,
     State::Ready,
@@ -24,6 +25,7 @@ const STATES: [State; 13] = [
     State::Copied,
     State::Passed,
     State::Orphan,
+    State::Ahead,
 ];
 
 /// Whether the message is with somebody else.
@@ -127,6 +129,9 @@ impl<M> Consumer<M> {
             if let Some(mut expires) = self.expiry.get(index as u32) {
                 told(to.time(&mut expires));
             }
+            if self.sequences.is_on() {
+                told(self.sequences.place(index as u32).fields(to));
+            }
             if let Some(held) = held.as_ref().filter(|_| !is_away(*state)) {
                 let begin = to.out.len();
                 to.put(0);
@@ -180,7 +185,8 @@ impl<M> Consumer<M> {
         }
         for index in 0..fresh {
             let slot = &self.slab.slots[index as usize];
-            if matches!(slot.hot.state, State::Waiting | State::Reburying) {
+            let patient = slot.hot.state == State::Ahead && slot.cold.at != Time::MAX;
+            if patient || matches!(slot.hot.state, State::Waiting | State::Reburying) {
                 let at = slot.cold.at;
                 self.timers.arm(&mut self.slab, index, at);
             }
@@ -230,6 +236,9 @@ impl<M> Consumer<M> {
         if let Some(mut expires) = self.expiry.get(index) {
             from.time(&mut expires)?;
             self.expiry.set(index, Some(expires));
+        }
+        if let Some(place) = self.sequences.places.get_mut(index as usize) {
+            place.fields(from)?;
         }
         if !is_away(state) {
             let len = from.get(usize::MAX)?;

@@ -15,13 +15,14 @@ use super::partitions::round_fields;
 use super::windows::Taken;
 use crate::{Limits, Time};
 
-const REASONS: [WakeReason; 6] = [
+const REASONS: [WakeReason; 7] = [
     WakeReason::Retry,
     WakeReason::Handler,
     WakeReason::Commit,
     WakeReason::Session,
     WakeReason::Deadline,
     WakeReason::Stall,
+    WakeReason::Gap,
 ];
 
 /// What is not a structure of its own.
@@ -87,16 +88,33 @@ impl Rest<'_> {
             expired,
             passed,
             duplicates,
+            behind,
+            gaps,
+            unsequenced,
+            forgotten,
             replayed,
             void,
             window: _,
             identities: _,
             lanes: _,
+            ahead: _,
+            sequences: _,
             parked_keys: _,
         } = self.stats;
         io.u32(running)?;
         for count in [
-            done, failed, dead, expired, passed, duplicates, replayed, void,
+            done,
+            failed,
+            dead,
+            expired,
+            passed,
+            duplicates,
+            behind,
+            gaps,
+            unsequenced,
+            forgotten,
+            replayed,
+            void,
         ] {
             io.u64(count)?;
         }
@@ -121,6 +139,7 @@ impl<M> Consumer<M> {
             parking,
             // With the slots.
             expiry: _,
+            sequences,
             partitions,
             sessions,
             commits,
@@ -132,6 +151,7 @@ impl<M> Consumer<M> {
             letters,
             copies,
             passes,
+            gaps,
             notices,
             credit,
             round,
@@ -181,8 +201,10 @@ impl<M> Consumer<M> {
         self.write_slots(to, message);
         identities.write(self.places_held(), to);
         parking.write(to);
+        sequences.write(to);
         for set in [
             sessions, commits, releases, flows, shut, cancels, abandons, letters, copies, passes,
+            gaps,
         ] {
             set.write(to);
         }
@@ -244,6 +266,7 @@ impl<M> Consumer<M> {
         let holds = self.check_entries()?;
         self.identities.read(from, &holds)?;
         self.parking.read(from)?;
+        self.read_sequences(from)?;
         self.read_levels(from)?;
         let partitions = self.partitions.len();
         let mut round = self.round;
@@ -302,6 +325,7 @@ impl<M> Consumer<M> {
         self.letters.read(from, all, is(&[State::Burying]))?;
         self.copies.read(from, all, is(&[State::Copied]))?;
         self.passes.read(from, all, is(&[State::Passed]))?;
+        self.gaps.read(from, all, is(&[State::Ahead]))?;
         self.notices.read(from, partitions)
     }
 

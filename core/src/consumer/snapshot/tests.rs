@@ -57,6 +57,7 @@ fn busy() -> Consumer<u8> {
             identity: u128::from(n) << 64 | 77,
             bytes: 10,
             expires: None,
+            sequence: None,
             quarantine: None,
             message: n,
         };

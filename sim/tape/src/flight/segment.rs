@@ -137,7 +137,7 @@ impl Segment {
 
     #[inline]
     pub(super) fn offer<M>(&mut self, arrival: &Arrival<M>) {
-        if arrival.expires.is_some() {
+        if arrival.expires.is_some() || arrival.sequence.is_some() {
             return self.call(Call::Offer(Box::new(without_message(arrival))));
         }
         let tenure = (arrival.partition, arrival.epoch, arrival.session);
@@ -225,7 +225,7 @@ impl Segment {
     }
 }
 
-/// One that says when it expires is rare, and has no short form.
+/// One that says when it expires, or has a sequence, has no short form.
 fn without_message<M>(arrival: &Arrival<M>) -> Arrival<u32> {
     Arrival {
         partition: arrival.partition,
@@ -239,6 +239,7 @@ fn without_message<M>(arrival: &Arrival<M>) -> Arrival<u32> {
         identity: arrival.identity,
         bytes: arrival.bytes,
         expires: arrival.expires,
+        sequence: arrival.sequence,
         quarantine: arrival.quarantine,
         message: arrival.position.0 as u32,
     }

@@ -181,6 +181,7 @@ impl<'a> Rows<'a> {
             identity,
             bytes: charged,
             expires: None,
+            sequence: None,
             quarantine: WHYS[usize::from(flags >> QUARANTINE_SHIFT) % WHYS.len()],
             // Only a number for people: messages are not kept.
             message: position as u32,

@@ -1,0 +1,305 @@
+//! Order by sequence: what is ahead waits, what is behind is a copy, what is missing is told.
+//!
+//! ```text
+//! key A, next is 4:  [7 AHEAD] -> [9] -> [12]      5 arrives: [5 AHEAD] -> [7] -> [9] -> [12]
+//!                                                  4 arrives: [4 READY] -> [5] -> [7] -> ...
+//! ```
+//! A lane is kept in the order of sequences, key by key, so that its head is the only message that has
+//! to be judged, and is judged whenever it may go on. What is ahead keeps its position unfinished: the
+//! frontier does not pass it (S3), and a new owner gets it again.
+
+use super::partition::Phase;
+use super::sequence::Verdict;
+use super::slab::{NONE, QUARANTINED, State};
+use super::{Consumer, NoticeKind, SequenceGap, WakeReason, Why};
+use crate::marks::mark;
+use crate::{OnGap, PartitionId, Time, mutants};
+
+/// What a sequence may be at most: there is one after it.
+pub(super) const SEQUENCE_MAX: u64 = u64::MAX - 1;
+
+/// The sequence of an arrival that takes part in the order.
+pub(super) fn sequence_of<M>(arrival: &super::Arrival<M>) -> Option<(u128, u64)> {
+    let sequence = arrival.sequence.filter(|s| *s <= SEQUENCE_MAX)?;
+    Some((arrival.key?, sequence))
+}
+
+impl<M> Consumer<M> {
+    /// A message with a sequence gets its place.
+    pub(super) fn enter_sequence(&mut self, slot: u32, partition: usize, arrival: (u128, u64)) {
+        let (key, sequence) = arrival;
+        let entry = self.sequences.entry(key, partition as u16);
+        self.sequences.hold(slot, entry, sequence, self.now);
+    }
+
+    /// A message of a lane that others are in: in front of those of its key that come after it.
+    /// O(messages of the lane) when it does not come last.
+    pub(super) fn queue_in_sequence(&mut self, index: u32, head: u32) {
+        let tail = self.slab.slots[head as usize].hot.tail;
+        let entry = self.sequences.place(index).entry;
+        let in_order = entry == NONE
+            || self.sequences.place(tail).entry == entry && !self.sequences.is_after(tail, index)
+            || mutants::is(175);
+        if in_order {
+            self.lanes.queue(&mut self.slab, index, head);
+            return self.bound_hold(head);
+        }
+        let head_waits = self.slab.slots[head as usize].hot.state == State::Ahead;
+        if head_waits && self.sequences.is_after(head, index) {
+            mark!(MissingArrives);
+            return self.lead(index, head);
+        }
+        let mut before = head;
+        loop {
+            let next = self.slab.slots[before as usize].hot.next;
+            if next == NONE || self.sequences.is_after(next, index) {
+                break;
+            }
+            before = next;
+        }
+        let next = self.slab.slots[before as usize].hot.next;
+        if next != NONE {
+            mark!(SequencedInside);
+            self.sequences.places[index as usize].since = self.sequences.place(next).since;
+        }
+        self.lanes.insert(&mut self.slab, index, (head, before));
+        self.bound_hold(head);
+    }
+
+    /// More is held back than is allowed: what the last one has joined is not waited for.
+    fn bound_hold(&mut self, head: u32) {
+        let slot = &self.slab.slots[head as usize];
+        let waits = slot.hot.state == State::Ahead && slot.cold.at != Time::MAX;
+        if waits && self.sequences.is_full() {
+            mark!(HoldFull);
+            self.decide(head);
+        }
+    }
+
+    /// A message goes in front of the head of its lane, which waits for a missing one.
+    fn lead(&mut self, index: u32, head: u32) {
+        self.stop_waiting(head);
+        self.sequences.places[index as usize].since = self.sequences.place(head).since;
+        self.slab.slots[head as usize].hot.state = State::Queued;
+        self.lanes.lead(&mut self.slab, index, head);
+        self.activate(index);
+    }
+
+    /// The head of a lane does not wait for a missing one any more.
+    fn stop_waiting(&mut self, index: u32) {
+        if self.slab.slots[index as usize].cold.at != Time::MAX {
+            self.timers.disarm(&mut self.slab, index);
+        }
+        self.gaps.remove(index);
+        let entry = self.sequences.place(index).entry;
+        self.sequences.set_waits(entry, false);
+    }
+
+    /// Whether the head of a lane is not the next one of its key. What is behind is reported as a copy;
+    /// what is ahead waits.
+    pub(super) fn is_out_of_turn(&mut self, index: u32) -> bool {
+        match self.sequences.judge(index) {
+            Verdict::Accepted => false,
+            // What is given up anyway takes the way of what is given up.
+            Verdict::Behind if self.parking.is_on() && self.is_quarantined(index) => false,
+            Verdict::Behind if self.parking.is_on() && self.follow(index) => true,
+            Verdict::Behind => {
+                mark!(SequenceBehind);
+                self.slab.slots[index as usize].hot.state = State::Copied;
+                self.copies.insert(index);
+                true
+            }
+            Verdict::Ahead => {
+                mark!(SequenceAhead);
+                let place = self.sequences.place(index);
+                let stopped = self.sequences.entries[place.entry as usize].stopped;
+                let slot = &mut self.slab.slots[index as usize];
+                slot.hot.state = State::Ahead;
+                slot.cold.at = Time::MAX;
+                if stopped {
+                    return true;
+                }
+                let patience = self.sequences.patience();
+                let at = (place.since + patience).max(self.now);
+                if !mutants::is(173) {
+                    self.timers.arm(&mut self.slab, index, at.min(LAST));
+                }
+                self.sequences.set_waits(place.entry, true);
+                self.bound_hold(index);
+                true
+            }
+        }
+    }
+
+    fn is_quarantined(&self, index: u32) -> bool {
+        self.slab.slots[index as usize].hot.flags & QUARANTINED != 0
+    }
+
+    /// A missing one is not waited for any longer: told, and decided, by the next
+    /// [`poll_gap`](Self::poll_gap).
+    fn decide(&mut self, index: u32) {
+        if self.slab.slots[index as usize].cold.at != Time::MAX {
+            self.timers.disarm(&mut self.slab, index);
+        }
+        self.end_patience(index);
+    }
+
+    /// The same, when its timer has fired.
+    pub(super) fn end_patience(&mut self, index: u32) {
+        let slot = &mut self.slab.slots[index as usize];
+        slot.cold.at = Time::MAX;
+        let partition = usize::from(slot.hot.partition);
+        let entry = self.sequences.place(index).entry;
+        self.sequences.set_waits(entry, false);
+        if self.partitions[partition].phase == Phase::Open {
+            mark!(GapDecided);
+            self.gaps.insert(index);
+        }
+    }
+
+    /// A message of a key is missing, and is not waited for any longer: it did not come within
+    /// `gap_timeout`, or there is no room to wait in. Every gap that is passed is told here, once, and
+    /// is dealt with by this call as [`OnGap`](crate::OnGap) says.
+    pub fn poll_gap(&mut self, now: Time) -> Option<SequenceGap> {
+        self.tick(now);
+        loop {
+            let index = self.gaps.pop()?;
+            let slot = self.slab.slots[index as usize].hot;
+            let partition = usize::from(slot.partition);
+            if self.partitions[partition].phase != Phase::Open {
+                continue;
+            }
+            let policy = self.config.sequence.map_or(OnGap::GoOn, |s| s.on_gap);
+            let place = self.sequences.place(index);
+            let entry = &mut self.sequences.entries[place.entry as usize];
+            let expected = entry.next.unwrap_or(place.sequence);
+            let position = self.pool.position(slot.entry);
+            let gap = SequenceGap {
+                partition: PartitionId(slot.partition.into()),
+                position,
+                lane: slot.lane,
+                key: entry.key,
+                expected,
+                found: place.sequence,
+            };
+            match policy {
+                OnGap::GoOn | OnGap::Park => entry.next = Some(place.sequence),
+                OnGap::Stop => entry.stopped = true,
+            }
+            self.stats.gaps += 1;
+            self.notice(partition, NoticeKind::SequenceGap, position);
+            match policy {
+                OnGap::GoOn => self.activate(index),
+                OnGap::Stop => {}
+                OnGap::Park => {
+                    self.sequences.places[index as usize].gap = true;
+                    self.bury(index, Why::Gap);
+                }
+            }
+            if mutants::is(174) {
+                continue;
+            }
+            return Some(gap);
+        }
+    }
+
+    /// Whether a key stops at a gap until its owner was asked ([`OnGap::Stop`](crate::OnGap::Stop)).
+    #[must_use]
+    pub fn stops_at_gaps(&self) -> bool {
+        self.config
+            .sequence
+            .is_some_and(|s| s.on_gap == OnGap::Stop)
+    }
+
+    /// The owner has looked at a gap that [`OnGap::Stop`](crate::OnGap::Stop) stopped a key for: what is
+    /// missing is passed, and the key goes on. Whether it had stopped. O(slots).
+    pub fn pass_gap(&mut self, now: Time, partition: PartitionId, key: u128) -> bool {
+        self.tick(now);
+        let Some(entry) = self.sequences.find(key, partition.0 as u16) else {
+            return false;
+        };
+        let stopped = &mut self.sequences.entries[entry as usize].stopped;
+        if !core::mem::take(stopped) {
+            return false;
+        }
+        for index in 0..self.slab.capacity() as u32 {
+            let place = self.sequences.place(index);
+            let ahead = self.slab.slots[index as usize].hot.state == State::Ahead;
+            if place.entry == entry && ahead {
+                self.sequences.entries[entry as usize].next = Some(place.sequence);
+                self.activate(index);
+            }
+        }
+        true
+    }
+
+    /// A partition takes nothing in. If nothing of it can go on but what waits for a missing message, that
+    /// is not waited for: it would not be taken in, either.
+    #[cold]
+    pub(super) fn relent(&mut self, partition: usize, window: bool) {
+        if self.sequences.waiting == 0 {
+            return;
+        }
+        let ours = |s: &&super::slab::Slot<M>| {
+            usize::from(s.hot.partition) == partition
+                && !matches!(s.hot.state, State::Free | State::Orphan)
+        };
+        let mut held = self.slab.slots.iter().filter(ours);
+        let first = self.partitions[partition].window.first_entry();
+        let stuck = if window {
+            let frontier = held.find(|s| Some(s.hot.entry) == first);
+            let head = frontier.and_then(|s| self.lanes.head(&self.slab, s.hot.lane));
+            head.is_some_and(|h| self.slab.slots[h as usize].hot.state == State::Ahead)
+        } else {
+            held.all(|s| matches!(s.hot.state, State::Ahead | State::Queued))
+        };
+        if stuck {
+            mark!(HoldRelents);
+            self.partitions[partition].relents = true;
+            let now = self.now;
+            self.look_at(now, WakeReason::Gap);
+        }
+    }
+
+    /// Nothing that a partition waits for is waited for any longer. O(slots).
+    pub(super) fn decide_all(&mut self, partition: usize) {
+        for index in 0..self.slab.capacity() as u32 {
+            let slot = &self.slab.slots[index as usize];
+            let waits = slot.hot.state == State::Ahead && slot.cold.at != Time::MAX;
+            if waits && usize::from(slot.hot.partition) == partition {
+                self.decide(index);
+            }
+        }
+    }
+
+    /// A held message is dropped: it does not wait for anything any more.
+    pub(super) fn leave_sequence(&mut self, index: u32) {
+        if self.slab.slots[index as usize].hot.state == State::Ahead {
+            self.stop_waiting(index);
+        }
+        self.sequences.drop(index);
+    }
+
+    /// What is remembered of keys without held messages is brought back to its bound.
+    pub(super) fn trim_sequences(&mut self) {
+        self.stats.forgotten += u64::from(self.sequences.trim());
+    }
+
+    /// A message is finished, in whatever way: its sequence is passed.
+    #[cold]
+    pub(super) fn pass_sequence(&mut self, index: u32) {
+        self.stats.forgotten += u64::from(self.sequences.pass(index));
+    }
+
+    /// Why a held message ends as a dead letter.
+    pub(super) fn why_of(&self, index: u32) -> Why {
+        if self.sequences.place(index).gap {
+            return Why::Gap;
+        }
+        let flags = self.slab.slots[index as usize].hot.flags;
+        super::letters::why(flags >> super::slab::WHY_SHIFT)
+    }
+}
+
+/// The last time at which a timer may fire: the one after it means that there is none.
+const LAST: Time = Time::from_nanos(u64::MAX - 1);
