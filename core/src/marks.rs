@@ -45,6 +45,8 @@ mod counted {
         SequenceAhead,
         /// A message is behind in the sequence of its key.
         SequenceBehind,
+        /// A message comes after its key has gone on without it.
+        SequenceLate,
         /// A message arrives in front of what waits for a missing one.
         MissingArrives,
         /// A message finds its place inside a lane.

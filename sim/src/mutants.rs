@@ -177,6 +177,11 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(174, 5_000, "passes a gap in a sequence without a word"),
     mutant(175, 5_000, "holds what is ahead in the order of the log"),
     mutant(176, 2_000, "passes the sequence of a message that failed"),
+    mutant(
+        177,
+        2_000,
+        "calls what is late in the sequence of its key a copy",
+    ),
     mutant(CANARY, 1, "calls a sound run broken"),
 ];
 

@@ -1,4 +1,5 @@
-//! Order by sequence: what is ahead waits, what is behind is a copy, what is missing is told.
+//! Order by sequence: what is ahead waits, what is behind is a copy, what is missing is told, and what
+//! comes after it was passed over is late, not lost.
 //!
 //! ```text
 //! key A, next is 4:  [7 AHEAD] -> [9] -> [12]      5 arrives: [5 AHEAD] -> [7] -> [9] -> [12]
@@ -100,6 +101,10 @@ impl<M> Consumer<M> {
     pub(super) fn is_out_of_turn(&mut self, index: u32) -> bool {
         match self.sequences.judge(index) {
             Verdict::Accepted => false,
+            Verdict::Late => {
+                self.tell_late(index);
+                false
+            }
             // What is given up anyway takes the way of what is given up.
             Verdict::Behind if self.parking.is_on() && self.is_quarantined(index) => false,
             Verdict::Behind if self.parking.is_on() && self.follow(index) => true,
@@ -129,6 +134,25 @@ impl<M> Consumer<M> {
                 true
             }
         }
+    }
+
+    /// A message that its key had passed over is there after all, and is handled (S9), out of order.
+    #[cold]
+    fn tell_late(&mut self, index: u32) {
+        let place = &mut self.sequences.places[index as usize];
+        if core::mem::replace(&mut place.late, true) {
+            // An attempt at it failed; it was told at the first.
+            return;
+        }
+        mark!(SequenceLate);
+        let slot = self.slab.slots[index as usize].hot;
+        let position = self.pool.position(slot.entry);
+        self.stats.late += 1;
+        self.notice(
+            usize::from(slot.partition),
+            NoticeKind::SequenceLate,
+            position,
+        );
     }
 
     fn is_quarantined(&self, index: u32) -> bool {
@@ -183,7 +207,7 @@ impl<M> Consumer<M> {
                 found: place.sequence,
             };
             match policy {
-                OnGap::GoOn | OnGap::Park => entry.next = Some(place.sequence),
+                OnGap::GoOn | OnGap::Park => entry.go_on(place.sequence),
                 OnGap::Stop => entry.stopped = true,
             }
             self.stats.gaps += 1;
@@ -226,7 +250,7 @@ impl<M> Consumer<M> {
             let place = self.sequences.place(index);
             let ahead = self.slab.slots[index as usize].hot.state == State::Ahead;
             if place.entry == entry && ahead {
-                self.sequences.entries[entry as usize].next = Some(place.sequence);
+                self.sequences.entries[entry as usize].go_on(place.sequence);
                 self.activate(index);
             }
         }

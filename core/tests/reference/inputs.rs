@@ -342,6 +342,7 @@ impl Model {
             claimed,
             sequence,
             since: self.now,
+            late: false,
             bytes: a.bytes.min(self.config.message_bytes_max),
             why,
             expires: a.expires,

@@ -76,6 +76,8 @@ pub struct Held {
     pub sequence: Option<u64>,
     /// Since when it can have waited.
     pub since: Time,
+    /// It was told that its key had gone on without it.
+    pub late: bool,
     pub bytes: u32,
     pub why: Option<Why>,
     pub expires: Option<Time>,

@@ -11,10 +11,31 @@ pub struct Key {
     pub p: usize,
     /// The sequence that comes next.
     pub next: Option<u64>,
+    /// From here to before that all were passed.
+    pub first: u64,
     /// When it was heard of last, counted.
     pub heard: u64,
     /// Its owner was told of a gap and is asked first.
     pub stopped: bool,
+}
+
+impl Key {
+    fn pass(&mut self, sequence: u64) {
+        if self.next.is_none_or(|next| sequence > next) {
+            self.first = sequence;
+        }
+        self.next = self.next.max(Some(sequence + 1));
+    }
+
+    const fn go_on(&mut self, sequence: u64) {
+        self.first = sequence;
+        self.next = Some(sequence);
+    }
+
+    fn has_passed(&self, sequence: u64) -> bool {
+        self.next
+            .is_some_and(|next| (self.first..next).contains(&sequence))
+    }
 }
 
 const fn is_ahead(state: State) -> bool {
@@ -52,6 +73,7 @@ impl Model {
                 key,
                 p,
                 next: None,
+                first: 0,
                 heard: self.heard,
                 stopped: false,
             });
@@ -66,8 +88,20 @@ impl Model {
         let (Some(sequence), since) = (held.sequence, held.since) else {
             return false;
         };
-        let key = self.key_of(held.p, held.key.unwrap());
-        let next = *key.next.get_or_insert(sequence);
+        let (p, late) = (held.p, held.late);
+        let key = self.key_of(p, held.key.unwrap());
+        if key.next.is_none() {
+            key.go_on(sequence);
+        }
+        let next = key.next.unwrap();
+        if sequence < next && !key.has_passed(sequence) {
+            if !late {
+                self.held[i].late = true;
+                self.stats.late += 1;
+                self.notice(p, NoticeKind::SequenceLate);
+            }
+            return false;
+        }
         if sequence == next {
             key.stopped = false;
             return false;
@@ -185,7 +219,7 @@ impl Model {
             ));
             match policy {
                 OnGap::Stop => key.stopped = true,
-                OnGap::GoOn | OnGap::Park => key.next = Some(found),
+                OnGap::GoOn | OnGap::Park => key.go_on(found),
             }
             self.stats.gaps += 1;
             self.notice(held.p, NoticeKind::SequenceGap);
@@ -207,7 +241,8 @@ impl Model {
         known.stopped = false;
         let waits = |h: &Held| (h.p, h.key) == (p, Some(key)) && is_ahead(h.state);
         if let Some(i) = self.held.iter().position(waits) {
-            self.key_of(p, key).next = self.held[i].sequence;
+            let sequence = self.held[i].sequence.unwrap();
+            self.key_of(p, key).go_on(sequence);
             self.activate(i);
         }
         true
@@ -221,7 +256,7 @@ impl Model {
             let heard = self.heard;
             let of = self.key_of(p, key);
             of.heard = heard;
-            of.next = of.next.max(Some(sequence + 1));
+            of.pass(sequence);
         }
         self.trim_keys();
     }
@@ -233,8 +268,7 @@ impl Model {
         };
         let (p, key) = (held.p, held.key.unwrap());
         if passed {
-            let of = self.key_of(p, key);
-            of.next = of.next.max(Some(sequence + 1));
+            self.key_of(p, key).pass(sequence);
         }
         if !self.is_held(p, key) {
             self.heard += 1;
@@ -273,8 +307,8 @@ impl Model {
             .keys
             .iter()
             .find(|k| (k.p, Some(k.key)) == (held.p, held.key));
-        let next = known.and_then(|k| k.next).unwrap_or(0);
-        held.sequence.is_some_and(|s| s < next)
+        let passed = |s| known.is_some_and(|k| k.has_passed(s));
+        held.sequence.is_some_and(passed)
     }
 
     /// Keys in the order in which they are exported: with held messages, then as they were heard of.
@@ -292,7 +326,8 @@ impl Model {
     pub fn restore_keys(&mut self, kept: &[Key]) -> u32 {
         let most = self.config.sequence.map_or(0, |s| s.keys as usize);
         for key in kept.iter().take(most).rev() {
-            self.key_of(key.p, key.key).next = key.next;
+            let of = self.key_of(key.p, key.key);
+            (of.next, of.first) = (key.next, key.first);
         }
         self.keys.len() as u32
     }

@@ -12,14 +12,30 @@ use crate::rule::Rule;
 /// The books of one tenure about the sequences of keys.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sequences {
-    /// The number that comes next.
-    next: BTreeMap<u32, u64>,
+    /// The number that comes next, and from which one on all before it were passed.
+    next: BTreeMap<u32, Run>,
     /// Keys whose owner is asked before they go on.
     stopped: Vec<u32>,
     /// Messages that a told gap lies before.
     told: Vec<u32>,
     /// When messages were taken in.
     since: BTreeMap<u32, u64>,
+}
+
+/// Numbers without a hole that were passed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Run {
+    first: u64,
+    next: u64,
+}
+
+impl Run {
+    const fn at(number: u64) -> Self {
+        Self {
+            first: number,
+            next: number,
+        }
+    }
 }
 
 impl Sequences {
@@ -30,8 +46,11 @@ impl Sequences {
     /// A message of a key has ended: its number is passed.
     pub(super) fn pass(&mut self, entry: &Entry) {
         if let Some((key, sequence)) = entry.sequenced() {
-            let next = self.next.entry(key).or_default();
-            *next = (*next).max(sequence + 1);
+            let run = self.next.entry(key).or_insert(Run::at(sequence));
+            if sequence > run.next {
+                *run = Run::at(sequence);
+            }
+            run.next = run.next.max(sequence + 1);
         }
     }
 }
@@ -97,9 +116,12 @@ impl Checker {
         let Some(tenure) = self.tenure(member, entry.partition) else {
             return Ok(());
         };
-        let next = *tenure.sequences.next.entry(key).or_insert(sequence);
-        self.rules.hold(Rule::OutOfSequence, sequence == next, || {
-            format!("key={key} msg={e} at={now}: {sequence} starts, {next} is next")
+        let run = tenure.sequences.next.entry(key);
+        let run = *run.or_insert(Run::at(sequence));
+        // What was passed over may come late.
+        let right = sequence == run.next || sequence < run.first;
+        self.rules.hold(Rule::OutOfSequence, right, || {
+            format!("key={key} msg={e} at={now}: {sequence} starts, {run:?} is passed")
         })
     }
 
@@ -122,7 +144,7 @@ impl Checker {
         };
         let passed = judged.is_none_or(|(key, sequence)| {
             let next = tenure.sequences.next.get(&key);
-            next.is_some_and(|next| sequence < *next)
+            next.is_some_and(|run| (run.first..run.next).contains(&sequence))
         });
         let held = tenure.state(e) == State::Held && entry.sequenced().is_some();
         rules.hold(Rule::CalledBehind, passed && held, at)?;
@@ -158,7 +180,7 @@ impl Checker {
                 !same || other.sequence.is_none_or(|s| s < expected || s >= found)
             });
             let next = judged.and_then(|(key, _)| tenure.sequences.next.get(&key));
-            let known = forgets || next == Some(&expected);
+            let known = forgets || next.map(|run| run.next) == Some(expected);
             let held = e.is_some_and(|e| tenure.state(e) == State::Held);
             is && missing && known && held && entry.key_hash() == Some(gap.key)
         });
@@ -169,7 +191,7 @@ impl Checker {
         if policy == Some(OnGap::Stop) {
             tenure.sequences.stopped.push(key);
         } else {
-            tenure.sequences.next.insert(key, gap.found);
+            tenure.sequences.next.insert(key, Run::at(gap.found));
             tenure.sequences.told.push(e);
         }
         Ok(())
@@ -189,7 +211,7 @@ impl Checker {
         let first = of.filter_map(|(_, e)| e.sequenced()).min_by_key(|s| s.1);
         if let Some((key, sequence)) = first {
             tenure.sequences.stopped.retain(|k| *k != key);
-            tenure.sequences.next.insert(key, sequence);
+            tenure.sequences.next.insert(key, Run::at(sequence));
         }
     }
 
@@ -226,7 +248,7 @@ impl Checker {
                 let mut others = process.tenures.iter().enumerate().filter(|(q, _)| *q != p);
                 let other = others
                     .any(|(_, t)| t.iter().any(|t| held(t, all).any(|(_, e)| e.lane == lane)));
-                let ahead = books.next.get(&key).is_some_and(|next| sequence > *next);
+                let ahead = books.next.get(&key).is_some_and(|run| sequence > run.next);
                 if !goes_on || mixed.contains(&lane) || busy || other || !ahead {
                     continue;
                 }

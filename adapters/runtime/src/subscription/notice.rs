@@ -160,7 +160,10 @@ pub(super) const fn describe(kind: NoticeKind) -> &'static str {
         }
         NoticeKind::SequenceGap => "messages are missing in the sequence of a key",
         NoticeKind::SequenceBehind => {
-            "a message is behind in the sequence of its key, and was not handled"
+            "a message is behind in the sequence of its key: a copy of one that was handled"
+        }
+        NoticeKind::SequenceLate => {
+            "a message came after its key had gone on without it, and is handled out of order"
         }
         NoticeKind::DeadLetterRetried => "a dead letter was not stored, and is tried again",
     }

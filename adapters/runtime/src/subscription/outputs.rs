@@ -242,7 +242,8 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                     | NoticeKind::ParkingFull
                     | NoticeKind::OutOfRange
                     | NoticeKind::SequenceGap
-                    | NoticeKind::SequenceBehind => Incident::Notice,
+                    | NoticeKind::SequenceBehind
+                    | NoticeKind::SequenceLate => Incident::Notice,
                 };
                 self.observer
                     .incident(partition, position, incident, describe(kind));

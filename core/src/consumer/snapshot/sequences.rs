@@ -18,6 +18,7 @@ impl Place {
             sequence,
             since,
             gap,
+            late,
         } = self;
         io.u32(entry)?;
         if *entry == NONE {
@@ -26,6 +27,7 @@ impl Place {
         io.u64(sequence)?;
         io.time(since)?;
         io.flag(gap)?;
+        io.flag(late)?;
         need(
             *sequence <= SEQUENCE_MAX,
             "a sequence has none that comes next",
@@ -38,6 +40,7 @@ impl Entry {
         let Self {
             key,
             next,
+            first,
             // Links and counts follow from the order, and from the slots.
             earlier: _,
             later: _,
@@ -48,6 +51,7 @@ impl Entry {
         } = self;
         io.key(key)?;
         io.maybe(next, 0, I::u64)?;
+        io.u64(first)?;
         io.u16(partition)?;
         io.flag(stopped)
     }
