@@ -47,7 +47,7 @@ pub use envelope::{Envelope, EnvelopeBuilder, EnvelopeError};
 pub use error::Error;
 #[cfg(feature = "tower")]
 pub use handler::tower;
-pub use handler::{Context, Handler, HandlerError, Json, json, raw};
+pub use handler::{Batch, Context, Handler, HandlerError, Json, Outcomes, batch, json, raw};
 pub use publish::{PublishError, Receipt, Stored};
 pub use settings::{
     KafkaGroupProtocol, KafkaPartitioner, KafkaSettings, OnGiveUp, Settings, SettingsError,

@@ -1,5 +1,6 @@
 //! Handlers: what a service does with a message.
 
+mod batch;
 mod context;
 mod error;
 #[cfg(feature = "tower")]
@@ -8,6 +9,7 @@ mod typed;
 
 use core::future::Future;
 
+pub use batch::{Batch, Outcomes, batch};
 pub use context::Context;
 pub(crate) use context::Scope;
 pub use error::HandlerError;
