@@ -96,13 +96,15 @@ impl<M: fmt::Debug> core::error::Error for Refused<M> {}
 /// Where a partition stands when it is opened, as the broker remembers it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Resume<'a> {
-    /// The committed frontier; `None` for a group without progress.
+    /// The committed frontier, or where a group without progress is to begin; `None`: at the start of the
+    /// log. One that names no log (`recorded`) is committed at once.
     pub frontier: Option<Position>,
     /// The committed anchor.
     pub anchor: Option<Anchor>,
     /// The committed progress map, as bytes; untrusted.
     pub map: &'a [u8],
-    /// The incarnation that the record was written for; `None` where the broker fences it itself.
+    /// The incarnation that the record was written for; `None` where there is no record, or where the
+    /// broker fences it itself.
     pub recorded: Option<Incarnation>,
     /// The incarnation of the log as it is.
     pub incarnation: Incarnation,

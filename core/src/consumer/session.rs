@@ -107,6 +107,10 @@ impl<M> Consumer<M> {
         if frontier < resume.log_start {
             let range = (resume.log_start, resume.log_end);
             self.out_of_range(now, index, frontier, range);
+        } else if resume.recorded.is_none() && recorded.is_some() && !beyond {
+            // Where a group begins that has committed nothing (at the end of the log, say): the next owner
+            // must not begin elsewhere, behind what has come meanwhile (S9).
+            self.dirty(now, index, 0);
         }
     }
 

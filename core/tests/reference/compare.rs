@@ -353,6 +353,7 @@ impl Pair {
                 }
                 Resumption::Broken => map = vec![1, 2, 3],
                 Resumption::Foreign => given.recorded = Some(Incarnation(8)),
+                Resumption::Unnamed => given.recorded = None,
                 Resumption::Beyond => given.log_end = Position(stored.frontier.saturating_sub(2)),
                 Resumption::Lost => {
                     given.log_end = Position(stored.frontier.saturating_sub(2));

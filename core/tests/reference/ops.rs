@@ -128,6 +128,8 @@ pub enum Resumption {
     Broken,
     /// The same, for another incarnation of the log.
     Foreign,
+    /// It names no log.
+    Unnamed,
     /// The same, of a log that ends below it.
     Beyond,
     /// The same, with nothing by which it could be recognised.
@@ -178,9 +180,10 @@ fn resumption() -> impl Strategy<Value = Resumption> {
         6 => Just(Resumption::Committed),
         1 => Just(Resumption::Broken),
         1 => Just(Resumption::Foreign),
+        1 => Just(Resumption::Unnamed),
         1 => Just(Resumption::Beyond),
         1 => Just(Resumption::Lost),
-        1 => Just(Resumption::Truncated),
+        2 => Just(Resumption::Truncated),
     ]
 }
 

@@ -41,6 +41,8 @@ impl Model {
             } else {
                 self.go_on(p, range, self.config.on_reset);
             }
+        } else if resume.recorded.is_none() && recorded.is_some() && !beyond {
+            self.dirty(p, 0);
         }
     }
 

@@ -19,6 +19,7 @@ crate::rows![
     on_reset_decides_what_follows_when_retention_took_what_was_never_delivered,
     retention_beside_idle_partitions_stops_nothing,
     a_topic_that_grows_is_served_whole,
+    a_group_that_began_at_the_end_goes_on_where_it_began,
 ];
 
 /// Three groups handled 0 to 2 of ten messages; then retention took what is below 6.
@@ -106,6 +107,29 @@ async fn retention_beside_idle_partitions_stops_nothing(venue: Arc<Venue>) {
     seen.assert_once(10..12);
     publish(&bus, &topic, 12..40, 20).await;
     seen.wait_for(30).await;
+    drop(subscription);
+}
+
+/// Nothing came while the first member was there, and it left without a word; what comes before the next
+/// one is not skipped.
+async fn a_group_that_began_at_the_end_goes_on_where_it_began(venue: Arc<Venue>) {
+    let topic = venue.topic("t");
+    let (bus, group) = (venue.bus().await, venue.group("g"));
+    publish(&bus, &topic, 0..10, 5).await;
+    let from_the_end = |seen: &Seen| {
+        let subscribe = bus.subscribe(&topic, &group, seen.handler());
+        subscribe.with(|settings| settings.start = StartAt::Latest)
+    };
+    let seen = Seen::new();
+    let subscription = from_the_end(&seen).await.unwrap();
+    owning(&subscription).await;
+    // Longer than `commit_every`.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    drop(subscription);
+    publish(&bus, &topic, 10..30, 5).await;
+    let subscription = from_the_end(&seen).await.unwrap();
+    seen.wait_for(20).await;
+    seen.assert_once(10..30);
     drop(subscription);
 }
 
