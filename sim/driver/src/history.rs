@@ -15,7 +15,6 @@ pub(crate) struct Story {
     pub(crate) trace: u64,
     /// By message.
     pub(crate) keys: Vec<Option<u32>>,
-    pub(crate) partitions: u32,
     /// How much later than asked for anything may end, in nanoseconds.
     pub(crate) slack: u64,
     /// How long a partition may take that a member gives up by itself, in nanoseconds.

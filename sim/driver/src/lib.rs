@@ -33,5 +33,5 @@ mod world;
 
 pub use check::Breach;
 pub use event::{Event, Outcome as HandlerOutcome, Told, What};
-pub use outcome::{Outcome, Tally, run, run_with};
+pub use outcome::{Outcome, Tally, describe, run, run_with};
 pub use sabotage::{SABOTAGES, Sabotage};

@@ -118,6 +118,25 @@ impl Tally {
     }
 }
 
+/// What a seed stands for, but for messages and publishes: for people.
+#[must_use]
+pub fn describe(seed: u64) -> String {
+    let plan = Plan::new(seed);
+    format!(
+        "{} members, {} partitions, {} keys, {} messages, {} handlers at once\n{:?}\n{:?} {:?}\n{:?}\n{:?}",
+        plan.members,
+        plan.partitions,
+        plan.keys,
+        plan.messages.len(),
+        plan.concurrency,
+        plan.faults,
+        plan.unfair,
+        plan.lease,
+        plan.config,
+        plan.producer,
+    )
+}
+
 /// The run of a seed.
 #[must_use]
 pub fn run(seed: u64) -> Outcome {

@@ -76,6 +76,11 @@ pub(crate) enum Chaos {
     Cut {
         lands: bool,
     },
+    /// The publisher's connection is gone for a while.
+    Outage {
+        long: u64,
+    },
+    Online,
     Crash {
         seat: u32,
         back: u64,
@@ -224,6 +229,9 @@ impl Plan {
                     1 => Chaos::Lose {
                         partition,
                         count: roll(n, 108, 1, 4) as u32,
+                    },
+                    2 if roll(n, 114, 0, 3) == 0 => Chaos::Outage {
+                        long: roll(n, 115, 1, 3_000) * MILLI,
                     },
                     2 => Chaos::Cut {
                         lands: roll(n, 109, 0, 1) == 0,

@@ -24,7 +24,7 @@ use crate::plan::{CLOSE_GRACE, Chaos, MILLI, Plan};
 use crate::recorder::{History, Recorder};
 use crate::sabotage::Sabotage;
 use crate::shell::SimShell;
-use crate::sink::Lying;
+use crate::sink::{Line, Lying};
 use crate::work::{Application, Handlers, key_hash, read};
 
 const TOPIC: &str = "t";
@@ -62,7 +62,7 @@ pub(crate) struct World {
     lives: u32,
     publisher: Option<PublisherHandle>,
     callers_left: Arc<AtomicU32>,
-    healed: bool,
+    line: Line,
     /// What is still to happen, in order of time and of their making.
     agenda: Vec<(u64, Chaos)>,
 }
@@ -108,7 +108,7 @@ impl World {
             lives: 0,
             publisher: None,
             callers_left: Arc::default(),
-            healed: false,
+            line: Line::default(),
         }
     }
 
@@ -136,7 +136,6 @@ impl World {
                 .iter()
                 .map(|message| message.key)
                 .collect(),
-            partitions: self.plan.partitions,
             slack: self.plan.unfair.slack() + CLOSE_GRACE.as_nanos(),
             leave_within: self.plan.lease.lease.as_nanos() / 2,
             remembers: 0 < self.plan.config.dedupe.ids,
@@ -182,6 +181,7 @@ impl World {
         };
         let sink = Lying {
             inner,
+            line: self.line.clone(),
             sabotage: self.sabotage,
             count: 0,
             made_up: Vec::new(),
@@ -306,6 +306,12 @@ impl World {
                 let how = if lands { "cut, lands" } else { "cut" };
                 self.write(0, What::Harmed { how });
             }
+            Chaos::Outage { long } => {
+                self.line.set(true);
+                self.write(0, What::Harmed { how: "outage" });
+                self.agenda.push((now + long, Chaos::Online));
+            }
+            Chaos::Online => self.line.set(false),
             Chaos::Crash { seat, back } => {
                 if let Some(life) = self.seats[seat as usize].life.take() {
                     let members = Members::Member(GROUP, &life.name);
@@ -364,7 +370,7 @@ impl World {
                 }
             }
             Chaos::Heal => {
-                self.healed = true;
+                self.line.set(false);
                 self.application.healed_at.store(now, Ordering::Relaxed);
                 self.write(0, What::Healed);
             }

@@ -1,12 +1,13 @@
 //! Runs seeds of the driver simulator: `procession-drive --seeds A..B`, or `--seed N` with its history.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use procession_sim_driver::{Outcome, Tally, run};
+use procession_sim_driver::{Outcome, Tally, describe, run};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -80,17 +81,21 @@ fn verdict(good: bool) -> ExitCode {
     }
 }
 
-/// The history of a run.
+/// The history of a run. Where nobody reads on, it stops.
 fn tell(seed: u64, outcome: &Outcome) {
+    let _ = write_history(&mut std::io::stdout().lock(), seed, outcome);
+}
+
+fn write_history(out: &mut impl Write, seed: u64, outcome: &Outcome) -> std::io::Result<()> {
+    writeln!(out, "{}", describe(seed))?;
+    let breach = outcome.breach.as_ref();
     for (index, event) in outcome.events.iter().enumerate() {
-        let here = outcome
-            .breach
-            .as_ref()
-            .is_some_and(|breach| breach.event == index);
-        println!("{}{event}", if here { "=> " } else { "   " });
+        let here = breach.is_some_and(|breach| breach.event == index);
+        writeln!(out, "{}{event}", if here { "=> " } else { "   " })?;
     }
-    println!("seed {seed}: digest {:#018x}", outcome.digest);
-    if let Some(breach) = &outcome.breach {
-        println!("seed {seed}: {}: {}", breach.rule, breach.text);
+    writeln!(out, "seed {seed}: digest {:#018x}", outcome.digest)?;
+    match breach {
+        Some(breach) => writeln!(out, "seed {seed}: {}: {}", breach.rule, breach.text),
+        None => Ok(()),
     }
 }
