@@ -46,6 +46,8 @@ pub(crate) enum Site {
     Chaos = 9,
     /// How a publish is made.
     Publish = 10,
+    /// How long what is said takes to arrive.
+    Lag = 11,
 }
 
 /// The choices of one seed.

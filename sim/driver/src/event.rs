@@ -45,6 +45,22 @@ pub enum What {
         epoch: u64,
         until: u64,
     },
+    /// The feed said until when a partition is to be given up.
+    Asked {
+        partition: u32,
+        epoch: u64,
+        deadline: u64,
+    },
+    /// The broker holds a commit: before anybody hears of it.
+    Recorded {
+        partition: u32,
+        epoch: u64,
+        frontier: u64,
+    },
+    /// The feed hangs, or goes on.
+    Hangs {
+        hangs: bool,
+    },
     /// Hooks of the subscription's observer.
     Assigned {
         partition: u32,

@@ -114,6 +114,10 @@ impl Core {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn is_dead(&self, entity: u32) -> bool {
+        self.lock().dead.contains(&entity)
+    }
+
     pub(crate) fn timer_id(&self) -> u64 {
         let mut state = self.lock();
         state.next_timer += 1;

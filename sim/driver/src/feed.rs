@@ -1,11 +1,15 @@
-//! Between a member's driver and its feed: writes down leases, and breaks what a sabotage breaks.
+//! Between a member's driver and its feed: writes down what the port says, lets it hang, and breaks
+//! what a sabotage breaks.
 
 use core::task::{Context, Poll};
+use std::collections::BTreeMap;
 
-use procession_core::{Epoch, Receipt, Span};
+use procession_core::{CommitResult, Epoch, Receipt, Span};
 use procession_runtime::port::{Feed, FeedCommand, FeedEvent, Record};
 
 use crate::event::What;
+use crate::lag::Lag;
+use crate::line::Line;
 use crate::recorder::Recorder;
 use crate::sabotage::Sabotage;
 
@@ -16,8 +20,12 @@ pub(crate) struct Watched {
     pub(crate) sabotage: Option<Sabotage>,
     /// Answers and batches so far.
     pub(crate) count: u64,
-    /// Answers that the port does not give.
-    pub(crate) made_up: Vec<FeedEvent>,
+    /// Whether the port hangs: nothing is renewed, stored or said.
+    pub(crate) line: Line,
+    /// Events on their way to the driver.
+    pub(crate) back: Lag<FeedEvent>,
+    /// Frontiers of commits without an answer, by partition, epoch and number.
+    pub(crate) asked: BTreeMap<(u32, u64, u64), u64>,
 }
 
 impl Watched {
@@ -63,6 +71,33 @@ impl Watched {
                 *until = *until + Span::from_secs(60);
             }
         }
+        if let FeedEvent::Revoked {
+            partition,
+            epoch,
+            deadline,
+        } = event
+        {
+            self.recorder.write(What::Asked {
+                partition: partition.0,
+                epoch: epoch.0,
+                deadline: deadline.as_nanos(),
+            });
+        }
+        if let FeedEvent::Committed {
+            partition,
+            epoch,
+            write,
+            result,
+        } = event
+            && let Some(frontier) = self.asked.remove(&(partition.0, epoch.0, *write))
+            && *result == CommitResult::Stored
+        {
+            self.recorder.write(What::Recorded {
+                partition: partition.0,
+                epoch: epoch.0,
+                frontier,
+            });
+        }
         match (self.sabotage, event) {
             (Some(Sabotage::SwallowCommit), FeedEvent::Committed { .. }) => {
                 self.count += 1;
@@ -95,24 +130,38 @@ impl Feed for Watched {
             }
             (Some(Sabotage::BuryNothing), FeedCommand::Bury { token, .. }) => {
                 let receipt = Receipt::Stored;
-                self.made_up.push(FeedEvent::Buried { token, receipt });
+                self.back.push(FeedEvent::Buried { token, receipt });
+                self.line.wake();
                 return;
             }
             (_, command) => command,
         };
+        if let FeedCommand::Commit(write) = &command {
+            let name = (write.partition.0, write.epoch.0, write.write);
+            self.asked.insert(name, write.frontier.0);
+        }
         self.inner.submit(command);
     }
 
     fn poll_events(&mut self, cx: &mut Context<'_>, into: &mut Vec<FeedEvent>) -> Poll<()> {
-        let before = into.len();
-        into.append(&mut self.made_up);
-        let mut events = Vec::new();
-        let polled = self.inner.poll_events(cx, &mut events);
-        events.retain_mut(|event| self.pass(event));
-        into.append(&mut events);
-        if before < into.len() {
-            return Poll::Ready(());
+        if self.line.poll_down(cx) {
+            return Poll::Pending;
         }
-        polled
+        let before = into.len();
+        let mut events = Vec::new();
+        if self.inner.poll_events(cx, &mut events).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        for mut event in events {
+            if self.pass(&mut event) {
+                self.back.push(event);
+            }
+        }
+        self.back.take(cx, |event| into.push(event));
+        if before < into.len() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 }

@@ -17,8 +17,6 @@ pub(crate) struct Story {
     pub(crate) keys: Vec<Option<u32>>,
     /// How much later than asked for anything may end, in nanoseconds.
     pub(crate) slack: u64,
-    /// How long a partition may take that a member gives up by itself, in nanoseconds.
-    pub(crate) leave_within: u64,
     /// Whether identities are remembered.
     pub(crate) remembers: bool,
 }

@@ -13,6 +13,10 @@
 //! ```
 #![warn(missing_docs)]
 #![forbid(unsafe_code)]
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a rule looks at a few of many kinds of events"
+)]
 
 mod callers;
 mod check;
@@ -21,6 +25,8 @@ mod event;
 mod executor;
 mod feed;
 mod history;
+mod lag;
+mod line;
 mod observer;
 mod outcome;
 mod plan;

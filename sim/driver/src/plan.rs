@@ -29,6 +29,8 @@ pub(crate) struct Faults {
     pub(crate) drops: bool,
     pub(crate) unfair: bool,
     pub(crate) hurries: bool,
+    pub(crate) lags: bool,
+    pub(crate) hung_ports: bool,
 }
 
 /// One message of the plan.
@@ -81,6 +83,14 @@ pub(crate) enum Chaos {
         long: u64,
     },
     Online,
+    /// The port of a member hangs for a while, and its driver does not.
+    Hang {
+        seat: u32,
+        long: u64,
+    },
+    Answer {
+        life: u32,
+    },
     Crash {
         seat: u32,
         back: u64,
@@ -112,6 +122,8 @@ pub(crate) struct Plan {
     pub(crate) dice: Dice,
     pub(crate) faults: Faults,
     pub(crate) unfair: Unfair,
+    /// How long commands and events of ports take at most, in nanoseconds.
+    pub(crate) lag: u64,
     pub(crate) members: u32,
     pub(crate) partitions: u32,
     pub(crate) keys: u32,
@@ -147,6 +159,8 @@ impl Plan {
             drops: on(12),
             unfair: on(13),
             hurries: on(14),
+            lags: on(15),
+            hung_ports: on(16),
         };
         let keys = set(0, 1, 12) as u32;
         let count = set(1, 50, 300) as u32;
@@ -172,6 +186,11 @@ impl Plan {
                 }
             } else {
                 Unfair::default()
+            },
+            lag: if faults.lags {
+                set(9, 1, 20) * MILLI
+            } else {
+                0
             },
             members,
             partitions,
@@ -211,6 +230,7 @@ impl Plan {
             (faults.crashes, 3),
             (faults.pauses, 4),
             (faults.hand_overs, 5),
+            (faults.hung_ports, 6),
         ];
         for kind in kinds.into_iter().filter(|kind| kind.0).map(|kind| kind.1) {
             let times = if kind < 3 {
@@ -238,6 +258,10 @@ impl Plan {
                     },
                     3 if roll(n, 110, 0, 3) == 0 => Chaos::Abort { seat, back },
                     3 => Chaos::Crash { seat, back },
+                    6 => Chaos::Hang {
+                        seat,
+                        long: roll(n, 116, lease / 4 / MILLI, 2 * lease / MILLI) * MILLI,
+                    },
                     4 => Chaos::Pause {
                         seat,
                         long: roll(n, 111, lease / 4 / MILLI, 3 * lease / MILLI) * MILLI,

@@ -18,7 +18,11 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
+    /// A process that is dead says nothing more: what its destructors do did not happen.
     pub(crate) fn write(&self, what: What) {
+        if self.shell.core.is_dead(self.shell.entity) {
+            return;
+        }
         let event = Event {
             at: self.shell.now().as_nanos(),
             life: self.shell.entity,

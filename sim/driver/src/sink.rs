@@ -1,76 +1,79 @@
-//! Between the publisher's driver and its sink: outages, and what a sabotage breaks.
+//! Between the publisher's driver and its sink: the way there and back, outages, and what a sabotage
+//! breaks.
 
-use core::task::{Context, Poll, Waker};
-use std::sync::{Arc, Mutex, PoisonError};
+use core::task::{Context, Poll};
 
 use procession_core::Position;
 use procession_runtime::port::{
     PortError, PortErrorKind, Sink, SinkCommand, SinkEvent, SinkReceipt,
 };
 
+use crate::dice::Dice;
+use crate::lag::Lag;
+use crate::line::Line;
 use crate::sabotage::Sabotage;
+use crate::shell::SimShell;
 
-/// Whether the broker can be reached.
-#[derive(Clone, Default)]
-pub(crate) struct Line(Arc<Mutex<State>>);
-
-#[derive(Default)]
-struct State {
-    down: bool,
-    /// What was not told yet.
-    news: Vec<SinkEvent>,
-    waker: Option<Waker>,
-}
-
-impl Line {
-    /// The connection goes, or comes back.
-    pub(crate) fn set(&self, down: bool) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.down != down {
-            state.down = down;
-            state.news.push(if down {
-                SinkEvent::Disconnected
-            } else {
-                SinkEvent::Connected
-            });
-        }
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
-/// A sink that is cut off and lies when it is told to.
+/// A sink that is some way off, is cut off and lies when it is told to.
 pub(crate) struct Lying {
-    pub(crate) inner: Box<dyn Sink>,
-    pub(crate) line: Line,
-    pub(crate) sabotage: Option<Sabotage>,
-    pub(crate) count: u64,
-    /// Answers that the port does not give.
-    pub(crate) made_up: Vec<SinkEvent>,
+    inner: Box<dyn Sink>,
+    line: Line,
+    /// Whether the driver was told that it is cut off.
+    down: bool,
+    /// Commands and events on their way.
+    there: Lag<SinkCommand>,
+    back: Lag<SinkEvent>,
+    sabotage: Option<Sabotage>,
+    count: u64,
 }
 
 impl Lying {
-    fn is_down(&self) -> bool {
-        self.line
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .down
+    /// A way of up to `most` nanoseconds in each direction.
+    pub(crate) fn new(
+        inner: Box<dyn Sink>,
+        line: Line,
+        sabotage: Option<Sabotage>,
+        shell: SimShell,
+        dice: Dice,
+        most: u64,
+    ) -> Self {
+        Self {
+            inner,
+            line,
+            down: false,
+            there: Lag::new(shell.clone(), dice, most, 1),
+            back: Lag::new(shell, dice, most, 2),
+            sabotage,
+            count: 0,
+        }
     }
 
-    /// What happened to the connection; without one, no answer arrives.
-    fn hear_line(&self, cx: &Context<'_>, from: usize, into: &mut Vec<SinkEvent>) {
-        let mut state = self.line.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.waker = Some(cx.waker().clone());
-        if state.down || !state.news.is_empty() {
-            // Answers that were on their way are lost with it.
-            let kept = into.split_off(from).into_iter();
-            into.extend(kept.filter(|event| matches!(event, SinkEvent::Closed)));
+    /// The connection goes: what is on its way arrives or never does, and its answers are lost.
+    fn cut(&mut self, cx: &mut Context<'_>) {
+        self.count += 1;
+        let lands = self.count.is_multiple_of(2);
+        for command in self.there.clear() {
+            if lands || matches!(command, SinkCommand::Close) {
+                self.inner.submit(command);
+            }
         }
-        into.append(&mut state.news);
+        let mut events = Vec::new();
+        while self.inner.poll_events(cx, &mut events).is_ready() {}
+        let lost = self.back.clear().chain(events);
+        let kept: Vec<_> = lost
+            .filter(|event| !matches!(event, SinkEvent::Result { .. }))
+            .collect();
+        kept.into_iter().for_each(|event| self.back.push(event));
+    }
+
+    /// Turns an answer around, where that is what is broken.
+    fn lie(&self, event: &mut SinkEvent) {
+        if self.sabotage == Some(Sabotage::StoredIsRefused)
+            && let SinkEvent::Result { ticket, receipt } = event
+            && ticket.token % 16 == 5
+        {
+            *receipt = SinkReceipt::NotStored(PortError::new(PortErrorKind::Refused, "a lie"));
+        }
     }
 }
 
@@ -81,7 +84,7 @@ impl Sink for Lying {
             SinkCommand::Send { ticket, .. }
                 if self.sabotage == Some(Sabotage::NeverSent) && self.count == 30 =>
             {
-                self.made_up.push(SinkEvent::Result {
+                self.back.push(SinkEvent::Result {
                     ticket,
                     receipt: SinkReceipt::Stored {
                         partition: 0,
@@ -91,9 +94,10 @@ impl Sink for Lying {
                 });
             }
             // Without a connection it goes nowhere.
-            SinkCommand::Send { .. } if self.is_down() => {}
-            command => self.inner.submit(command),
+            SinkCommand::Send { .. } if self.line.is_down() => {}
+            command => self.there.push(command),
         }
+        self.line.wake();
     }
 
     fn reconnect(&mut self) {
@@ -102,29 +106,31 @@ impl Sink for Lying {
 
     fn poll_events(&mut self, cx: &mut Context<'_>, into: &mut Vec<SinkEvent>) -> Poll<()> {
         let before = into.len();
-        into.append(&mut self.made_up);
-        let polled = self.inner.poll_events(cx, into);
-        self.hear_line(cx, before, into);
-        if self.sabotage == Some(Sabotage::StoredIsRefused) {
-            for event in &mut into[before..] {
-                if let SinkEvent::Result { ticket, receipt } = event
-                    && ticket.token % 16 == 5
-                {
-                    *receipt =
-                        SinkReceipt::NotStored(PortError::new(PortErrorKind::Refused, "a lie"));
-                }
+        let down = self.line.poll_down(cx);
+        if down != self.down {
+            self.down = down;
+            if down {
+                self.cut(cx);
+                into.push(SinkEvent::Disconnected);
+            } else {
+                into.push(SinkEvent::Connected);
             }
         }
+        let Self { inner, there, .. } = self;
+        there.take(cx, |command| inner.submit(command));
+        let mut events = Vec::new();
+        if self.inner.poll_events(cx, &mut events).is_ready() {
+            cx.waker().wake_by_ref();
+        }
+        for mut event in events {
+            self.lie(&mut event);
+            self.back.push(event);
+        }
+        self.back.take(cx, |event| into.push(event));
         if before < into.len() {
-            return Poll::Ready(());
-        }
-        // Nothing of what the sink has said is left: that it said something is no reason to ask again.
-        match polled {
-            Poll::Ready(()) => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Poll::Pending => Poll::Pending,
+            Poll::Ready(())
+        } else {
+            Poll::Pending
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A publisher, members of one group, the in-process broker, and what happens to them.
 
 use core::task::{Context, Poll, Waker};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -19,12 +20,14 @@ use crate::event::{Event, What};
 use crate::executor::{Executor, Spins};
 use crate::feed::Watched;
 use crate::history::{Stored, Story};
+use crate::lag::Lag;
+use crate::line::Line;
 use crate::observer::{Hooks, PublishHooks};
 use crate::plan::{CLOSE_GRACE, Chaos, MILLI, Plan};
 use crate::recorder::{History, Recorder};
 use crate::sabotage::Sabotage;
 use crate::shell::SimShell;
-use crate::sink::{Line, Lying};
+use crate::sink::Lying;
 use crate::work::{Application, Handlers, key_hash, read};
 
 const TOPIC: &str = "t";
@@ -63,6 +66,8 @@ pub(crate) struct World {
     publisher: Option<PublisherHandle>,
     callers_left: Arc<AtomicU32>,
     line: Line,
+    /// Those of the members, by life.
+    lines: Vec<(u32, Line)>,
     /// What is still to happen, in order of time and of their making.
     agenda: Vec<(u64, Chaos)>,
 }
@@ -109,6 +114,7 @@ impl World {
             publisher: None,
             callers_left: Arc::default(),
             line: Line::default(),
+            lines: Vec::new(),
         }
     }
 
@@ -137,18 +143,14 @@ impl World {
                 .map(|message| message.key)
                 .collect(),
             slack: self.plan.unfair.slack() + CLOSE_GRACE.as_nanos(),
-            leave_within: self.plan.lease.lease.as_nanos() / 2,
             remembers: 0 < self.plan.config.dedupe.ids,
         }
     }
 
     fn live(&mut self) -> Result<(), Spins> {
         self.start_publisher();
-        loop {
-            // The first of the earliest: the order of the making decides.
-            let Some(next) = (0..self.agenda.len()).min_by_key(|&i| self.agenda[i].0) else {
-                break;
-            };
+        // The first of the earliest: the order of the making decides.
+        while let Some(next) = (0..self.agenda.len()).min_by_key(|&i| self.agenda[i].0) {
             let (at, chaos) = self.agenda.remove(next);
             self.executor.run_until(at)?;
             self.happen(chaos);
@@ -179,13 +181,14 @@ impl World {
         let Ok(inner) = now(self.broker.sink()) else {
             return;
         };
-        let sink = Lying {
+        let sink = Lying::new(
             inner,
-            line: self.line.clone(),
-            sabotage: self.sabotage,
-            count: 0,
-            made_up: Vec::new(),
-        };
+            self.line.clone(),
+            self.sabotage,
+            recorder.shell.clone(),
+            self.plan.dice,
+            self.plan.lag,
+        );
         let options = PublisherOptions {
             core: self.plan.producer.clone(),
             close_grace: CLOSE_GRACE,
@@ -244,12 +247,21 @@ impl World {
             Ok(feed) => feed,
             Err(error) => unreachable!("the plan's feed: {error}"),
         };
+        let line = Line::default();
+        self.lines.push((number, line.clone()));
         let feed = Watched {
             inner,
             recorder: recorder.clone(),
             sabotage: self.sabotage,
             count: 0,
-            made_up: Vec::new(),
+            line: line.clone(),
+            back: Lag::new(
+                shell.clone(),
+                self.plan.dice,
+                self.plan.lag,
+                2 + u64::from(number),
+            ),
+            asked: BTreeMap::new(),
         };
         let work = Handlers {
             application: Arc::clone(&self.application),
@@ -312,6 +324,18 @@ impl World {
                 self.agenda.push((now + long, Chaos::Online));
             }
             Chaos::Online => self.line.set(false),
+            Chaos::Hang { seat, long } => {
+                if let Some(life) = &self.seats[seat as usize].life {
+                    let life = life.number;
+                    self.write(life, What::Hangs { hangs: true });
+                    self.hang(life, true);
+                    self.agenda.push((now + long, Chaos::Answer { life }));
+                }
+            }
+            Chaos::Answer { life } => {
+                self.write(life, What::Hangs { hangs: false });
+                self.hang(life, false);
+            }
             Chaos::Crash { seat, back } => {
                 if let Some(life) = self.seats[seat as usize].life.take() {
                     let members = Members::Member(GROUP, &life.name);
@@ -374,6 +398,12 @@ impl World {
                 self.application.healed_at.store(now, Ordering::Relaxed);
                 self.write(0, What::Healed);
             }
+        }
+    }
+
+    fn hang(&self, life: u32, hangs: bool) {
+        for (_, line) in self.lines.iter().filter(|(number, _)| *number == life) {
+            line.set(hangs);
         }
     }
 

@@ -10,11 +10,14 @@ impl Checker<'_> {
         match what {
             What::Crashed => {
                 (life.crashed, life.disturbed) = (true, true);
+                self.runs.retain(|_, run| run.life != number);
             }
             What::Paused => {
-                (life.paused, life.disturbed) = (true, true);
+                (life.paused, life.disturbed, life.stood) = (true, true, true);
             }
             What::Resumed => life.paused = false,
+            // The others may take over from a port that hangs.
+            What::Hangs { .. } => life.disturbed = true,
             What::Aborted => life.disturbed = true,
             What::Drain { deadline } => {
                 life.drain = Some(*deadline);
@@ -28,7 +31,7 @@ impl Checker<'_> {
             What::Ended { .. } => {
                 life.ended = true;
                 if let Some(deadline) = life.drain
-                    && !life.disturbed
+                    && !life.stood
                     && deadline + self.story.slack < at
                 {
                     return breach("L5", format!("life {number} was to end by {deadline}"));

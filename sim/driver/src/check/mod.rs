@@ -43,8 +43,8 @@ struct Tenure {
     until: u64,
     /// When it is to be given up at the latest, once it is to be.
     deadline: u64,
-    /// The latest frontier that it asked to commit.
-    asked: u64,
+    /// The latest that it asked to commit.
+    asked: Progress,
     /// What succeeded in it, by position and by message.
     done: BTreeSet<u64>,
     succeeded: BTreeSet<u32>,
@@ -82,8 +82,11 @@ struct Run {
 /// One start of a member.
 #[derive(Clone, Debug, Default)]
 struct Life {
+    /// Whether it may have lost its partitions without knowing.
     disturbed: bool,
     paused: bool,
+    /// Whether it ever was.
+    stood: bool,
     crashed: bool,
     drain: Option<u64>,
     drained: bool,
@@ -103,7 +106,7 @@ struct Checker<'a> {
     leases: BTreeMap<(u32, u32, u64), u64>,
     runs: BTreeMap<u64, Run>,
     lives: BTreeMap<u32, Life>,
-    /// By partition: confirmed, and the newest epoch that began.
+    /// By partition: what the broker holds, and the newest epoch that began.
     committed: BTreeMap<u32, Progress>,
     newest: BTreeMap<u32, u64>,
 }
@@ -191,6 +194,8 @@ impl<'a> Checker<'a> {
                 epoch,
                 until,
             } => {
+                let newest = self.newest.entry(*partition).or_default();
+                *newest = (*newest).max(*epoch);
                 let lease = self.leases.entry((life, *partition, *epoch)).or_default();
                 *lease = (*lease).max(*until);
                 let until = *lease;
@@ -206,12 +211,23 @@ impl<'a> Checker<'a> {
                 epoch,
                 position,
             } => self.assigned(life, *partition, *epoch, *position),
-            What::Revoked { partition, .. } => {
-                if let Some(tenure) = self.tenures.get_mut(&(life, *partition)) {
-                    tenure.deadline = tenure.deadline.min(at + self.story.leave_within);
+            What::Asked {
+                partition,
+                epoch,
+                deadline,
+            } => {
+                if let Some(tenure) = self.tenures.get_mut(&(life, *partition))
+                    && tenure.epoch == *epoch
+                {
+                    tenure.deadline = tenure.deadline.min(*deadline);
                 }
                 Ok(())
             }
+            What::Recorded {
+                partition,
+                epoch,
+                frontier,
+            } => self.recorded(life, *partition, *epoch, *frontier),
             What::Lost { partition, .. } => {
                 if let Some(tenure) = self.tenures.get_mut(&(life, *partition)) {
                     tenure.state = State::Lost;
@@ -257,7 +273,7 @@ impl<'a> Checker<'a> {
                     frontier: *frontier,
                     beyond: beyond.clone(),
                 };
-                self.committed(*partition, *epoch, progress)
+                self.committed(*partition, &progress)
             }
             other => self.life(at, life, other),
         }

@@ -12,14 +12,18 @@ impl Checker<'_> {
         epoch: u64,
         position: u64,
     ) -> Found {
-        let newest = self.newest.entry(partition).or_default();
-        if epoch <= *newest {
+        let newest = self.newest.get(&partition).copied().unwrap_or(0);
+        if self
+            .tenures
+            .get(&(life, partition))
+            .is_some_and(|tenure| epoch <= tenure.epoch)
+            || newest < epoch
+        {
             return breach(
                 "S6",
-                format!("epoch {epoch} of {partition} begins after {newest}"),
+                format!("epoch {epoch} of {partition} begins, and the feed said {newest}"),
             );
         }
-        *newest = epoch;
         let covered = self.committed.get(&partition).cloned().unwrap_or_default();
         if position < covered.frontier {
             return breach(
@@ -46,7 +50,10 @@ impl Checker<'_> {
                 state: State::Open,
                 until: lease.copied().unwrap_or(0),
                 deadline: drain.unwrap_or(u64::MAX),
-                asked: position,
+                asked: Progress {
+                    frontier: position,
+                    beyond: Vec::new(),
+                },
                 done: BTreeSet::new(),
                 succeeded: BTreeSet::new(),
                 covered,
@@ -112,39 +119,72 @@ impl Checker<'_> {
         match self.tenures.get_mut(&(life, partition)) {
             // The last commit of an epoch follows the line that gives it up.
             Some(tenure) if tenure.epoch == epoch && tenure.state != State::Lost => {
-                if progress.frontier < tenure.asked {
-                    let asked = tenure.asked;
+                if progress.frontier < tenure.asked.frontier {
+                    let asked = tenure.asked.frontier;
                     return breach(
                         "S3",
                         format!("{partition}: {asked}, then {}", progress.frontier),
                     );
                 }
-                tenure.asked = progress.frontier;
+                tenure.asked = progress.clone();
                 Ok(())
             }
             _ => breach("S5", format!("{partition} is committed without ownership")),
         }
     }
 
-    pub(super) fn committed(&mut self, partition: u32, epoch: u64, progress: Progress) -> Found {
+    /// The broker holds a commit.
+    pub(super) fn recorded(
+        &mut self,
+        life: u32,
+        partition: u32,
+        epoch: u64,
+        frontier: u64,
+    ) -> Found {
         if self.newest.get(&partition) != Some(&epoch) {
             return breach(
                 "S6",
                 format!("{partition}: epoch {epoch} commits after its end"),
             );
         }
+        let asked = match self.tenures.get(&(life, partition)) {
+            Some(tenure) if tenure.epoch == epoch && tenure.asked.frontier == frontier => {
+                tenure.asked.clone()
+            }
+            _ => {
+                return breach(
+                    "S3",
+                    format!("{partition}: {frontier} is recorded and nobody asked for it"),
+                );
+            }
+        };
         let before = self.committed.entry(partition).or_default();
-        if progress.frontier < before.frontier {
+        if frontier < before.frontier {
             let before = before.frontier;
             return breach(
                 "S3",
+                format!("{partition}: {before} recorded, then {frontier}"),
+            );
+        }
+        *before = asked;
+        Ok(())
+    }
+
+    /// The driver was told so.
+    pub(super) fn committed(&self, partition: u32, progress: &Progress) -> Found {
+        let held = self
+            .committed
+            .get(&partition)
+            .map_or(0, |held| held.frontier);
+        if held < progress.frontier {
+            return breach(
+                "S3",
                 format!(
-                    "{partition}: {before} committed, then {}",
+                    "{partition}: {} is confirmed, and {held} recorded",
                     progress.frontier
                 ),
             );
         }
-        *before = progress;
         Ok(())
     }
 }
