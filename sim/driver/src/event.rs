@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use procession_runtime::subscription::Ending;
+use procession_runtime::subscription::{Ending, Incident};
 
 /// One thing that happened.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -112,6 +112,11 @@ pub enum What {
     },
     Drained {
         left: u32,
+    },
+    Incident {
+        partition: u32,
+        position: u64,
+        incident: Incident,
     },
     /// A handler's first poll: its own view.
     Begin {

@@ -3,7 +3,7 @@
 use procession_core::{Epoch, PartitionId, Position, Why};
 use procession_runtime::port::Outgoing;
 use procession_runtime::publisher::{PublishError, PublishObserver, Stored};
-use procession_runtime::subscription::{Ending, Fence, Observer};
+use procession_runtime::subscription::{Ending, Fence, Incident, Observer};
 
 use crate::event::{Told, What};
 use crate::recorder::Recorder;
@@ -95,6 +95,19 @@ impl Observer<u32> for Hooks {
             epoch: epoch.0,
             frontier: frontier.0,
             beyond: ranges(beyond),
+        });
+    }
+    fn incident(
+        &mut self,
+        partition: PartitionId,
+        position: Position,
+        incident: Incident,
+        _: &str,
+    ) {
+        self.0.write(What::Incident {
+            partition: partition.0,
+            position: position.0,
+            incident,
         });
     }
     fn drained(&mut self, left: u32) {

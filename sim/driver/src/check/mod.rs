@@ -265,9 +265,9 @@ impl<'a> Checker<'a> {
             }
             What::Committed {
                 partition,
-                epoch,
                 frontier,
                 beyond,
+                ..
             } => {
                 let progress = Progress {
                     frontier: *frontier,
