@@ -45,6 +45,13 @@ pub enum What {
         epoch: u64,
         until: u64,
     },
+    /// The feed said where a partition stands.
+    Resumes {
+        partition: u32,
+        epoch: u64,
+        frontier: Option<u64>,
+        map_bytes: usize,
+    },
     /// The feed said until when a partition is to be given up.
     Asked {
         partition: u32,
@@ -117,6 +124,7 @@ pub enum What {
         partition: u32,
         position: u64,
         incident: Incident,
+        why: String,
     },
     /// A handler's first poll: its own view.
     Begin {

@@ -71,6 +71,20 @@ impl Watched {
                 *until = *until + Span::from_secs(60);
             }
         }
+        if let FeedEvent::Assigned {
+            partition,
+            epoch,
+            resume,
+            ..
+        } = event
+        {
+            self.recorder.write(What::Resumes {
+                partition: partition.0,
+                epoch: epoch.0,
+                frontier: resume.frontier.map(|frontier| frontier.0),
+                map_bytes: resume.map.len(),
+            });
+        }
         if let FeedEvent::Revoked {
             partition,
             epoch,

@@ -1,6 +1,6 @@
 //! What is said takes time to arrive, and arrives in order.
 
-use core::task::{Context, Poll};
+use core::task::Context;
 use std::collections::VecDeque;
 
 use procession_core::Time;
@@ -63,7 +63,7 @@ impl<T> Lag<T> {
             }
             let next = self.queue.front().map(|(at, _)| Time::from_nanos(*at));
             self.timer.set(next);
-            if let Poll::Pending = self.timer.poll_elapsed(cx) {
+            if self.timer.poll_elapsed(cx).is_pending() {
                 return;
             }
         }

@@ -102,12 +102,13 @@ impl Observer<u32> for Hooks {
         partition: PartitionId,
         position: Position,
         incident: Incident,
-        _: &str,
+        why: &str,
     ) {
         self.0.write(What::Incident {
             partition: partition.0,
             position: position.0,
             incident,
+            why: why.to_owned(),
         });
     }
     fn drained(&mut self, left: u32) {

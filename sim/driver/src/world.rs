@@ -254,7 +254,7 @@ impl World {
             recorder: recorder.clone(),
             sabotage: self.sabotage,
             count: 0,
-            line: line.clone(),
+            line,
             back: Lag::new(
                 shell.clone(),
                 self.plan.dice,

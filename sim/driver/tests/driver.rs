@@ -7,7 +7,7 @@ use procession_sim_driver::{SABOTAGES, Tally, run, run_with};
 const SEEDS: u64 = 300;
 
 /// Seeds that once failed, and what it was. They stay, so that it stays mended.
-const GUARDED: [(u64, &str); 3] = [
+const GUARDED: [(u64, &str); 4] = [
     (
         19,
         "the in-process broker's hook lost the last delivery of a grant, and nothing told of it",
@@ -17,6 +17,10 @@ const GUARDED: [(u64, &str); 3] = [
         "a release after a lapse said that it stored the commit it carried, and wrote the one before",
     ),
     (215, "the same, with another history"),
+    (
+        993,
+        "a late release of an epoch ended the session and the commit of the one after it",
+    ),
 ];
 
 #[test]
