@@ -296,7 +296,9 @@ fn config(dice: Dice, partitions: u32) -> Config {
     let mut config = Config {
         partitions,
         window: 64 * set(0, 1, 3) as u32,
-        window_pool: 64 * 8,
+        // Room for every window and for a resumed map of the whole log beside it: where there is less, a
+        // core forgets what does not fit (S7), and that would run again.
+        window_pool: 64 * 64,
         handler_timeout: Span::from_millis(set(1, 100, 1_500)),
         cancel_grace: Span::from_millis(50),
         map_bytes: [0, 64, 3_072, 3_072][set(2, 0, 3) as usize],
