@@ -1,10 +1,13 @@
 //! One run and what came of it.
 
 use core::fmt::{self, Write};
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 
 use crate::check::{Breach, check};
 use crate::dice::mix;
 use crate::event::{Event, Outcome as End, Told, What};
+use crate::history::Story;
 use crate::plan::Plan;
 use crate::sabotage::Sabotage;
 use crate::world::World;
@@ -146,8 +149,24 @@ pub fn run(seed: u64) -> Outcome {
 /// The run of a seed, with something broken on purpose.
 #[must_use]
 pub fn run_with(seed: u64, sabotage: Option<Sabotage>) -> Outcome {
-    let story = World::new(Plan::new(seed), sabotage).run();
-    let breach = check(&story).err();
+    let lived = catch_unwind(AssertUnwindSafe(|| {
+        World::new(Plan::new(seed), sabotage).run()
+    }));
+    let (story, breach) = match lived {
+        Ok(story) => {
+            let breach = check(&story).err();
+            (story, breach)
+        }
+        // An assertion of the core or of a driver: its text was printed.
+        Err(_) => (
+            Story::default(),
+            Some(Breach {
+                rule: "panic",
+                text: "something in the run panicked".into(),
+                event: 0,
+            }),
+        ),
+    };
     let mut digest = Digest(story.trace);
     for event in &story.events {
         // Writing into a number does not fail.
