@@ -50,9 +50,6 @@ impl std::error::Error for Disagreement {}
 struct Brokers {
     /// The first position of a log.
     first: u64,
-    /// Taking a partition writes the record: it names the log before the first commit. (Simulated runs
-    /// leave it without a name until then, on both.)
-    claims: bool,
     /// What a group has committed goes with its topic. (Simulated runs keep it on both: it is void, as the
     /// core has to notice.)
     forgets: bool,
@@ -77,12 +74,10 @@ pub fn replay(text: &str) -> Result<(), Disagreement> {
     let brokers = match lines.next() {
         Some((_, "broker kafka")) => Brokers {
             first: 0,
-            claims: false,
             forgets: true,
         },
         Some((_, "broker nats" | "broker memory")) => Brokers {
             first: 1,
-            claims: true,
             forgets: false,
         },
         other => {
@@ -227,10 +222,6 @@ impl Model {
     fn join(&mut self) -> String {
         self.epoch = self.record.open();
         self.write = 0;
-        let unnamed = self.record.incarnation.is_none();
-        if self.brokers.claims && unnamed {
-            self.record.incarnation = Some(procession_core::Incarnation(self.log.incarnation));
-        }
         let map = self.record.map.clone();
         let resume = self.record.resume(&self.log, &map);
         format!(

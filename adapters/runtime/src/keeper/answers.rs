@@ -107,8 +107,9 @@ impl<S: RecordStore> Keeper<S> {
                 };
                 partition.owner.clone_from(&progress.owner);
                 partition.found = progress.into();
-                // What we own is newer here than in the record.
-                if partition.assigned.is_none() && partition.opening.is_none() {
+                // What we own is newer here than in the record, also while it is given up: a commit that
+                // the release carries is written with its own content, or it is not stored.
+                if !partition.is_ours() {
                     partition.content = partition.found.clone();
                 }
                 head
@@ -131,7 +132,7 @@ impl<S: RecordStore> Keeper<S> {
                 }
                 UNREADABLE.clone_into(&mut partition.owner);
                 partition.found = Content::default();
-                if partition.assigned.is_none() && partition.opening.is_none() {
+                if !partition.is_ours() {
                     partition.content = Content::default();
                 }
                 // Somebody wrote it: it is left alone until it has stood still for a lease.

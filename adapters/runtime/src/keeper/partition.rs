@@ -68,6 +68,11 @@ pub(super) struct Pending<T> {
 }
 
 impl Partition {
+    /// Whether the record is this member's to write, as far as it was told.
+    pub(super) const fn is_ours(&self) -> bool {
+        self.assigned.is_some() || self.opening.is_some() || self.releasing
+    }
+
     /// Forgets what is outstanding. The store's futures are dropped; what they did is unknown.
     pub(super) fn drop_pending(&mut self) {
         self.read = None;

@@ -136,7 +136,8 @@ fn resume(content: &Content, log: &LogState, start: StartAt) -> ResumeState {
         frontier: content.frontier.or(begin),
         anchor: content.anchor,
         map: content.map.clone(),
-        recorded: if fresh { Some(incarnation) } else { recorded },
+        // Nothing is recorded: where it begins is for the core to write down.
+        recorded: recorded.filter(|_| !fresh),
         incarnation,
         log_start: log.start,
         log_end: log.end,

@@ -407,3 +407,23 @@ fn a_paused_owner_goes_on_where_the_one_between_has_stopped() {
     assert_eq!(assigned(&events), [(0, 3, Some(90))]);
     assert_eq!(store.record(0).frontier, Some(Position(90)));
 }
+
+/// What is read while the record is given up is older than the commit that the release carries.
+#[test]
+fn a_release_after_a_lapse_writes_the_commit_that_it_carries() {
+    let store = Store::default();
+    let mut a = Member::new(&store, "a", 1, StartAt::Earliest);
+    a.pass(200);
+    a.commit(0, 1, 1, 42, false);
+    a.pass(100);
+    a.commit(0, 1, 2, 50, false);
+    // The port hangs past the end of the lease, and nobody takes over.
+    a.now = a.now + Span::from_secs(12);
+    a.keeper.release(a.now, PartitionId(0), Epoch(1));
+    assert_eq!(results(&a.pass(500)), [(2, CommitResult::Stored)]);
+    let record = store.record(0);
+    assert_eq!(
+        (record.owner.as_str(), record.frontier),
+        ("", Some(Position(50)))
+    );
+}

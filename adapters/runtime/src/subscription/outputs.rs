@@ -174,7 +174,7 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
     fn announce_release(&mut self, partition: PartitionId, epoch: procession_core::Epoch) {
         let observed = self.observed;
         if let Some(known) = self.partition(partition)
-            && known.released != Some(epoch)
+            && known.released.is_none_or(|last| last < epoch)
         {
             known.released = Some(epoch);
             if observed {
@@ -187,7 +187,11 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         while let Some(release) = self.core.poll_release() {
             self.announce_release(release.partition, release.epoch);
             self.alarms.clear_partition(release.partition);
-            if let Some(known) = self.partition(release.partition) {
+            // The last write of an epoch gives it up: the feed may have the partition again before
+            // the core was told, and then the session that began is not this epoch's to end.
+            if let Some(known) = self.partition(release.partition)
+                && known.epoch.is_none_or(|ours| ours <= release.epoch)
+            {
                 known.end_epoch();
             }
             self.feed.submit(FeedCommand::Release {

@@ -1,6 +1,6 @@
 //! Ways to end: drain, retire, abort, stop, failure, drop.
 
-use procession_core::Epoch;
+use procession_core::{CommitResult, Epoch, PartitionId};
 
 use super::World;
 use crate::port::{FeedEvent, PortError, PortErrorKind};
@@ -149,4 +149,30 @@ fn held_commits_repeat_the_first_frontier() {
         assert_eq!((commit.frontier.0, commit.map.len()), (1, 0));
     }
     assert!(world.end().unwrap().is_ok());
+}
+
+/// The last commit gives the partition up, so it can be ours again before its answer is heard. The
+/// release of the old epoch must not end the session of the new one.
+#[test]
+fn a_partition_that_comes_back_with_the_answer_to_its_last_commit_is_served() {
+    let world = World::assigned(ScriptFeed::silent(), DriverOptions::default());
+    world.deliver(1, "d");
+    world.feed.send(FeedEvent::Revoked {
+        partition: PartitionId(0),
+        epoch: Epoch(1),
+        deadline: world.in_millis(1_000),
+    });
+    world.shell.run();
+    let last = world.feed.commits().last().cloned().unwrap();
+    assert!(last.last);
+    world.feed.send(FeedEvent::Committed {
+        partition: PartitionId(0),
+        epoch: last.epoch,
+        write: last.write,
+        result: CommitResult::Stored,
+    });
+    world.feed.resume(2, Some(&last), None);
+    world.shell.run();
+    world.deliver(2, "d");
+    assert!(world.log.all().contains(&Event::Start(2, 1)));
 }

@@ -1,0 +1,32 @@
+//! A run that is over, as the checker reads it.
+
+use crate::event::Event;
+
+/// Everything that a run left behind.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Story {
+    pub(crate) events: Vec<Event>,
+    pub(crate) log: Vec<Stored>,
+    /// The dead letters.
+    pub(crate) letters: Vec<Stored>,
+    pub(crate) tasks_left: usize,
+    /// Whose task did not stop to wake itself.
+    pub(crate) spins: Option<u32>,
+    pub(crate) trace: u64,
+    /// By message.
+    pub(crate) keys: Vec<Option<u32>>,
+    /// How much later than asked for anything may end, in nanoseconds.
+    pub(crate) slack: u64,
+    /// Whether identities are remembered.
+    pub(crate) remembers: bool,
+}
+
+/// One record of a log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Stored {
+    pub(crate) partition: u32,
+    pub(crate) position: u64,
+    pub(crate) message: u32,
+    /// Which publish brought it.
+    pub(crate) publish: u32,
+}

@@ -1,0 +1,45 @@
+//! Whether a port can be reached.
+
+use core::task::{Context, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A line to a port; shared by the port and whoever cuts it.
+#[derive(Clone, Default)]
+pub(crate) struct Line(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    down: bool,
+    waker: Option<Waker>,
+}
+
+impl Line {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It goes down, or comes back.
+    pub(crate) fn set(&self, down: bool) {
+        self.lock().down = down;
+        self.wake();
+    }
+
+    /// Wakes whoever polled last.
+    pub(crate) fn wake(&self) {
+        let waker = self.lock().waker.take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn is_down(&self) -> bool {
+        self.lock().down
+    }
+
+    /// Whether it is down; wakes at the next change.
+    pub(crate) fn poll_down(&self, cx: &Context<'_>) -> bool {
+        let mut state = self.lock();
+        state.waker = Some(cx.waker().clone());
+        state.down
+    }
+}

@@ -1,0 +1,197 @@
+//! One run and what came of it.
+
+use core::fmt::{self, Write};
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+
+use crate::check::{Breach, check};
+use crate::dice::mix;
+use crate::event::{Event, Outcome as End, Told, What};
+use crate::history::Story;
+use crate::plan::Plan;
+use crate::sabotage::Sabotage;
+use crate::world::World;
+
+/// What came of a run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// Of the whole history, and of every poll of every task (S11).
+    pub digest: u64,
+    /// What happened, in order.
+    pub events: Vec<Event>,
+    /// The first promise that was broken.
+    pub breach: Option<Breach>,
+    /// How much happened.
+    pub tally: Tally,
+}
+
+/// How much happened, so that a run of nothing is not taken for a good one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[expect(missing_docs, reason = "the names say what is counted")]
+pub struct Tally {
+    pub attempts: u64,
+    pub done: u64,
+    pub failed: u64,
+    pub dropped: u64,
+    pub buried: u64,
+    pub duplicates: u64,
+    pub commits: u64,
+    pub released: u64,
+    pub lost: u64,
+    pub crashes: u64,
+    pub pauses: u64,
+    pub drains: u64,
+    pub stored: u64,
+    pub refused: u64,
+    pub unknown: u64,
+}
+
+impl Tally {
+    fn of(events: &[Event]) -> Self {
+        let mut tally = Self::default();
+        for event in events {
+            let counter = match event.what {
+                What::Begin { .. } => &mut tally.attempts,
+                What::End { outcome, .. } => match outcome {
+                    End::Done => &mut tally.done,
+                    End::Failed | End::Rejected | End::Panicked => &mut tally.failed,
+                    End::Dropped => &mut tally.dropped,
+                },
+                What::Buried { .. } => &mut tally.buried,
+                What::Duplicate { .. } => &mut tally.duplicates,
+                What::Committed { .. } => &mut tally.commits,
+                What::Released { .. } => &mut tally.released,
+                What::Lost { .. } => &mut tally.lost,
+                What::Crashed => &mut tally.crashes,
+                What::Paused => &mut tally.pauses,
+                What::Drain { .. } => &mut tally.drains,
+                What::Resolved { result, .. } => match result {
+                    Told::Stored { .. } => &mut tally.stored,
+                    Told::Unknown => &mut tally.unknown,
+                    Told::Refused | Told::Full | Told::Closed => &mut tally.refused,
+                },
+                _ => continue,
+            };
+            *counter += 1;
+        }
+        tally
+    }
+
+    /// Adds another one.
+    pub const fn add(&mut self, other: &Self) {
+        self.attempts += other.attempts;
+        self.done += other.done;
+        self.failed += other.failed;
+        self.dropped += other.dropped;
+        self.buried += other.buried;
+        self.duplicates += other.duplicates;
+        self.commits += other.commits;
+        self.released += other.released;
+        self.lost += other.lost;
+        self.crashes += other.crashes;
+        self.pauses += other.pauses;
+        self.drains += other.drains;
+        self.stored += other.stored;
+        self.refused += other.refused;
+        self.unknown += other.unknown;
+    }
+
+    /// What never happened, of everything that should.
+    #[must_use]
+    pub fn missing(&self) -> Vec<&'static str> {
+        let counts = [
+            ("attempts", self.attempts),
+            ("done", self.done),
+            ("failed", self.failed),
+            ("dropped", self.dropped),
+            ("buried", self.buried),
+            ("duplicates", self.duplicates),
+            ("commits", self.commits),
+            ("released", self.released),
+            ("lost", self.lost),
+            ("crashes", self.crashes),
+            ("pauses", self.pauses),
+            ("drains", self.drains),
+            ("stored", self.stored),
+            ("refused", self.refused),
+            ("unknown", self.unknown),
+        ];
+        let never = counts.into_iter().filter(|(_, count)| *count == 0);
+        never.map(|(name, _)| name).collect()
+    }
+}
+
+/// What a seed stands for, but for messages and publishes: for people.
+#[must_use]
+pub fn describe(seed: u64) -> String {
+    let plan = Plan::new(seed);
+    format!(
+        "{} members, {} partitions, {} keys, {} messages, {} handlers at once\n{:?}\n{:?} {:?}\n{:?}\n{:?}",
+        plan.members,
+        plan.partitions,
+        plan.keys,
+        plan.messages.len(),
+        plan.concurrency,
+        plan.faults,
+        plan.unfair,
+        plan.lease,
+        plan.config,
+        plan.producer,
+    )
+}
+
+/// The run of a seed.
+#[must_use]
+pub fn run(seed: u64) -> Outcome {
+    run_with(seed, None)
+}
+
+/// The run of a seed, with something broken on purpose.
+#[must_use]
+pub fn run_with(seed: u64, sabotage: Option<Sabotage>) -> Outcome {
+    let lived = catch_unwind(AssertUnwindSafe(|| {
+        World::new(Plan::new(seed), sabotage).run()
+    }));
+    let (story, breach) = match lived {
+        Ok(story) => {
+            let breach = check(&story).err();
+            (story, breach)
+        }
+        // An assertion of the core or of a driver: its text was printed.
+        Err(_) => (
+            Story::default(),
+            Some(Breach {
+                rule: "panic",
+                text: "something in the run panicked".into(),
+                event: 0,
+            }),
+        ),
+    };
+    let mut digest = Digest(story.trace);
+    for event in &story.events {
+        // Writing into a number does not fail.
+        let _ = write!(digest, "{event}");
+    }
+    for record in story.log.iter().chain(&story.letters) {
+        let _ = write!(digest, "{record:?}");
+    }
+    Outcome {
+        digest: digest.0,
+        tally: Tally::of(&story.events),
+        events: story.events,
+        breach,
+    }
+}
+
+/// A hash of text.
+struct Digest(u64);
+
+impl Write for Digest {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        self.0 = mix(self.0);
+        Ok(())
+    }
+}

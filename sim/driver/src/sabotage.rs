@@ -1,0 +1,49 @@
+//! Deliberate faults in the glue, to prove that the checker notices (positive controls).
+
+/// What is broken on purpose. Each is a mistake that a driver, a port or an executor could make.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Sabotage {
+    /// The seventh answer to a commit never arrives.
+    SwallowCommit,
+    /// Two neighbouring records of a batch change their places in the log.
+    SwapRecords,
+    /// A record of a batch is dropped and the ones behind it take its delivery number.
+    DropRecord,
+    /// From some wake-up on, the driver of a member hears no wake-up any more.
+    DeafMember,
+    /// As that, the driver of the publisher.
+    DeafPublisher,
+    /// A handler's failure is reported as success.
+    FailureIsSuccess,
+    /// The result of a handler is lost: its future never ends.
+    LoseSettle,
+    /// Commits carry the epoch after theirs.
+    EpochOff,
+    /// Commits carry a frontier one too far.
+    FrontierAhead,
+    /// The driver is told that its leases are longer than they are.
+    LongLease,
+    /// What the sink stored is reported as refused.
+    StoredIsRefused,
+    /// A send is reported as stored and never reaches the log.
+    NeverSent,
+    /// Dead letters are confirmed and not stored.
+    BuryNothing,
+}
+
+/// All of them.
+pub const SABOTAGES: [Sabotage; 13] = [
+    Sabotage::SwallowCommit,
+    Sabotage::SwapRecords,
+    Sabotage::DropRecord,
+    Sabotage::DeafMember,
+    Sabotage::DeafPublisher,
+    Sabotage::FailureIsSuccess,
+    Sabotage::LoseSettle,
+    Sabotage::EpochOff,
+    Sabotage::FrontierAhead,
+    Sabotage::LongLease,
+    Sabotage::StoredIsRefused,
+    Sabotage::NeverSent,
+    Sabotage::BuryNothing,
+];

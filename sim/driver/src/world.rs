@@ -1,0 +1,495 @@
+//! A publisher, members of one group, the in-process broker, and what happens to them.
+
+use core::task::{Context, Poll, Waker};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use procession_core::{Span, Time};
+use procession_memory::MemoryBroker;
+use procession_memory::hooks::Members;
+use procession_runtime::Spawner;
+use procession_runtime::port::{
+    BoxFuture, Broker, FeedSpec, StartAt, Storage, TopicMode, TopicSpec,
+};
+use procession_runtime::publisher::{PublisherHandle, PublisherOptions, publisher};
+use procession_runtime::subscription::{DriverOptions, SubscriptionHandle, subscribe};
+
+use crate::callers::Caller;
+use crate::event::{Event, What};
+use crate::executor::{Executor, Spins};
+use crate::feed::Watched;
+use crate::history::{Stored, Story};
+use crate::lag::Lag;
+use crate::line::Line;
+use crate::observer::{Hooks, PublishHooks};
+use crate::plan::{CLOSE_GRACE, Chaos, MILLI, Plan};
+use crate::recorder::{History, Recorder};
+use crate::sabotage::Sabotage;
+use crate::shell::SimShell;
+use crate::sink::Lying;
+use crate::work::{Application, Handlers, key_hash, read};
+
+const TOPIC: &str = "t";
+const LETTERS: &str = "t-dlq-g";
+const GROUP: &str = "g";
+/// How long everything may take, once no fault happens any more.
+const HEALED: u64 = 180_000 * MILLI;
+/// How long the last drain may take.
+const LAST_DRAIN: Span = Span::from_secs(20);
+
+/// A place that a member has; its lives follow each other.
+#[derive(Default)]
+struct Seat {
+    life: Option<Life>,
+    paused: bool,
+}
+
+/// One start of a member.
+struct Life {
+    number: u32,
+    name: String,
+    handle: SubscriptionHandle,
+}
+
+pub(crate) struct World {
+    plan: Arc<Plan>,
+    sabotage: Option<Sabotage>,
+    executor: Executor,
+    history: History,
+    application: Arc<Application>,
+    /// Keeps the broker, and is the publisher's connection.
+    broker: MemoryBroker<SimShell>,
+    url: String,
+    seats: Vec<Seat>,
+    lives: u32,
+    publisher: Option<PublisherHandle>,
+    callers_left: Arc<AtomicU32>,
+    line: Line,
+    /// Those of the members, by life.
+    lines: Vec<(u32, Line)>,
+    /// What is still to happen, in order of time and of their making.
+    agenda: Vec<(u64, Chaos)>,
+}
+
+/// The result of a future that is ready.
+fn now<T>(mut future: BoxFuture<'_, T>) -> T {
+    match future
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
+        Poll::Ready(value) => value,
+        Poll::Pending => unreachable!("the in-process broker answers at once"),
+    }
+}
+
+impl World {
+    pub(crate) fn new(plan: Plan, sabotage: Option<Sabotage>) -> Self {
+        static WORLDS: AtomicU64 = AtomicU64::new(0);
+        let executor = Executor::new(plan.dice, plan.unfair);
+        let url = format!("memory://drive-{}", WORLDS.fetch_add(1, Ordering::Relaxed));
+        let broker = connect(&url, executor.shell(0));
+        for topic in [TOPIC, LETTERS] {
+            let made = now(broker.topic(TopicSpec {
+                name: topic.into(),
+                partitions: Some(plan.partitions),
+                storage: Storage::Memory,
+                mode: TopicMode::Create,
+                duplicate_window: Span::from_secs(3_600),
+            }));
+            assert!(made.is_ok(), "a topic can be made");
+        }
+        let plan = Arc::new(plan);
+        Self {
+            application: Arc::new(Application::new(Arc::clone(&plan), sabotage)),
+            agenda: plan.schedule.clone(),
+            seats: (0..plan.members).map(|_| Seat::default()).collect(),
+            plan,
+            sabotage,
+            executor,
+            history: History::default(),
+            broker,
+            url,
+            lives: 0,
+            publisher: None,
+            callers_left: Arc::default(),
+            line: Line::default(),
+            lines: Vec::new(),
+        }
+    }
+
+    /// From the beginning to the end.
+    pub(crate) fn run(mut self) -> Story {
+        let spins = self.live().err();
+        let tasks_left = self.executor.tasks();
+        let log = self.audit(TOPIC);
+        let letters = self.audit(LETTERS);
+        self.executor.shut_down();
+        let mut history = self
+            .history
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        Story {
+            events: core::mem::take(&mut *history),
+            log,
+            letters,
+            tasks_left,
+            spins: spins.map(|spins| spins.entity),
+            trace: self.executor.trace(),
+            keys: self
+                .plan
+                .messages
+                .iter()
+                .map(|message| message.key)
+                .collect(),
+            slack: self.plan.unfair.slack() + CLOSE_GRACE.as_nanos(),
+            remembers: 0 < self.plan.config.dedupe.ids,
+        }
+    }
+
+    fn live(&mut self) -> Result<(), Spins> {
+        self.start_publisher();
+        // The first of the earliest: the order of the making decides.
+        while let Some(next) = (0..self.agenda.len()).min_by_key(|&i| self.agenda[i].0) {
+            let (at, chaos) = self.agenda.remove(next);
+            self.executor.run_until(at)?;
+            self.happen(chaos);
+        }
+        let healed_at = self.executor.now();
+        while self.executor.now() < healed_at + HEALED && !self.is_settled() {
+            if 0 < self.plan.config.parked_keys {
+                self.release_keys();
+            }
+            self.executor.run_until(self.executor.now() + 100 * MILLI)?;
+        }
+        self.end()
+    }
+
+    fn recorder(&self, life: u32) -> Recorder {
+        Recorder {
+            history: Arc::clone(&self.history),
+            shell: self.executor.shell(life),
+        }
+    }
+
+    fn write(&self, life: u32, what: What) {
+        self.recorder(life).write(what);
+    }
+
+    fn start_publisher(&mut self) {
+        let recorder = self.recorder(0);
+        let Ok(inner) = now(self.broker.sink()) else {
+            return;
+        };
+        let sink = Lying::new(
+            inner,
+            self.line.clone(),
+            self.sabotage,
+            recorder.shell.clone(),
+            self.plan.dice,
+            self.plan.lag,
+        );
+        let options = PublisherOptions {
+            core: self.plan.producer.clone(),
+            close_grace: CLOSE_GRACE,
+        };
+        let shell = recorder.shell.clone();
+        let hooks = PublishHooks(recorder.clone());
+        let (handle, driver) = match publisher(sink, shell.clone(), hooks, options) {
+            Ok(made) => made,
+            Err(error) => unreachable!("the plan's producer: {error}"),
+        };
+        let task = shell.core.spawn(0, Box::pin(driver));
+        if self.sabotage == Some(Sabotage::DeafPublisher) {
+            self.executor.deafen(task, 40);
+        }
+        let next = Arc::new(AtomicU32::new(0));
+        self.callers_left
+            .store(self.plan.callers.len() as u32, Ordering::Relaxed);
+        for publishes in &self.plan.callers {
+            let caller = Caller {
+                plan: Arc::clone(&self.plan),
+                topic: TOPIC.into(),
+                handle: handle.clone(),
+                recorder: recorder.clone(),
+                next: Arc::clone(&next),
+                left: Arc::clone(&self.callers_left),
+            };
+            shell.spawn(Box::pin(caller.run(publishes.clone())));
+        }
+        let ended = handle.ended();
+        shell.spawn(Box::pin(async move {
+            ended.await;
+            recorder.write(What::Ended { ok: true });
+        }));
+        self.publisher = Some(handle);
+    }
+
+    fn start_member(&mut self, seat: u32) {
+        if self.seats[seat as usize].life.is_some() {
+            return;
+        }
+        self.lives += 1;
+        let number = self.lives;
+        let recorder = self.recorder(number);
+        let shell = recorder.shell.clone();
+        let name = format!("m{seat}-{number}-");
+        let connection = connect(&self.url, shell.clone());
+        recorder.write(What::Started { seat });
+        let inner = match now(connection.feed(FeedSpec {
+            topic: TOPIC.into(),
+            group: GROUP.into(),
+            member: name.as_str().into(),
+            start: StartAt::Earliest,
+            lease: self.plan.lease,
+            message_bytes_max: 1 << 20,
+        })) {
+            Ok(feed) => feed,
+            Err(error) => unreachable!("the plan's feed: {error}"),
+        };
+        let line = Line::default();
+        self.lines.push((number, line.clone()));
+        let feed = Watched {
+            inner,
+            recorder: recorder.clone(),
+            sabotage: self.sabotage,
+            count: 0,
+            line,
+            back: Lag::new(
+                shell.clone(),
+                self.plan.dice,
+                self.plan.lag,
+                2 + u64::from(number),
+            ),
+            asked: BTreeMap::new(),
+        };
+        let work = Handlers {
+            application: Arc::clone(&self.application),
+            recorder: recorder.clone(),
+            letters: LETTERS.into(),
+        };
+        let mut options = DriverOptions {
+            core: self.plan.config.clone(),
+            concurrency: self.plan.concurrency,
+            close_grace: CLOSE_GRACE,
+            ..DriverOptions::default()
+        };
+        options.core.seed ^= u64::from(number);
+        let hooks = Hooks(recorder.clone());
+        let (handle, driver) = match subscribe(feed, work, shell.clone(), hooks, options) {
+            Ok(made) => made,
+            Err(error) => unreachable!("the plan's consumer: {error}"),
+        };
+        let task = shell.core.spawn(number, Box::pin(driver));
+        if self.sabotage == Some(Sabotage::DeafMember) && number == 1 {
+            self.executor.deafen(task, 60);
+        }
+        let ended = handle.ended();
+        shell.spawn(Box::pin(async move {
+            let ok = ended.await.is_ok();
+            recorder.write(What::Ended { ok });
+        }));
+        self.seats[seat as usize].life = Some(Life {
+            number,
+            name,
+            handle,
+        });
+    }
+
+    fn happen(&mut self, chaos: Chaos) {
+        let now = self.executor.now();
+        match chaos {
+            Chaos::Start(seat) => self.start_member(seat),
+            Chaos::Break(seat) => {
+                if let Some(life) = &self.seats[seat as usize].life {
+                    let members = Members::Member(GROUP, &life.name);
+                    let _ = self.broker.hooks().break_sessions(TOPIC, members);
+                    self.write(life.number, What::Harmed { how: "break" });
+                }
+            }
+            Chaos::Lose { partition, count } => {
+                let members = Members::Group(GROUP);
+                let hooks = self.broker.hooks();
+                let _ = hooks.lose_deliveries(TOPIC, members, partition, count);
+                self.write(0, What::Harmed { how: "lose" });
+            }
+            Chaos::Cut { lands } => {
+                self.broker.hooks().cut_sinks(lands);
+                let how = if lands { "cut, lands" } else { "cut" };
+                self.write(0, What::Harmed { how });
+            }
+            Chaos::Outage { long } => {
+                self.line.set(true);
+                self.write(0, What::Harmed { how: "outage" });
+                self.agenda.push((now + long, Chaos::Online));
+            }
+            Chaos::Online => self.line.set(false),
+            Chaos::Hang { seat, long } => {
+                if let Some(life) = &self.seats[seat as usize].life {
+                    let life = life.number;
+                    self.write(life, What::Hangs { hangs: true });
+                    self.hang(life, true);
+                    self.agenda.push((now + long, Chaos::Answer { life }));
+                }
+            }
+            Chaos::Answer { life } => {
+                self.write(life, What::Hangs { hangs: false });
+                self.hang(life, false);
+            }
+            Chaos::Crash { seat, back } => {
+                if let Some(life) = self.seats[seat as usize].life.take() {
+                    let members = Members::Member(GROUP, &life.name);
+                    let _ = self.broker.hooks().kill(TOPIC, members);
+                    self.write(life.number, What::Crashed);
+                    self.executor.kill(life.number);
+                    self.seats[seat as usize].paused = false;
+                    self.agenda.push((now + back, Chaos::Start(seat)));
+                }
+            }
+            Chaos::Pause { seat, long } => {
+                let seated = &mut self.seats[seat as usize];
+                if let Some(life) = &seated.life
+                    && !seated.paused
+                {
+                    seated.paused = true;
+                    let life = life.number;
+                    self.executor.pause(life, true);
+                    self.write(life, What::Paused);
+                    self.agenda.push((now + long, Chaos::Resume { seat, life }));
+                }
+            }
+            Chaos::Resume { seat, life } => {
+                self.write(life, What::Resumed);
+                self.executor.pause(life, false);
+                let seated = &mut self.seats[seat as usize];
+                if seated.life.as_ref().is_some_and(|l| l.number == life) {
+                    seated.paused = false;
+                }
+            }
+            Chaos::Drain {
+                seat,
+                within,
+                retire,
+                back,
+            } => {
+                if let Some(life) = self.seats[seat as usize].life.take() {
+                    let deadline = now + within;
+                    self.write(life.number, What::Drain { deadline });
+                    let at = Time::from_nanos(deadline);
+                    if retire {
+                        life.handle.retire(at);
+                    } else {
+                        life.handle.drain(at);
+                    }
+                    self.seats[seat as usize].paused = false;
+                    self.agenda.push((now + back, Chaos::Start(seat)));
+                }
+            }
+            Chaos::Abort { seat, back } => {
+                if let Some(life) = self.seats[seat as usize].life.take() {
+                    self.write(life.number, What::Aborted);
+                    life.handle.abort();
+                    self.seats[seat as usize].paused = false;
+                    self.agenda.push((now + back, Chaos::Start(seat)));
+                }
+            }
+            Chaos::Heal => {
+                self.line.set(false);
+                self.application.healed_at.store(now, Ordering::Relaxed);
+                self.write(0, What::Healed);
+            }
+        }
+    }
+
+    fn hang(&self, life: u32, hangs: bool) {
+        for (_, line) in self.lines.iter().filter(|(number, _)| *number == life) {
+            line.set(hangs);
+        }
+    }
+
+    fn release_keys(&self) {
+        for life in self.seats.iter().filter_map(|seat| seat.life.as_ref()) {
+            for key in 0..self.plan.keys {
+                life.handle.release_key(key_hash(key));
+            }
+        }
+    }
+
+    /// Everything published, finished and committed.
+    fn is_settled(&self) -> bool {
+        if self.callers_left.load(Ordering::Relaxed) != 0
+            || self
+                .publisher
+                .as_ref()
+                .is_some_and(|p| p.outstanding() != 0)
+        {
+            return false;
+        }
+        let log = self.audit(TOPIC);
+        let history = self
+            .history
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        (0..self.plan.partitions).all(|number| {
+            let own = log.iter().filter(|record| record.partition == number);
+            let last = own.map(|record| record.position).max();
+            let committed = history
+                .iter()
+                .rev()
+                .find_map(|event: &Event| match event.what {
+                    What::Committed {
+                        partition,
+                        frontier,
+                        ..
+                    } if partition == number => Some(frontier),
+                    _ => None,
+                });
+            last.is_none_or(|last| committed.is_some_and(|frontier| last < frontier))
+        })
+    }
+
+    /// Everybody leaves.
+    fn end(&mut self) -> Result<(), Spins> {
+        let deadline = Time::from_nanos(self.executor.now()) + LAST_DRAIN;
+        for seat in &mut self.seats {
+            if let Some(life) = seat.life.take() {
+                life.handle.drain(deadline);
+                let recorder = Recorder {
+                    history: Arc::clone(&self.history),
+                    shell: self.executor.shell(life.number),
+                };
+                let deadline = deadline.as_nanos();
+                recorder.write(What::Drain { deadline });
+            }
+        }
+        if let Some(publisher) = self.publisher.take() {
+            publisher.close(deadline);
+        }
+        let end = (deadline + CLOSE_GRACE).as_nanos() + self.plan.unfair.slack();
+        while 0 < self.executor.tasks() && self.executor.now() < end {
+            self.executor.run_until(self.executor.now() + 50 * MILLI)?;
+        }
+        Ok(())
+    }
+
+    fn audit(&self, topic: &str) -> Vec<Stored> {
+        let records = now(self.broker.audit(topic.into())).unwrap_or_default();
+        let records = records.into_iter().map(|(partition, record)| {
+            let (message, publish) = read(&record.payload);
+            Stored {
+                partition,
+                position: record.position.0,
+                message,
+                publish,
+            }
+        });
+        records.collect()
+    }
+}
+
+fn connect(url: &str, shell: SimShell) -> MemoryBroker<SimShell> {
+    match MemoryBroker::connect(url, shell) {
+        Ok(broker) => broker,
+        Err(error) => unreachable!("`{url}` is a broker in this process: {error}"),
+    }
+}
