@@ -94,6 +94,7 @@ impl Work for Handlers {
             key: key.map(key_hash),
             identity,
             bytes: record.bytes,
+            sequence: None,
             expires: None,
             quarantine: None,
             message,

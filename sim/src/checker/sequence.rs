@@ -46,7 +46,7 @@ impl Sequences {
     /// A message of a key has ended: its number is passed.
     pub(super) fn pass(&mut self, entry: &Entry) {
         if let Some((key, sequence)) = entry.sequenced() {
-            let run = self.next.entry(key).or_insert(Run::at(sequence));
+            let run = self.next.entry(key).or_insert_with(|| Run::at(sequence));
             if sequence > run.next {
                 *run = Run::at(sequence);
             }
@@ -117,7 +117,7 @@ impl Checker {
             return Ok(());
         };
         let run = tenure.sequences.next.entry(key);
-        let run = *run.or_insert(Run::at(sequence));
+        let run = *run.or_insert_with(|| Run::at(sequence));
         // What was passed over may come late.
         let right = sequence == run.next || sequence < run.first;
         self.rules.hold(Rule::OutOfSequence, right, || {
