@@ -5,7 +5,7 @@
 //! otherwise than a broker did is wrong, whatever the runs over it say.
 //!
 //! Where the model of the runs is on purpose harsher than a broker, the trace's own model goes along with
-//! the broker: see [`Brokers`].
+//! the broker: see `Brokers`.
 
 use std::fmt;
 
