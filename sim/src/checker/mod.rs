@@ -12,6 +12,7 @@ mod sequence;
 mod stalls;
 mod tenure;
 
+use core::cell::Cell;
 use procession_core::{Config, Keyless, NoticeKind, Order};
 
 use crate::log::{Entry, Log};
@@ -105,6 +106,8 @@ pub(crate) struct Checker {
     pub(crate) facts: Vec<Fact>,
     pub(crate) processes: Vec<Process>,
     pub(crate) tally: Tally,
+    /// Whether keys may be forgotten while they are in use, for so many messages.
+    forgets: Cell<(usize, bool)>,
 }
 
 impl Checker {
@@ -116,6 +119,7 @@ impl Checker {
             facts: Vec::new(),
             processes: (0..members).map(|_| Process::new(config)).collect(),
             tally: Tally::default(),
+            forgets: Cell::default(),
         }
     }
 

@@ -69,6 +69,11 @@ impl Tenure {
 impl Checker {
     /// Whether keys may be forgotten while they are in use: then little can be said.
     fn forgets(&self, all: &[Entry]) -> bool {
+        // Messages are only ever added, and the question is asked at every event.
+        let (asked, answer) = self.forgets.get();
+        if asked == all.len() {
+            return answer;
+        }
         let mut keys: Vec<_> = all
             .iter()
             .filter_map(|e| e.key.zip(Some(e.partition)))
@@ -76,7 +81,9 @@ impl Checker {
         keys.sort_unstable();
         keys.dedup();
         let most = self.config.sequence.map_or(0, |s| s.keys);
-        keys.len() > most as usize
+        let answer = keys.len() > most as usize;
+        self.forgets.set((all.len(), answer));
+        answer
     }
 
     /// Whether a message takes part in an order by sequence of which everything is known.
