@@ -36,8 +36,12 @@ pub(super) struct Ledger<T> {
 
 #[derive(Debug)]
 enum Place<T> {
-    /// How many partitions it has.
-    Ready { topic: Topic, partitions: u32 },
+    /// How many partitions it has, and the number of the question whether it has more by now.
+    Ready {
+        topic: Topic,
+        partitions: u32,
+        asked: Option<usize>,
+    },
     /// Asked for: the number of the question, and what waits for the answer, in order.
     Asked {
         question: usize,
@@ -87,7 +91,6 @@ impl<T: Copy> Ledger<T> {
 
     pub(super) fn send(&mut self, producer: &Producer, tag: T, message: Arc<Outgoing>) {
         if let Some(back) = self.try_send(producer, tag, message) {
-            self.forget(&back.message.topic);
             // What is behind it in its key waits for the same answer, so the order stays.
             self.find(producer, back.tag, back.message);
         }
@@ -96,7 +99,9 @@ impl<T: Copy> Ledger<T> {
     /// Gives the message back, with what happened, when the topic is not what it was.
     fn try_send(&mut self, producer: &Producer, tag: T, message: Arc<Outgoing>) -> Option<Back<T>> {
         match self.topics.get_mut(&message.topic) {
-            Some(Place::Ready { topic, partitions }) => {
+            Some(Place::Ready {
+                topic, partitions, ..
+            }) => {
                 let sent = hand_over(
                     producer,
                     topic,
@@ -111,14 +116,14 @@ impl<T: Copy> Ledger<T> {
                 };
                 if why == Refusal::Gone {
                     self.forget(&message.topic);
-                }
-                if why != Refusal::Own {
                     return Some(Back {
                         tag,
                         message,
                         receipt,
-                        why,
                     });
+                }
+                if why == Refusal::Beyond {
+                    self.ask_again(producer, &message.topic);
                 }
                 self.answer(tag, receipt);
             }
@@ -144,7 +149,11 @@ impl<T: Copy> Ledger<T> {
         };
         match producer.topic(&message.topic) {
             Ok(topic) => {
-                let place = Place::Ready { topic, partitions };
+                let place = Place::Ready {
+                    topic,
+                    partitions,
+                    asked: None,
+                };
                 self.topics.insert(Arc::clone(&message.topic), place);
                 if let Some(back) = self.try_send(producer, tag, message) {
                     self.answer(back.tag, back.receipt);
@@ -201,7 +210,7 @@ impl<T: Copy> Ledger<T> {
             Place::Ready { .. } => None,
         });
         let Some(name) = name else {
-            return;
+            return self.grown(producer, question, partitions);
         };
         let Some(Place::Asked { waiting, .. }) = self.topics.remove(&name) else {
             return;
@@ -218,20 +227,62 @@ impl<T: Copy> Ledger<T> {
             }
         };
         self.known.insert(Arc::clone(&name), partitions);
-        self.topics.insert(name, Place::Ready { topic, partitions });
+        let place = Place::Ready {
+            topic,
+            partitions,
+            asked: None,
+        };
+        self.topics.insert(name, place);
         let mut waiting = waiting.into_iter();
         for (tag, message) in waiting.by_ref() {
             let Some(back) = self.try_send(producer, tag, message) else {
                 continue;
             };
+            // There for the brokers, not for the client yet: none of the rest is sent.
             self.answer(back.tag, back.receipt.clone());
-            if back.why == Refusal::Gone {
-                // There for the brokers, not for the client yet: none of the rest is sent.
-                for (tag, _) in waiting {
-                    self.answer(tag, back.receipt.clone());
-                }
-                break;
+            for (tag, _) in waiting {
+                self.answer(tag, back.receipt.clone());
             }
+            break;
+        }
+    }
+
+    /// A message names a partition that the topic did not have when it was looked up. It may have grown:
+    /// whoever sends the message again will find it so.
+    fn ask_again(&mut self, producer: &Producer, name: &str) {
+        if let Some(Place::Ready { asked, .. }) = self.topics.get_mut(name)
+            && asked.is_none()
+        {
+            *asked = Some(self.questions);
+            producer.describe(name, self.questions, DESCRIBED_WITHIN);
+            self.questions += 1;
+        }
+    }
+
+    /// The answer to that.
+    fn grown(&mut self, producer: &Producer, question: usize, found: Result<u32, Failure>) {
+        let place = self
+            .topics
+            .iter_mut()
+            .find_map(|(name, place)| match place {
+                Place::Ready {
+                    topic,
+                    partitions,
+                    asked,
+                } if *asked == Some(question) => {
+                    *asked = None;
+                    Some((name, topic, partitions))
+                }
+                Place::Ready { .. } | Place::Asked { .. } => None,
+            });
+        let (Some((name, topic, partitions)), Ok(found)) = (place, found) else {
+            return;
+        };
+        if *partitions < found
+            && let Ok(anew) = producer.topic(name)
+        {
+            (*topic, *partitions) = (anew, found);
+            self.known.insert(Arc::clone(name), found);
         }
     }
 
@@ -280,7 +331,6 @@ struct Back<T> {
     tag: T,
     message: Arc<Outgoing>,
     receipt: SinkReceipt,
-    why: Refusal,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
