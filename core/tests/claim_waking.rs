@@ -4,7 +4,6 @@
 mod claim_support;
 
 use claim_support::*;
-use procession_core::*;
 
 #[test]
 fn who_can_do_nothing_wakes_nobody() {
