@@ -334,7 +334,8 @@ pub enum NoticeKind {
     /// A message was behind what its key has passed, and was finished without a handler: a copy.
     SequenceBehind,
     /// A message came after its key had gone on without it (a gap that was told, or a number from before
-    /// the key was adopted): it is handled, out of order.
+    /// the key was adopted): it is handled, out of order. Unless it turns out to be a copy by identity: then
+    /// it is reported as one besides.
     SequenceLate,
 }
 

@@ -58,6 +58,9 @@ impl Place {
     };
 }
 
+// What the configuration's page says that they cost.
+const _: () = assert!(size_of::<Entry>() <= 64 && size_of::<Place>() <= 24);
+
 /// What becomes of a message whose turn it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Verdict {

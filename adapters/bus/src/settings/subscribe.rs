@@ -31,8 +31,8 @@ pub struct SubscribeSettings {
     pub order: Order,
     /// `order = "sequence"`: order by key, and by sequence within a key. What is ahead waits, what was
     /// passed is finished as a copy, what is missing is told, and handled late if it comes after all (the
-    /// notices `SequenceGap`, `SequenceBehind`, `SequenceLate`). A message without a sequence takes its turn as it came. The first sequence of
-    /// a key is adopted, after every change of owner anew.
+    /// notices `SequenceGap`, `SequenceBehind`, `SequenceLate`). A message without a sequence takes its
+    /// turn as it came. The first sequence of a key is adopted, after every change of owner anew.
     pub sequence: bool,
     /// How long a message that is ahead in its sequence waits for those before it. Default 30 s.
     pub gap_timeout: Duration,
