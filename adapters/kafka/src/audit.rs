@@ -17,8 +17,9 @@ use crate::options::KafkaOptions;
 use crate::thread::Bell;
 use crate::topics;
 
-/// Without anything new for this long, the audit fails.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// Without anything new for this long, the audit fails. Longer than librdkafka may wait before it connects
+/// again (10 s).
+const PATIENCE: Duration = Duration::from_secs(30);
 const BATCH: usize = 1_000;
 /// Waiting time after an error of a partition.
 const AGAIN: Duration = Duration::from_millis(200);
