@@ -47,6 +47,7 @@ fn op() -> impl Strategy<Value = Op> {
     let answer = prop_oneof![
         8 => Just(Answer::Stored),
         4 => Just(Answer::NotStored),
+        4 => Just(Answer::Conflict),
         4 => Just(Answer::Retry),
         6 => Just(Answer::Unknown),
     ];

@@ -243,6 +243,8 @@ pub const SMALL_MUTANTS: &[SmallMutant] = &[
         2_000,
         "sends several of a key at once to a broker that keeps no order",
     ),
+    publisher(240, 2_000, "calls a publish stored that came too late"),
+    publisher(241, 2_000, "sends a publish again that came too late"),
     claim(
         81,
         5_000,

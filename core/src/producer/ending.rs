@@ -38,6 +38,20 @@ impl<M> Producer<M> {
             return false;
         }
         match (answer, slot.latest) {
+            (Answer::Conflict, _) => {
+                // No send of it is in the log, and none that is still on its way can get in: what it
+                // expected is not the last any more.
+                self.lanes.stall(slot.lane);
+                self.slots.get_mut(index).earlier_maybe = false;
+                match self.slots.get(index).phase {
+                    Phase::Ghost => self.lay(index),
+                    _ if mutants::is(240) => self.end(index, Published::Stored),
+                    _ if mutants::is(241) => self.returned(index, Latest::Settled),
+                    Phase::Live | Phase::Over | Phase::Free => {
+                        self.end(index, Published::Refused(Unsent::Conflict));
+                    }
+                }
+            }
             (Answer::NotStored, _) => {
                 // A repeated send that is answered comes after all earlier ones of its identity:
                 // none of them can land any more. They may be in the log already.

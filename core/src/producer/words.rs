@@ -85,6 +85,10 @@ pub enum Answer {
     Stored,
     /// It is not in the log, and sending it again would change nothing (too large, not permitted).
     NotStored,
+    /// It was to go in only behind a certain message of its key, and another one is the last: it is not
+    /// in the log, and neither is an earlier send of its identity. Only a broker that looks for copies
+    /// of an identity before it compares can say so; another one says [`Unknown`](Self::Unknown).
+    Conflict,
     /// It is not in the log, for a passing reason. It is sent again under the same identity.
     Retry,
     /// Nobody knows; it may still land. It is sent again under the same identity.
@@ -123,6 +127,8 @@ pub enum Published {
 pub enum Unsent {
     /// The broker refused it for good.
     Broker,
+    /// Another message than the expected one is the last of its key: somebody was faster.
+    Conflict,
     /// Its deadline passed before it was sent, or after every send had failed.
     Deadline,
     /// An older publish of its key is unknown and may still land: sending this one could put it in

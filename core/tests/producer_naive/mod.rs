@@ -270,6 +270,14 @@ impl Model {
                     self.end(index, Published::Refused(Unsent::Broker));
                 }
             }
+            Answer::Conflict => {
+                self.stalled.insert(lane);
+                if self.all[index].live() {
+                    self.end(index, Published::Refused(Unsent::Conflict));
+                } else {
+                    self.unblock(index);
+                }
+            }
             Answer::Retry => {
                 entry.sends[last] = Fate::Failed;
                 if flew {

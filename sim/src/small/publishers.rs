@@ -4,7 +4,7 @@
 //! true (S10, L2).
 
 use procession_core::{
-    Answer, Backoff, Producer, ProducerConfig, Publish, Published, Span, Time, Token,
+    Answer, Backoff, Producer, ProducerConfig, Publish, Published, Span, Time, Token, Unsent,
 };
 
 use super::dice::Dice;
@@ -20,6 +20,8 @@ struct Send {
     /// It can still land.
     flies: bool,
     landed: bool,
+    /// It came to the log, and another message than the expected one was the last of its key.
+    collided: bool,
     /// The port has told its one answer, or never will.
     answered: bool,
     /// The life of the process that sent it.
@@ -32,6 +34,10 @@ struct Fate {
     lane: u64,
     life: u64,
     in_log: bool,
+    /// It may go in only behind this message of its key, or as the first one.
+    expects: Option<Option<usize>>,
+    /// The producer was told that it came too late.
+    conflict: bool,
     result: Option<Published>,
 }
 
@@ -111,7 +117,8 @@ impl World<'_> {
         match what {
             0 => {
                 let (lane, lives) = (self.dice.below(self.keys), self.dice.log(1, 12_000));
-                self.publish(lane, lives);
+                let expects = self.expectation(lane);
+                self.publish(lane, lives, expects);
                 Ok(())
             }
             1 => self.send(),
@@ -170,7 +177,7 @@ impl World<'_> {
         Ok(())
     }
 
-    fn publish(&mut self, lane: u64, lives: u64) {
+    fn publish(&mut self, lane: u64, lives: u64, expects: Option<Option<usize>>) {
         let message = self.all.len();
         let publish = Publish {
             lane,
@@ -182,9 +189,21 @@ impl World<'_> {
             self.all.push(Fate {
                 lane,
                 life: self.life,
+                expects,
                 ..Fate::default()
             });
         }
+    }
+
+    /// Some expect what is the last of their key now, which another one may be by the time they land.
+    fn expectation(&mut self, lane: u64) -> Option<Option<usize>> {
+        (self.dice.below(4) == 0).then(|| self.last_of(lane))
+    }
+
+    /// The last message of a key in the log.
+    fn last_of(&self, lane: u64) -> Option<usize> {
+        let of_lane = |&&other: &&usize| self.all[other].lane == lane;
+        self.log.iter().rev().find(of_lane).copied()
     }
 
     fn indices(&self, test: impl Fn(&Send) -> bool) -> Vec<usize> {
@@ -199,6 +218,9 @@ impl World<'_> {
             let late = transmit.deadline <= at(self.now);
             hold("L2", !late, || "sent after its deadline".into())?;
             let message = *transmit.message;
+            hold("S10", !self.all[message].conflict, || {
+                format!("{message} is sent again after its conflict")
+            })?;
             self.told.mark(message as u64, transmit.attempt.into());
             self.sends.push(Send {
                 message,
@@ -207,6 +229,7 @@ impl World<'_> {
                 attempt: transmit.attempt,
                 flies: true,
                 landed: false,
+                collided: false,
                 answered: false,
                 life: self.life,
             });
@@ -226,6 +249,14 @@ impl World<'_> {
         (send.flies, send.landed) = (false, true);
         let message = send.message;
         if self.all[message].in_log {
+            return Ok(());
+        }
+        // Copies are looked for first; then the last one is compared.
+        if let Some(expected) = self.all[message].expects
+            && expected != self.last_of(lane)
+        {
+            self.sends[index].landed = false;
+            self.sends[index].collided = true;
             return Ok(());
         }
         let life = self.all[message].life;
@@ -269,8 +300,12 @@ impl World<'_> {
                 Answer::NotStored
             }
             _ if stored => Answer::Stored,
+            _ if send.collided => Answer::Conflict,
             0 | 4 if send.flies => {
                 self.land(index)?;
+                if self.sends[index].collided {
+                    return self.answer(index, kind);
+                }
                 if !self.sends[index].landed {
                     return Ok(());
                 }
@@ -286,7 +321,9 @@ impl World<'_> {
         let times = 1 + u64::from(kind == 4);
         for _ in 0..times {
             let now = at(self.now);
-            let _stale = self.producer.settle(now, send.token, send.attempt, answer);
+            let told = self.producer.settle(now, send.token, send.attempt, answer);
+            let fate = &mut self.all[send.message];
+            fate.conflict |= answer == Answer::Conflict && told.is_ok() && fate.result.is_none();
         }
         Ok(())
     }
@@ -316,6 +353,14 @@ impl World<'_> {
             let once = before.is_none() && fate.life == self.life;
             hold("S10", once, || format!("{message} has {before:?} already"))?;
             let in_log = fate.in_log;
+            let rightly = !fate.conflict
+                || matches!(
+                    done.result,
+                    Published::Refused(Unsent::Conflict) | Published::Unknown
+                );
+            hold("S10", rightly, || {
+                format!("{message} came too late, and is {:?}", done.result)
+            })?;
             let (is_true, code) = match done.result {
                 Published::Stored => (in_log, 1),
                 Published::Refused(_) => (!in_log, 2),
@@ -340,7 +385,7 @@ impl World<'_> {
             .min(self.config.messages.into())
             .min(self.config.bytes);
         for lane in 0..asked {
-            self.publish(lane, 600_000);
+            self.publish(lane, 600_000, None);
         }
         for _ in 0..200 {
             self.send()?;
