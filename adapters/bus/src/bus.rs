@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use procession_core::{Position, Span};
 use procession_runtime::Clock as _;
-use procession_runtime::port::{Broker, BrokerInfo, TopicInfo, TopicMode};
+use procession_runtime::port::{Broker, BrokerInfo, Expect, TopicInfo, TopicMode};
 use procession_runtime::publisher::PublisherHandle;
 use procession_runtime::tokio::TokioShell;
 
@@ -139,6 +139,45 @@ impl Bus {
     ) -> impl Future<Output = Vec<Result<Stored, PublishError>>> + Send + 'static {
         let envelopes = envelopes.into_iter().collect();
         publish_all(Arc::clone(&self.inner), topic, envelopes)
+    }
+
+    /// Publishes only if the last message of the envelope's key is the expected one: optimistic
+    /// concurrency for aggregates that are stored as events. Read the aggregate, note where its last
+    /// event stands ([`Stored::position`], the position of its [`Context::fence`](crate::Context::fence)), decide, and
+    /// append what follows from it; whoever was faster makes this one a conflict, and nothing is stored.
+    ///
+    /// ```
+    /// # use procession::{Bus, Envelope, Expect, PublishError};
+    /// # async fn example(bus: Bus) -> Result<(), Box<dyn std::error::Error>> {
+    /// let placed = Envelope::builder("OrderPlaced").key("order-42").json(&3)?;
+    /// let first = bus.publish_expecting("orders", placed, Expect::First).await?;
+    /// let paid = Envelope::builder("OrderPaid").key("order-42").json(&3)?;
+    /// match bus.publish_expecting("orders", paid, Expect::After(first.position)).await {
+    ///     Err(PublishError::Conflict(_)) => println!("something else happened to the order"),
+    ///     other => println!("{other:?}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    /// The broker compares, so it holds between processes too: in process, and on JetStream where the
+    /// topic's `layout` is `keyed`. A publish that is repeated because its answer was lost is not in
+    /// conflict with itself. Retention that removes the last message of a key makes it a key without any.
+    ///
+    /// # Errors
+    /// [`PublishError::Conflict`]; [`PublishError::Refused`] where the broker cannot compare (Kafka, a
+    /// topic that is laid out by partition); [`PublishError::Invalid`] without a key; else as
+    /// [`publish`](Self::publish).
+    pub fn publish_expecting(
+        &self,
+        topic: &str,
+        envelope: Envelope,
+        expect: Expect,
+    ) -> impl Future<Output = Result<Stored, PublishError>> + Send + 'static {
+        let terms = Terms {
+            expect: Some(expect),
+            ..Terms::default()
+        };
+        publish(Arc::clone(&self.inner), topic, envelope, terms)
     }
 
     /// Publishes a copy past the broker's own dedupe, under the same identity: what a publisher

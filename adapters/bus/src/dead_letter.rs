@@ -88,6 +88,7 @@ impl DeadLetters {
             headers: headers.build(),
             payload,
             partition: Some(letter.partition.0),
+            expect: None,
         }
     }
 }

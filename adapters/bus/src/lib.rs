@@ -48,7 +48,7 @@ pub use error::Error;
 #[cfg(feature = "tower")]
 pub use handler::tower;
 pub use handler::{Batch, Context, Handler, HandlerError, Json, Outcomes, batch, json, raw};
-pub use publish::{PublishError, Receipt, Stored};
+pub use publish::{Expect, PublishError, Receipt, Stored};
 pub use settings::{
     KafkaGroupProtocol, KafkaPartitioner, KafkaSettings, OnGiveUp, Settings, SettingsError,
 };
@@ -62,7 +62,8 @@ pub use procession_core::{
 };
 pub use procession_runtime::NameError;
 pub use procession_runtime::port::{
-    Broker, BrokerInfo, Headers, PortError, PortErrorKind, StartAt, Storage, TopicInfo, TopicMode,
+    Broker, BrokerInfo, Headers, Layout, PortError, PortErrorKind, StartAt, Storage, TopicInfo,
+    TopicMode,
 };
 pub use procession_runtime::subscription::{
     Blocker, Fence, Health, NotRecorded, Notice, PartitionHealth, Recording, State,

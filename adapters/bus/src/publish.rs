@@ -13,6 +13,7 @@ use procession_runtime::port::{BoxFuture, Outgoing};
 use procession_runtime::{Clock as _, publisher};
 use tracing::Instrument as _;
 
+pub use procession_runtime::port::Expect;
 pub use procession_runtime::publisher::Stored;
 
 use crate::bus::Inner;
@@ -32,6 +33,10 @@ pub enum PublishError {
     Full,
     /// It is not in the log, and never will be. The reason.
     Refused(Arc<str>),
+    /// It is not in the log, and never will be: the last message of its key is not the one that
+    /// [`Bus::publish_expecting`](crate::Bus::publish_expecting) named. Read the key again, and decide
+    /// anew. What the broker said.
+    Conflict(Arc<str>),
     /// The deadline passed without an answer: it may be in the log or not. Publish it again under
     /// the same id: copies are handled once. The reason.
     Unknown(Arc<str>),
@@ -49,6 +54,11 @@ impl fmt::Display for PublishError {
                  publishes without a result; await results, or raise it",
             ),
             Self::Refused(why) => write!(f, "not stored: {why}"),
+            Self::Conflict(why) => write!(
+                f,
+                "not stored, another message of its key was faster: {why}; read the key again, and \
+                 decide anew"
+            ),
             Self::Unknown(why) => write!(
                 f,
                 "nobody knows whether it was stored: {why}; publish it again under the same id"
@@ -63,7 +73,9 @@ impl std::error::Error for PublishError {
         match self {
             Self::Invalid(error) => Some(error),
             Self::Topic(error) => Some(error),
-            Self::Full | Self::Refused(_) | Self::Unknown(_) | Self::Closed => None,
+            Self::Full | Self::Refused(_) | Self::Conflict(_) | Self::Unknown(_) | Self::Closed => {
+                None
+            }
         }
     }
 }
@@ -73,6 +85,7 @@ impl From<publisher::PublishError> for PublishError {
         match error {
             publisher::PublishError::Full => Self::Full,
             publisher::PublishError::Refused(why) => Self::Refused(why),
+            publisher::PublishError::Conflict(why) => Self::Conflict(why),
             publisher::PublishError::Unknown(why) => Self::Unknown(why),
             publisher::PublishError::Closed => Self::Closed,
             // The enum may grow; what is new is at least known not to be an acknowledgement.
@@ -95,6 +108,8 @@ impl From<Error> for PublishError {
 pub(crate) struct Terms {
     /// The number of a copy past the broker's dedupe.
     pub(crate) copy: u8,
+    /// Behind what it may go into the log.
+    pub(crate) expect: Option<Expect>,
     /// What to do when there is no room; the setting unless given.
     pub(crate) when_full: Option<WhenFull>,
 }
@@ -351,7 +366,7 @@ fn ready(
     envelope: &Envelope,
     terms: Terms,
 ) -> Result<Ready, PublishError> {
-    let message = outgoing(bus, topic, envelope, terms.copy)?;
+    let message = outgoing(bus, topic, envelope, terms)?;
     let lane = message
         .key
         .as_ref()
@@ -369,10 +384,18 @@ fn outgoing(
     bus: &Inner,
     topic: &Topic,
     envelope: &Envelope,
-    copy: u8,
+    terms: Terms,
 ) -> Result<Outgoing, PublishError> {
     if let Some(malformed) = &envelope.parts.malformed {
         return Err(PublishError::Invalid((**malformed).clone()));
+    }
+    if terms.expect.is_some() && envelope.key_bytes().is_none() {
+        return Err(PublishError::Invalid(EnvelopeError::new(
+            "key",
+            "",
+            "a publish that expects the last message of its key needs one".to_owned(),
+            "give the envelope a key, or publish it without an expectation".to_owned(),
+        )));
     }
     let source = match envelope.source() {
         "" => &*bus.source,
@@ -387,10 +410,11 @@ fn outgoing(
         key: envelope.key_bytes().map(Bytes::copy_from_slice),
         id: envelope.id().into(),
         identity: identity::identity(&topic.name, source, envelope.id(), 0),
-        copy,
+        copy: terms.copy,
         headers,
         payload,
         partition: None,
+        expect: terms.expect,
     };
     let bytes = message.bytes() as u64;
     let ours = bus.settings.publish.message_bytes_max;

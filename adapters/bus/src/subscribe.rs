@@ -96,6 +96,7 @@ impl<H: Handler> Subscribe<H> {
                 storage: info.storage,
                 mode,
                 duplicate_window: bus.settings.publish.duplicate_window().into(),
+                layout: None,
             };
             bus.broker.topic(spec).await?;
         }

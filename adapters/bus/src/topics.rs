@@ -110,6 +110,7 @@ impl Topic {
             storage: own.storage,
             mode: own.mode.unwrap_or(mode),
             duplicate_window: Span::from(settings.publish.duplicate_window()),
+            layout: own.layout,
         };
         let look = || async {
             let info = broker.topic(spec).await?;

@@ -51,6 +51,7 @@ fn settings() -> Vec<Row> {
             "binary, structured, predecessor",
         ),
         ("[topics.orders]\nstorage = 'disk'", "file, memory"),
+        ("[topics.orders]\nlayout = 'plain'", "partitioned, keyed"),
         ("[topics]\norders = 3", "[topics.NAME]"),
         ("[bus]\nsource = ''", "not empty"),
         ("[bus]\ncredit_messages = 0", "at least 1"),

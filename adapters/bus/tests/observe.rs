@@ -167,6 +167,7 @@ async fn a_record_that_cannot_be_read_is_quarantined_in_its_turn() {
             headers,
             payload: Bytes::from_static(b"body"),
             partition: None,
+            expect: None,
         }),
     });
     let mut events = Vec::new();

@@ -120,6 +120,7 @@ impl KafkaBroker {
                     storage: procession_runtime::port::Storage::File,
                     mode: TopicMode::Validate,
                     duplicate_window: Span::ZERO,
+                    layout: None,
                 };
                 return Err(topics::missing(&spec, options));
             };

@@ -197,6 +197,7 @@ mod tests {
             headers: Headers::default(),
             payload: Bytes::new(),
             partition: Some(7),
+            expect: None,
         };
         let of = |message: &Outgoing| Partitioner::Murmur2Random.of(message, 1_000);
         assert_eq!(of(&message), 7);

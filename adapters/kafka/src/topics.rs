@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use procession_runtime::check_topic_name;
 use procession_runtime::port::{
-    PortError, PortErrorKind, Storage, TopicInfo, TopicMode, TopicSpec,
+    Layout, PortError, PortErrorKind, Storage, TopicInfo, TopicMode, TopicSpec,
 };
 use rdkafka::admin::{
     AdminOptions, AlterConfig, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
@@ -46,6 +46,16 @@ pub(crate) fn ensure(
             format!(
                 "topic `{}`: `storage` is memory, and Kafka keeps every log in files; set storage = \
                  \"file\"",
+                spec.name
+            ),
+        ));
+    }
+    if spec.layout == Some(Layout::Keyed) {
+        return Err(PortError::new(
+            PortErrorKind::Unsuitable,
+            format!(
+                "topic `{}`: `layout` is keyed, and Kafka knows partitions only; set layout = \
+                 \"partitioned\", or leave it out",
                 spec.name
             ),
         ));
@@ -248,6 +258,7 @@ fn info(spec: &TopicSpec, partitions: u32, warnings: Vec<String>) -> TopicInfo {
         name: spec.name.clone(),
         partitions,
         storage: Storage::File,
+        compares: false,
         warnings,
     }
 }
@@ -282,6 +293,7 @@ mod tests {
             storage: Storage::File,
             mode: TopicMode::Validate,
             duplicate_window: Span::from_secs(60),
+            layout: None,
         };
         let error = missing(&spec, &KafkaOptions::parse("kafka://h:1").unwrap());
         assert_eq!(error.kind, PortErrorKind::Missing);

@@ -101,6 +101,8 @@ impl<S: Shell> MemoryFeed<S> {
                     state.wake_readers();
                     return Ok(true);
                 }
+                // A dead letter expects nothing.
+                Stored::Conflict(_) => return Ok(false),
                 Stored::Full(back) => message = back,
             }
             drop(state);

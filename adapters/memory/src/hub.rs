@@ -136,6 +136,7 @@ impl Hub {
             name: Arc::clone(&topic.name),
             partitions: topic.partitions,
             storage: topic.storage,
+            compares: true,
             warnings,
         })
     }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use procession_core::{Anchor, Continuity, Position, Stamp};
 use procession_runtime::port::Record;
 
@@ -55,6 +56,14 @@ impl PartitionLog {
         let skip = from.0.saturating_sub(self.start.0);
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
         self.records.range(skip.min(self.records.len())..)
+    }
+
+    /// Position of the last record of a key. Looks at the whole log if need be: only publishes that
+    /// expect something ask for it.
+    pub(crate) fn last_of(&self, key: Option<&Bytes>) -> Option<Position> {
+        let mut newest_first = self.records.iter().rev();
+        let last = newest_first.find(|record| record.key.as_ref() == key)?;
+        Some(last.position)
     }
 
     /// Forgets what is below `to`, the oldest first, until that frees `wanted` bytes. Returns how
@@ -113,7 +122,6 @@ impl PartitionLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bytes::Bytes;
     use procession_runtime::port::Headers;
 
     fn record(stamp: u64) -> Record {

@@ -4,6 +4,7 @@ use core::task::{Context, Poll};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use procession_core::Position;
 use procession_runtime::Clock;
 use procession_runtime::port::{
     Outgoing, PortError, PortErrorKind, Sink, SinkCommand, SinkEvent, SinkReceipt, SinkTicket,
@@ -169,6 +170,10 @@ impl<C: Clock> MemorySink<C> {
                         };
                         self.events.push(SinkEvent::Result { ticket, receipt });
                     }
+                    Stored::Conflict(last) => {
+                        let receipt = SinkReceipt::Conflict(conflict(last));
+                        self.events.push(SinkEvent::Result { ticket, receipt });
+                    }
                     Stored::Full(message) => {
                         queue.messages.push_front((ticket, Arc::new(message)));
                         all = false;
@@ -182,6 +187,16 @@ impl<C: Clock> MemorySink<C> {
         }
         all
     }
+}
+
+fn conflict(last: Option<Position>) -> PortError {
+    PortError::new(
+        PortErrorKind::Refused,
+        match last {
+            Some(last) => format!("the last message of its key stands at {}", last.0),
+            None => "the log holds no message of its key".to_owned(),
+        },
+    )
 }
 
 impl<C: Clock + Send + 'static> Sink for MemorySink<C> {

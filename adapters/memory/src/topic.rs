@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use procession_core::{Position, Stamp};
 use procession_runtime::keeper::{Progress, StoredRecord, WriteAnswer};
 use procession_runtime::partition_of;
-use procession_runtime::port::{FeedSpec, Outgoing, PortError, PortErrorKind, Record, Storage};
+use procession_runtime::port::{
+    Expect, FeedSpec, Outgoing, PortError, PortErrorKind, Record, Storage,
+};
 
 use crate::hub::Budget;
 use crate::log::{FIRST, PartitionLog};
@@ -59,6 +61,8 @@ pub(crate) enum Stored {
         /// It was there already.
         duplicate: bool,
     },
+    /// The last message of its key is not the expected one, but stands here; `None`: there is none.
+    Conflict(Option<Position>),
     /// There is no room now; the message is given back.
     Full(Outgoing),
 }
@@ -132,6 +136,16 @@ impl TopicState {
                 place,
                 duplicate: true,
             };
+        }
+        if let Some(expect) = message.expect {
+            let last = self.logs[partition as usize].last_of(message.key.as_ref());
+            let is_last = match expect {
+                Expect::First => last.is_none(),
+                Expect::After(position) => last == Some(position),
+            };
+            if !is_last {
+                return Stored::Conflict(last);
+            }
         }
         let bytes = message.bytes();
         if !budget.take(PartitionLog::charge(bytes), ceiling) {

@@ -145,6 +145,7 @@ async fn publish_ours(broker: &NatsBroker, topic: &str, count: u64) -> Duration 
                     headers: fields.collect(),
                     payload: payload.clone(),
                     partition: None,
+                    expect: None,
                 }),
             });
             sent += 1;

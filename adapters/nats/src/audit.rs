@@ -11,8 +11,9 @@ use tokio::time::Instant;
 
 use crate::feed::session::{Place, Session};
 use crate::jetstream::JetStream;
-use crate::names::{stream_of, subjects_of};
+use crate::names::stream_of;
 use crate::options::HEARTBEAT;
+use crate::shape::Shape;
 use crate::thread::{Ended, IoThread};
 use crate::topics;
 use crate::wire::{
@@ -36,7 +37,7 @@ pub(crate) async fn read_log(
     topic: &str,
     started: impl FnOnce(Ended),
 ) -> Result<Log, PortError> {
-    let partitions = topics::look(jetstream, topic).await?.partitions;
+    let shape = Shape::from(&topics::look(jetstream, topic).await?);
     let stream = stream_of(topic);
     let info = jetstream
         .stream_info(&stream)
@@ -50,7 +51,8 @@ pub(crate) async fn read_log(
     let mut audit = Audit {
         stream: stream.into(),
         end,
-        partitions: subjects_of(topic, partitions)
+        partitions: shape
+            .filters(topic)
             .into_iter()
             .map(|subject| Part {
                 filter: subject.into(),

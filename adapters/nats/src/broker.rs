@@ -18,6 +18,7 @@ use crate::jetstream::JetStream;
 use crate::names::dead_letter_topic;
 use crate::options::NatsOptions;
 use crate::requests::Requests;
+use crate::shape::Shape;
 use crate::sink::{Known, NatsSink, Order};
 use crate::thread::{Ended, IoThread};
 use crate::wire::{ConnectError, ServerInfo, Servers, link};
@@ -150,7 +151,8 @@ impl NatsBroker {
         check_topic_name(&spec.topic).map_err(|error| invalid(&error))?;
         check_group_name(&spec.group).map_err(|error| invalid(&error))?;
         let topic = topics::look(&self.jetstream, &spec.topic).await?;
-        self.known.insert(Arc::clone(&topic.name), topic.partitions);
+        self.known
+            .insert(Arc::clone(&topic.name), Shape::from(&topic));
         let (bucket, replicas) = (&self.options.bucket, self.options.replicas);
         records::ensure_bucket(&self.jetstream, bucket, replicas).await?;
         // Dead letters must have a place before the first one comes.
@@ -160,13 +162,14 @@ impl NatsBroker {
             storage: topic.storage,
             mode: TopicMode::Create,
             duplicate_window: DEAD_LETTER_WINDOW,
+            layout: None,
         };
         topics::ensure(&self.jetstream, &dead_letters, replicas).await?;
         let plan = FeedPlan {
             servers: self.servers.clone(),
             name: self.options.name.clone(),
             bucket: bucket.clone(),
-            partitions: topic.partitions,
+            shape: Shape::from(&topic),
             heartbeat: self.options.heartbeat,
         };
         let mut parts = self.parts();
@@ -304,7 +307,8 @@ impl Broker for NatsBroker {
     fn topic(&self, spec: TopicSpec) -> BoxFuture<'_, Result<TopicInfo, PortError>> {
         Box::pin(async move {
             let info = topics::ensure(&self.jetstream, &spec, self.options.replicas).await?;
-            self.known.insert(Arc::clone(&info.name), info.partitions);
+            self.known
+                .insert(Arc::clone(&info.name), Shape::from(&info));
             Ok(info)
         })
     }

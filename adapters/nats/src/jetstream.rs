@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use crate::publish::MESSAGE_ID;
 use crate::requests::{Requests, Unanswered};
+use crate::wire::fields;
 
 /// How long an answer to an administrative request may take.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -278,10 +280,22 @@ pub(crate) struct StoredWire {
     seq: u64,
     time: String,
     #[serde(default)]
+    hdrs: String,
+    #[serde(default)]
     data: String,
 }
 
 impl StoredWire {
+    /// The sequence, and the id by which the server recognises a second copy.
+    pub(crate) fn message_id(&self) -> Result<(u64, Option<Vec<u8>>), String> {
+        use base64::Engine as _;
+        let block = base64::engine::general_purpose::STANDARD
+            .decode(&self.hdrs)
+            .map_err(|error| format!("`hdrs`: {error}"))?;
+        let id = fields::get(&block, MESSAGE_ID).map(<[u8]>::to_vec);
+        Ok((self.seq, id))
+    }
+
     pub(crate) fn decode(self) -> Result<StoredMessage, String> {
         use base64::Engine as _;
         let base64 = |field: &str, text: &str| {

@@ -21,6 +21,7 @@ mod options;
 mod publish;
 mod records;
 mod requests;
+mod shape;
 mod sink;
 mod thread;
 mod topics;

@@ -16,11 +16,6 @@ pub(crate) fn subject_of(topic: &str, partition: u32) -> String {
     format!("{topic}.{partition}")
 }
 
-/// All subjects of a topic.
-pub(crate) fn subjects_of(topic: &str, partitions: u32) -> Vec<String> {
-    (0..partitions).map(|p| subject_of(topic, p)).collect()
-}
-
 /// Where dead letters of a group go.
 pub(crate) fn dead_letter_topic(topic: &str, group: &str) -> String {
     format!("{topic}-dlq-{group}")
@@ -69,7 +64,7 @@ mod tests {
     #[test]
     fn names() {
         assert_eq!(stream_of("orders.eu"), "orders=2Eeu");
-        assert_eq!(subjects_of("orders.eu", 2), ["orders.eu.0", "orders.eu.1"]);
+        assert_eq!(subject_of("orders.eu", 1), "orders.eu.1");
         assert_eq!(dead_letter_topic("orders", "billing"), "orders-dlq-billing");
         assert_ne!(unique(), unique());
     }

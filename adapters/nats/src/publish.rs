@@ -6,7 +6,9 @@ use core::time::Duration;
 use bytes::{Bytes, BytesMut};
 use procession_core::{Position, Receipt};
 use procession_runtime::partition_of;
-use procession_runtime::port::{BoxFuture, Outgoing, PortError, PortErrorKind, SinkReceipt};
+use procession_runtime::port::{
+    BoxFuture, Expect, Outgoing, PortError, PortErrorKind, SinkReceipt,
+};
 
 use crate::jetstream::{ApiError, PublishAnswer, code};
 use crate::names::subject_of;
@@ -16,7 +18,9 @@ use crate::wire::fields;
 /// How long a stream may take to answer a publish.
 pub(crate) const ACK_WITHIN: Duration = Duration::from_secs(5);
 /// The field by which the server recognises a second copy.
-const MESSAGE_ID: &str = "Nats-Msg-Id";
+pub(crate) const MESSAGE_ID: &str = "Nats-Msg-Id";
+/// The field by which the server compares: the sequence of the last message of the subject, 0 for none.
+const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 
 /// The partition of a message.
 pub(crate) fn partition(message: &Outgoing, partitions: u32) -> u32 {
@@ -33,15 +37,18 @@ pub(crate) fn partition(message: &Outgoing, partitions: u32) -> u32 {
 /// A field that cannot be sent: its name, and why.
 pub(crate) fn header_block(message: &Outgoing, block: &mut BytesMut) -> Result<(), PortError> {
     fields::begin(block);
-    let mut id = MessageId {
-        bytes: [0; 40],
-        len: 0,
-    };
-    let _ = write!(id, "{:032x}", message.identity);
-    if message.copy != 0 {
-        let _ = write!(id, ".c{}", message.copy);
-    }
+    let mut id = Text::default();
+    write_id(&mut id, message);
     fields::append(block, MESSAGE_ID, id.as_bytes());
+    if let Some(expect) = message.expect {
+        let last = match expect {
+            Expect::First => 0,
+            Expect::After(position) => position.0,
+        };
+        let mut number = Text::default();
+        let _ = write!(number, "{last}");
+        fields::append(block, EXPECTED, number.as_bytes());
+    }
     for (name, value) in message.headers.iter() {
         if !fields::append(block, name, value) {
             return Err(PortError::new(
@@ -56,6 +63,20 @@ pub(crate) fn header_block(message: &Outgoing, block: &mut BytesMut) -> Result<(
     }
     fields::end(block);
     Ok(())
+}
+
+fn write_id(into: &mut impl core::fmt::Write, message: &Outgoing) {
+    let _ = write!(into, "{:032x}", message.identity);
+    if message.copy != 0 {
+        let _ = write!(into, ".c{}", message.copy);
+    }
+}
+
+/// The id by which the server recognises a second copy.
+pub(crate) fn message_id(message: &Outgoing) -> String {
+    let mut id = String::new();
+    write_id(&mut id, message);
+    id
 }
 
 /// Refuses a message that is larger than the server takes.
@@ -114,6 +135,9 @@ fn refused(error: &ApiError) -> SinkReceipt {
             error.description, error.err_code
         ),
     );
+    if error.err_code == code::WRONG_LAST_SEQUENCE {
+        return SinkReceipt::Conflict(port_error);
+    }
     // 5xx: full, short of resources, without a leader. All of them may pass; a sealed stream stays.
     if 500 <= error.code && error.err_code != code::STREAM_SEALED {
         SinkReceipt::Retry(port_error)
@@ -176,18 +200,27 @@ fn quick(payload: &[u8]) -> Option<PublishAnswer> {
 }
 
 /// At most `Nats-Msg-Id`'s 32 digits, `.c` and three digits, without an allocation.
-struct MessageId {
+struct Text {
     bytes: [u8; 40],
     len: usize,
 }
 
-impl MessageId {
+impl Default for Text {
+    fn default() -> Self {
+        Self {
+            bytes: [0; 40],
+            len: 0,
+        }
+    }
+}
+
+impl Text {
     fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 }
 
-impl core::fmt::Write for MessageId {
+impl core::fmt::Write for Text {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
         let end = self.len + text.len();
         let room = self.bytes.get_mut(self.len..end).ok_or(core::fmt::Error)?;
@@ -238,7 +271,9 @@ impl Burial {
                 SinkReceipt::NotStored(error) if error.kind == PortErrorKind::TooLarge => {
                     Receipt::TooLarge
                 }
-                SinkReceipt::NotStored(error) | SinkReceipt::Retry(error) => {
+                SinkReceipt::NotStored(error)
+                | SinkReceipt::Conflict(error)
+                | SinkReceipt::Retry(error) => {
                     tracing::warn!(%error, topic = %message.topic, "a dead letter was not stored");
                     Receipt::NotStored
                 }
@@ -266,6 +301,7 @@ mod tests {
             headers,
             payload: Bytes::from_static(b"body"),
             partition: None,
+            expect: None,
         }
     }
 
@@ -334,6 +370,7 @@ mod tests {
         };
         let kind = |receipt: SinkReceipt| match receipt {
             SinkReceipt::NotStored(e) => ("not stored", e.kind),
+            SinkReceipt::Conflict(e) => ("conflict", e.kind),
             SinkReceipt::Retry(e) => ("retry", e.kind),
             SinkReceipt::Unknown(e) => ("unknown", e.kind),
             SinkReceipt::Stored { .. } => ("stored", PortErrorKind::Invalid),
@@ -341,6 +378,7 @@ mod tests {
         for (code, err, expected) in [
             (400, 10_054, ("not stored", PortErrorKind::TooLarge)),
             (503, 10_077, ("retry", PortErrorKind::Refused)),
+            (400, 10_071, ("conflict", PortErrorKind::Refused)),
             (400, 10_001, ("not stored", PortErrorKind::Refused)),
             (403, 10_000, ("not stored", PortErrorKind::Denied)),
         ] {

@@ -3,12 +3,13 @@
 use procession_core::Span;
 use procession_runtime::check_topic_name;
 use procession_runtime::port::{
-    PortError, PortErrorKind, Storage, TopicInfo, TopicMode, TopicSpec,
+    Layout, PortError, PortErrorKind, Storage, TopicInfo, TopicMode, TopicSpec,
 };
 use serde_json::{Value, json};
 
 use crate::jetstream::{CallError, JetStream, StreamConfig, StreamInfo, code};
-use crate::names::{covers, stream_of, subject_of, subjects_of};
+use crate::names::{covers, stream_of, subject_of};
+use crate::shape::Shape;
 
 /// Number of partitions when nobody says.
 const PARTITIONS: u32 = 3;
@@ -16,6 +17,8 @@ const PARTITIONS: u32 = 3;
 const PARTITIONS_MAX: u32 = 4_096;
 /// Where a stream says how many partitions its topic has.
 const METADATA: &str = "procession.partitions";
+/// Where it says how its messages lie.
+const LAYOUT: &str = "procession.layout";
 
 /// Creates, updates or checks a topic.
 pub(crate) async fn ensure(
@@ -38,6 +41,7 @@ pub(crate) async fn ensure(
             name: spec.name.clone(),
             partitions,
             storage: spec.storage,
+            compares: spec.layout == Some(Layout::Keyed),
             warnings: Vec::new(),
         });
     }
@@ -87,19 +91,61 @@ pub(crate) async fn look(jetstream: &JetStream, topic: &str) -> Result<TopicInfo
         storage: Storage::File,
         mode: TopicMode::Validate,
         duplicate_window: Span::ZERO,
+        layout: None,
     };
     ensure(jetstream, &spec, 1).await
 }
 
-/// How many partitions the topic has by its stream's configuration.
-pub(crate) fn partitions_of(topic: &str, config: &StreamConfig) -> Option<u32> {
+/// How the topic lies by its stream's configuration: by its metadata, else by its subjects.
+///
+/// # Errors
+/// Why it cannot be told.
+fn shape_of(topic: &str, stream: &str, config: &StreamConfig) -> Result<Shape, String> {
+    let first_key = subject_of(topic, 0) + ".*";
+    let layout = match config.metadata.get(LAYOUT).map(String::as_str) {
+        Some("keyed") => Layout::Keyed,
+        Some("partitioned") => Layout::Partitioned,
+        Some(other) => {
+            return Err(format!(
+                "the metadata `{LAYOUT}` of stream `{stream}` says `{other}`: known are `partitioned` and \
+                 `keyed`; a newer version of Procession may know it"
+            ));
+        }
+        None if config.subjects.contains(&first_key) => Layout::Keyed,
+        None => Layout::Partitioned,
+    };
+    let shape = |partitions| Shape { partitions, layout };
     let declared = config.metadata.get(METADATA).and_then(|n| n.parse().ok());
-    declared.or_else(|| {
-        let listed = (0..PARTITIONS_MAX)
-            .take_while(|p| config.subjects.contains(&subject_of(topic, *p)))
-            .count();
-        u32::try_from(listed).ok().filter(|n| 0 < *n)
-    })
+    if let Some(declared) = declared {
+        return Ok(shape(declared));
+    }
+    let most = shape(PARTITIONS_MAX);
+    let listed = (0..PARTITIONS_MAX)
+        .take_while(|p| config.subjects.contains(&most.filter(topic, *p)))
+        .count();
+    match u32::try_from(listed) {
+        Ok(listed) if 0 < listed => Ok(shape(listed)),
+        Ok(_) | Err(_) => Err(format!(
+            "stream `{stream}` lists no subject `{topic}.0` and has no metadata `{METADATA}` (its subjects: \
+             {}); create the topic's stream with subjects `{topic}.0` to `{topic}.{{n-1}}`",
+            config.subjects.join(", ")
+        )),
+    }
+}
+
+/// What was asked for, or what is made without being asked.
+fn asked(spec: &TopicSpec) -> Shape {
+    Shape {
+        partitions: spec.partitions.unwrap_or(PARTITIONS),
+        layout: spec.layout.unwrap_or_default(),
+    }
+}
+
+const fn word(layout: Layout) -> &'static str {
+    match layout {
+        Layout::Partitioned => "partitioned",
+        Layout::Keyed => "keyed",
+    }
 }
 
 fn window(spec: &TopicSpec) -> u64 {
@@ -107,26 +153,35 @@ fn window(spec: &TopicSpec) -> u64 {
 }
 
 fn stream_config(spec: &TopicSpec, replicas: u32) -> Value {
-    let partitions = spec.partitions.unwrap_or(PARTITIONS);
+    let shape = asked(spec);
+    let mut metadata = json!({ METADATA: shape.partitions.to_string() });
+    if shape.layout != Layout::default() {
+        metadata[LAYOUT] = word(shape.layout).into();
+    }
     json!({
         "name": stream_of(&spec.name),
-        "subjects": subjects_of(&spec.name, partitions),
+        "subjects": shape.filters(&spec.name),
         "retention": "limits",
         "discard": "old",
         "storage": match spec.storage { Storage::File => "file", Storage::Memory => "memory" },
         "num_replicas": replicas,
         "duplicate_window": window(spec),
-        "metadata": { METADATA: partitions.to_string() },
+        "metadata": metadata,
     })
 }
 
 /// The error for a topic that is not there, with the command that creates it.
 fn missing(spec: &TopicSpec, stream: &str, shown: &str) -> PortError {
-    let partitions = spec.partitions.unwrap_or(PARTITIONS);
+    let shape = asked(spec);
+    let partitions = shape.partitions;
+    let (all, metadata) = match shape.layout {
+        Layout::Partitioned => (".*", String::new()),
+        Layout::Keyed => (".*.*", format!(" --metadata={LAYOUT}:keyed")),
+    };
     let subjects = if partitions <= 8 {
-        subjects_of(&spec.name, partitions).join(",")
+        shape.filters(&spec.name).join(",")
     } else {
-        format!("{}.*", spec.name)
+        format!("{}{all}", spec.name)
     };
     let storage = match spec.storage {
         Storage::File => "file",
@@ -141,7 +196,7 @@ fn missing(spec: &TopicSpec, stream: &str, shown: &str) -> PortError {
         PortErrorKind::Missing,
         format!(
             "topic `{}` does not exist (no stream `{stream}` at {shown}); create it with `nats \
-             stream add {stream} --subjects={subjects} --metadata={METADATA}:{partitions} \
+             stream add {stream} --subjects={subjects} --metadata={METADATA}:{partitions}{metadata} \
              --storage={storage} --retention=limits --dupe-window={seconds}s --defaults`, or set \
              topics = \"create\"",
             spec.name
@@ -166,14 +221,8 @@ pub(crate) fn check(
             config.retention
         )));
     }
-    let Some(partitions) = partitions_of(topic, &config) else {
-        return Err(unsuitable(format!(
-            "stream `{stream}` lists no subject `{topic}.0` and has no metadata `{METADATA}` \
-             (its subjects: {}); create the topic's stream with subjects `{topic}.0` to \
-             `{topic}.{{n-1}}`",
-            config.subjects.join(", ")
-        )));
-    };
+    let shape = shape_of(topic, stream, &config).map_err(unsuitable)?;
+    let partitions = shape.partitions;
     if !(1..=PARTITIONS_MAX).contains(&partitions) {
         return Err(unsuitable(format!(
             "the metadata `{METADATA}` of stream `{stream}` says {partitions}: allowed is 1 to \
@@ -181,7 +230,7 @@ pub(crate) fn check(
         )));
     }
     // A filter that no subject matches would wait for ever without a word.
-    for subject in subjects_of(topic, partitions) {
+    for subject in shape.filters(topic) {
         if !config
             .subjects
             .iter()
@@ -201,6 +250,17 @@ pub(crate) fn check(
             "it has {partitions} partitions, not {asked}; the number cannot be changed, because \
              keys would move to other partitions and lose their order: use {partitions}, or a new \
              topic"
+        )));
+    }
+    if let Some(asked) = spec.layout
+        && asked != shape.layout
+    {
+        return Err(unsuitable(format!(
+            "its layout is {}, not {}; it cannot be changed, because what is stored stays as it lies: \
+             use layout = \"{}\", or a new topic",
+            word(shape.layout),
+            word(asked),
+            word(shape.layout)
         )));
     }
     let mut warnings = Vec::new();
@@ -232,6 +292,7 @@ pub(crate) fn check(
         name: topic.clone(),
         partitions,
         storage,
+        compares: shape.layout == Layout::Keyed,
         warnings,
     })
 }
@@ -248,6 +309,7 @@ mod tests {
             storage: Storage::File,
             mode: TopicMode::Validate,
             duplicate_window: Span::from_secs(60),
+            layout: None,
         }
     }
 

@@ -57,6 +57,7 @@ impl Caller {
             headers: Headers::default(),
             payload: work::body(publish.message, number).to_vec().into(),
             partition: None,
+            expect: None,
         };
         self.recorder.write(What::Called {
             publish: number,

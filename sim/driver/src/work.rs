@@ -178,6 +178,7 @@ impl Work for Handlers {
             headers: Headers::default(),
             payload: body(*message, u32::MAX).to_vec().into(),
             partition: Some(letter.partition.0),
+            expect: None,
         }
     }
 }

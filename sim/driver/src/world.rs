@@ -96,6 +96,7 @@ impl World {
                 storage: Storage::Memory,
                 mode: TopicMode::Create,
                 duplicate_window: Span::from_secs(3_600),
+                layout: None,
             }));
             assert!(made.is_ok(), "a topic can be made");
         }

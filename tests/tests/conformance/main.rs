@@ -4,6 +4,7 @@
 //! cases SKIPPED, with the reason, and FAILED under `PROCESSION_BROKERS=required`.
 #![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm)]
 
+mod expecting;
 mod faults;
 mod forms;
 mod limits;
@@ -96,6 +97,7 @@ fn main() -> ExitCode {
         faults::ROWS,
         forms::ROWS,
         resets::ROWS,
+        expecting::ROWS,
     ];
     let mut cases = Vec::new();
     for kind in Kind::ALL {

@@ -88,6 +88,7 @@ impl Ground {
             storage: Storage::File,
             mode: TopicMode::Create,
             duplicate_window: Span::from_secs(60),
+            layout: None,
         };
         self.broker.topic(spec).await.unwrap();
     }

@@ -103,6 +103,7 @@ impl Scribe {
             headers: Headers::default(),
             payload: Bytes::from(number.to_string()),
             partition: Some(0),
+            expect: None,
         };
         let ticket = SinkTicket {
             token: number,

@@ -1,6 +1,6 @@
 //! Tables `[topics.NAME]`.
 
-use procession_runtime::port::{Storage, TopicMode};
+use procession_runtime::port::{Layout, Storage, TopicMode};
 
 use super::reader::Reader;
 use super::{SettingsError, value};
@@ -17,6 +17,11 @@ pub struct TopicSettings {
     pub partitions: Option<u32>,
     /// Where it is kept when it is created: `file` (default) or `memory`.
     pub storage: Storage,
+    /// How its messages lie on JetStream when it is created: `partitioned` (default; a subject a
+    /// partition) or `keyed` (a subject a key, which
+    /// [`Bus::publish_expecting`](crate::Bus::publish_expecting) needs). Default: what is there. Kafka
+    /// knows partitions only, and refuses `keyed`.
+    pub layout: Option<Layout>,
     /// The form in which this bus publishes to it: `binary` (default), `structured` or `predecessor`.
     /// Messages of every form are received, whatever it is.
     pub form: Form,
@@ -33,6 +38,10 @@ impl TopicSettings {
     pub(super) fn apply(&mut self, mut r: Reader<'_>) -> Result<(), SettingsError> {
         const STORAGES: &[(&str, Storage)] =
             &[("file", Storage::File), ("memory", Storage::Memory)];
+        const LAYOUTS: &[(&str, Layout)] = &[
+            ("partitioned", Layout::Partitioned),
+            ("keyed", Layout::Keyed),
+        ];
         const FORMS: &[(&str, Form)] = &[
             ("binary", Form::Binary),
             ("structured", Form::Structured),
@@ -48,6 +57,7 @@ impl TopicSettings {
             },
         )?;
         r.word("storage", STORAGES, |storage| self.storage = storage)?;
+        r.word("layout", LAYOUTS, |layout| self.layout = Some(layout))?;
         r.word("form", FORMS, |form| self.form = form)?;
         r.finish()
     }

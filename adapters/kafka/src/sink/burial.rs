@@ -115,7 +115,9 @@ fn of_letter(receipt: SinkReceipt) -> Receipt {
     match receipt {
         SinkReceipt::Stored { .. } => Receipt::Stored,
         SinkReceipt::NotStored(error) if error.kind == PortErrorKind::TooLarge => Receipt::TooLarge,
-        SinkReceipt::NotStored(error) | SinkReceipt::Retry(error) => {
+        SinkReceipt::NotStored(error)
+        | SinkReceipt::Conflict(error)
+        | SinkReceipt::Retry(error) => {
             tracing::warn!(%error, "a dead letter was not stored");
             Receipt::NotStored
         }

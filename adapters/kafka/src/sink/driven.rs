@@ -33,6 +33,7 @@ fn outgoing(number: u64) -> Outgoing {
         headers: Headers::default(),
         payload: Bytes::from(number.to_string()),
         partition: None,
+        expect: None,
     }
 }
 

@@ -177,7 +177,9 @@ impl<T: Copy> Ledger<T> {
                         self.uncertain
                             .insert((delivery.topic().to_owned(), partition));
                     }
-                    SinkReceipt::NotStored(_) | SinkReceipt::Retry(_) => {
+                    SinkReceipt::NotStored(_)
+                    | SinkReceipt::Conflict(_)
+                    | SinkReceipt::Retry(_) => {
                         if delivery
                             .failure()
                             .as_ref()

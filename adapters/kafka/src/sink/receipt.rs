@@ -115,6 +115,17 @@ pub(super) fn of_send(topic: &str, failure: &Failure) -> SinkReceipt {
     }
 }
 
+/// Kafka appends, and compares nothing.
+pub(super) fn cannot_compare(topic: &str) -> SinkReceipt {
+    SinkReceipt::NotStored(PortError::new(
+        PortErrorKind::Unsuitable,
+        format!(
+            "Kafka cannot compare what a publish to `{topic}` expects as the last message of its key; \
+             publish without an expectation, or keep this topic on NATS with layout = \"keyed\""
+        ),
+    ))
+}
+
 /// Without a producer nothing is sent.
 pub(super) fn not_sent(why: &str) -> SinkReceipt {
     SinkReceipt::Retry(PortError::new(PortErrorKind::Disconnected, why))
@@ -183,6 +194,7 @@ mod tests {
         match receipt {
             SinkReceipt::Stored { .. } => ("stored", PortErrorKind::Invalid),
             SinkReceipt::NotStored(error) => ("not stored", error.kind),
+            SinkReceipt::Conflict(error) => ("conflict", error.kind),
             SinkReceipt::Retry(error) => ("retry", error.kind),
             SinkReceipt::Unknown(error) => ("unknown", error.kind),
         }

@@ -104,6 +104,10 @@ impl<T: Copy> Sender<T> {
     /// Takes a message. Never blocks.
     pub(crate) fn send(&mut self, tag: T, message: Arc<Outgoing>) {
         match &self.stage {
+            _ if message.expect.is_some() => {
+                self.ledger
+                    .answer(tag, receipt::cannot_compare(&message.topic));
+            }
             Stage::Up(producer) => self.ledger.send(producer, tag, message),
             Stage::Draining { .. } | Stage::Renewing(_) | Stage::Ended => {
                 let receipt = receipt::not_sent("the Kafka producer is being replaced");

@@ -127,6 +127,7 @@ fn outgoing(topic: &str, key: &str, tag: u64) -> Outgoing {
             .collect::<Headers>(),
         payload: Bytes::from(format!("payload of {tag}")),
         partition: None,
+        expect: None,
     }
 }
 
@@ -157,6 +158,7 @@ fn class(receipt: &SinkReceipt) -> (&'static str, Option<PortErrorKind>) {
     match receipt {
         SinkReceipt::Stored { .. } => ("stored", None),
         SinkReceipt::NotStored(error) => ("not stored", Some(error.kind)),
+        SinkReceipt::Conflict(error) => ("conflict", Some(error.kind)),
         SinkReceipt::Retry(error) => ("retry", Some(error.kind)),
         SinkReceipt::Unknown(error) => ("unknown", Some(error.kind)),
     }

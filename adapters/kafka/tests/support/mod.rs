@@ -80,6 +80,7 @@ pub fn spec(name: &str, partitions: Option<u32>, mode: TopicMode) -> TopicSpec {
         storage: Storage::File,
         mode,
         duplicate_window: Span::from_secs(60),
+        layout: None,
     }
 }
 

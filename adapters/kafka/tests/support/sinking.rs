@@ -119,6 +119,7 @@ pub fn stored(receipt: &SinkReceipt) -> Option<(u32, u64)> {
         } => Some((*partition, position.0)),
         SinkReceipt::Stored { .. }
         | SinkReceipt::NotStored(_)
+        | SinkReceipt::Conflict(_)
         | SinkReceipt::Retry(_)
         | SinkReceipt::Unknown(_) => None,
     }
@@ -142,6 +143,7 @@ pub fn outgoing(topic: &str, key: &str, number: u64) -> Outgoing {
         payload: Bytes::from(format!("payload of {number}")),
         partition: None,
         id,
+        expect: None,
     }
 }
 

@@ -38,6 +38,7 @@ pub(crate) fn spec(name: &str, partitions: u32) -> TopicSpec {
         storage: Storage::Memory,
         mode: TopicMode::Create,
         duplicate_window: Span::from_secs(120),
+        layout: None,
     }
 }
 
@@ -55,6 +56,7 @@ pub(crate) fn message(topic: &str, id: u64, bytes: usize) -> Outgoing {
         headers: Headers::from_iter([("name", b"value".as_slice())]),
         payload: Bytes::from(vec![7; bytes]),
         partition: Some(0),
+        expect: None,
     }
 }
 

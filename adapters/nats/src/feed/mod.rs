@@ -16,10 +16,11 @@ use procession_runtime::mailbox::Mailbox;
 use procession_runtime::port::{Feed, FeedCommand, FeedEvent, FeedSpec, PortError};
 
 use crate::jetstream::JetStream;
-use crate::names::{self, stream_of, subjects_of};
+use crate::names::{self, stream_of};
 use crate::publish::Burial;
 use crate::records::Records;
 use crate::requests::Requests;
+use crate::shape::Shape;
 use crate::thread::IoThread;
 use crate::wire::{Servers, link};
 use deliveries::Deliveries;
@@ -41,7 +42,7 @@ pub(crate) struct FeedPlan {
     pub(crate) servers: Servers,
     pub(crate) name: String,
     pub(crate) bucket: String,
-    pub(crate) partitions: u32,
+    pub(crate) shape: Shape,
     pub(crate) heartbeat: Duration,
 }
 
@@ -65,7 +66,7 @@ impl NatsFeed {
         );
         let keeper = Keeper::new(
             KeeperSpec {
-                partitions: plan.partitions,
+                partitions: plan.shape.partitions,
                 // A name of its own for every start: under one that an earlier start used, this
                 // member would take that one's lease for its own.
                 member: format!("{}#{}", spec.member, names::unique()).into(),
@@ -83,7 +84,7 @@ impl NatsFeed {
             requests.clone(),
             Burial::new(requests.clone()),
             stream.into(),
-            subjects_of(&spec.topic, plan.partitions),
+            plan.shape.filters(&spec.topic),
         );
         deliveries.heartbeat = plan.heartbeat;
         let closed = Arc::clone(&events);

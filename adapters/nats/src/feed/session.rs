@@ -14,7 +14,7 @@ use super::pulls::{Amount, Pulls};
 use crate::jetstream::{
     CallError, ConsumerInfo, StartFrom, StoredAnswer, StreamInfo, code, create_consumer, read,
 };
-use crate::names;
+use crate::names::{self, covers};
 use crate::wire::{Message, Outbox, fields, reply};
 
 /// How long each step of a beginning may take.
@@ -422,7 +422,7 @@ impl Session {
                         // It came while we looked.
                         Ok(found)
                             if found.stamp == anchor.stamp
-                                && found.subject == *self.filter
+                                && covers(&self.filter, &found.subject)
                                 && self.held.is_none() =>
                         {
                             self.verify(now, out);

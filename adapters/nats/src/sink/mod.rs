@@ -1,5 +1,6 @@
 //! The publishing half: one thread, one connection, one inbox for all answers.
 
+mod expecting;
 mod outstanding;
 mod publisher;
 

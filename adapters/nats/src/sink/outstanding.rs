@@ -5,15 +5,19 @@ use std::collections::VecDeque;
 use procession_runtime::port::SinkTicket;
 use tokio::time::Instant;
 
+use super::expecting::Expecting;
+
 /// Most publishes without an answer; a limit behind the core's own window.
 pub(super) const OUTSTANDING_MAX: usize = 1 << SLOT_BITS;
 const SLOT_BITS: u32 = 18;
 
 /// What is known of a publish until its answer comes.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct Sent {
     pub(super) ticket: SinkTicket,
     pub(super) partition: u32,
+    /// What it expects of its place.
+    pub(super) expecting: Option<Box<Expecting>>,
 }
 
 /// The slab.
@@ -127,6 +131,7 @@ mod tests {
         Sent {
             ticket: SinkTicket { token, attempt: 1 },
             partition: 0,
+            expecting: None,
         }
     }
 

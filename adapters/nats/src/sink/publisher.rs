@@ -8,16 +8,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use procession_core::Span;
 use procession_runtime::mailbox::Mailbox;
 use procession_runtime::port::{
-    Outgoing, PortError, PortErrorKind, SinkCommand, SinkEvent, SinkReceipt, SinkTicket, Storage,
-    TopicMode, TopicSpec,
+    Layout, Outgoing, PortError, PortErrorKind, SinkCommand, SinkEvent, SinkReceipt, SinkTicket,
+    Storage, TopicMode, TopicSpec,
 };
 use tokio::time::Instant;
 
+use super::expecting::Expecting;
 use super::outstanding::{Outstanding, Sent};
 use crate::jetstream::{CallError, StreamInfo, code, read};
-use crate::names::{inbox, stream_of, subjects_of};
+use crate::names::{inbox, stream_of, subject_of};
 use crate::publish::{self, ACK_WITHIN};
 use crate::requests::Unanswered;
+use crate::shape::{Shape, append_key};
 use crate::topics;
 use crate::wire::{
     ConnectError, Handler, Message, Moment, Next, Outbox, ServerInfo, Turn, Violation, fields,
@@ -32,22 +34,22 @@ const TOPICS_MAX: usize = 4_096;
 /// successor that is sent now cannot overtake it (S8).
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// Partition counts of topics, shared by all parts of a broker.
+/// Shapes of topics, shared by all parts of a broker.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
-    topics: Arc<Mutex<HashMap<Arc<str>, u32>>>,
+    topics: Arc<Mutex<HashMap<Arc<str>, Shape>>>,
 }
 
 impl Known {
-    pub(crate) fn insert(&self, topic: Arc<str>, partitions: u32) {
+    pub(crate) fn insert(&self, topic: Arc<str>, shape: Shape) {
         let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
         if TOPICS_MAX <= topics.len() {
             topics.clear();
         }
-        topics.insert(topic, partitions);
+        topics.insert(topic, shape);
     }
 
-    pub(crate) fn get(&self, topic: &str) -> Option<u32> {
+    pub(crate) fn get(&self, topic: &str) -> Option<Shape> {
         let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
         topics.get(topic).copied()
     }
@@ -88,14 +90,21 @@ pub(super) struct Publisher {
 }
 
 enum Topic {
-    /// Its subjects, by partition.
-    Ready(Vec<String>),
+    /// The subjects of its partitions, and how its messages lie below them.
+    Ready(Vec<String>, Layout),
     /// Asked for: the number of the question, until when, and what waits for it.
     Asked {
         question: u64,
         until: Instant,
         waiting: Vec<(SinkTicket, Arc<Outgoing>)>,
     },
+}
+
+impl Topic {
+    fn ready(name: &str, shape: Shape) -> Self {
+        let subjects = (0..shape.partitions).map(|p| subject_of(name, p));
+        Self::Ready(subjects.collect(), shape.layout)
+    }
 }
 
 impl Publisher {
@@ -129,17 +138,18 @@ impl Publisher {
 
     fn send(&mut self, now: Instant, ticket: SinkTicket, message: Arc<Outgoing>, out: &mut Outbox) {
         match self.topics.get_mut(&message.topic) {
-            Some(Topic::Ready(_)) => self.publish(now, ticket, &message, out),
+            Some(Topic::Ready(..)) => self.publish(now, ticket, &message, out),
             Some(Topic::Asked { waiting, .. }) => waiting.push((ticket, message)),
             None => {
                 if TOPICS_MAX <= self.topics.len() {
                     self.topics
                         .retain(|_, topic| matches!(topic, Topic::Asked { .. }));
                 }
-                if let Some(partitions) = self.known.get(&message.topic) {
-                    let subjects = subjects_of(&message.topic, partitions);
-                    self.topics
-                        .insert(Arc::clone(&message.topic), Topic::Ready(subjects));
+                if let Some(shape) = self.known.get(&message.topic) {
+                    self.topics.insert(
+                        Arc::clone(&message.topic),
+                        Topic::ready(&message.topic, shape),
+                    );
                     self.publish(now, ticket, &message, out);
                 } else {
                     self.ask(now, ticket, message, out);
@@ -149,7 +159,7 @@ impl Publisher {
     }
 
     fn publish(&mut self, now: Instant, ticket: SinkTicket, message: &Outgoing, out: &mut Outbox) {
-        let Some(Topic::Ready(subjects)) = self.topics.get(&message.topic) else {
+        let Some(Topic::Ready(subjects, layout)) = self.topics.get(&message.topic) else {
             return;
         };
         let partitions = u32::try_from(subjects.len()).unwrap_or(u32::MAX);
@@ -165,6 +175,20 @@ impl Publisher {
             self.result(ticket, SinkReceipt::NotStored(error));
             return;
         };
+        if message.expect.is_some() && *layout != Layout::Keyed {
+            self.result(ticket, cannot_compare(&message.topic));
+            return;
+        }
+        let keyed;
+        let subject = match layout {
+            Layout::Partitioned => subject,
+            Layout::Keyed => {
+                let mut subject = subject.clone();
+                append_key(&mut subject, message.key.as_deref());
+                keyed = subject;
+                &keyed
+            }
+        };
         if let Some(subject) = self.denied_for(subject) {
             let receipt = publish::unanswered(Unanswered::Denied(subject));
             self.result(ticket, receipt);
@@ -179,23 +203,51 @@ impl Publisher {
             self.result(ticket, SinkReceipt::NotStored(error));
             return;
         }
-        let sent = Sent { ticket, partition };
+        let sent = Sent {
+            ticket,
+            partition,
+            expecting: Expecting::new(message, subject),
+        };
         match self.outstanding.insert(now + ACK_WITHIN, sent) {
             Some(number) => {
-                use core::fmt::Write as _;
-                self.reply.truncate(self.prefix.len());
-                let _ = write!(self.reply, "{number}");
+                address(&mut self.reply, &self.prefix, number);
                 out.publish_with(subject, &self.reply, &block, &message.payload);
             }
-            None => {
-                let error = PortError::new(
-                    PortErrorKind::Refused,
-                    "too many publishes without an answer",
-                );
-                self.result(ticket, SinkReceipt::Retry(error));
-            }
+            None => self.result(ticket, SinkReceipt::Retry(too_many())),
         }
         out.keep_block(block);
+    }
+
+    /// The answer to a publish, or to the question whether a conflict is one with itself.
+    fn answered(&mut self, now: Instant, mut sent: Sent, message: &Message<'_>, out: &mut Outbox) {
+        if fields::status(message.header).is_some() {
+            self.result(sent.ticket, publish::unanswered(Unanswered::NobodyThere));
+            return;
+        }
+        let (ticket, partition) = (sent.ticket, sent.partition);
+        if let Some(asked) = sent.expecting.take_if(|asked| asked.conflict.is_some()) {
+            self.result(ticket, asked.judge(message.payload, partition));
+            return;
+        }
+        match (
+            publish::receipt(message.payload, partition),
+            &mut sent.expecting,
+        ) {
+            (SinkReceipt::Conflict(said), Some(asked)) => {
+                asked.conflict = Some(said);
+                let (subject, body) = asked.question();
+                if let Some(subject) = self.denied_for(&subject) {
+                    let error = crate::wire::denied("reading", "", &subject);
+                    self.result(ticket, SinkReceipt::Unknown(error));
+                } else if let Some(number) = self.outstanding.insert(now + ACK_WITHIN, sent) {
+                    address(&mut self.reply, &self.prefix, number);
+                    out.publish(&subject, &self.reply, &body);
+                } else {
+                    self.result(ticket, SinkReceipt::Unknown(too_many()));
+                }
+            }
+            (receipt, _) => self.result(ticket, receipt),
+        }
     }
 
     /// The subject that keeps a publish to `subject` from being sent, if there is one.
@@ -227,7 +279,7 @@ impl Publisher {
     fn topic(&mut self, now: Instant, question: u64, message: &Message<'_>, out: &mut Outbox) {
         let name = self.topics.iter().find_map(|(name, topic)| match topic {
             Topic::Asked { question: q, .. } => (*q == question).then(|| Arc::clone(name)),
-            Topic::Ready(_) => None,
+            Topic::Ready(..) => None,
         });
         let Some(name) = name else {
             return;
@@ -237,13 +289,13 @@ impl Publisher {
         };
         let looked = match fields::status(message.header) {
             Some(_) => Err(publish::unanswered(Unanswered::NobodyThere)),
-            None => partitions(&name, message.payload),
+            None => shape(&name, message.payload),
         };
         match looked {
-            Ok(partitions) => {
-                self.known.insert(Arc::clone(&name), partitions);
-                let subjects = subjects_of(&name, partitions);
-                self.topics.insert(name, Topic::Ready(subjects));
+            Ok(shape) => {
+                self.known.insert(Arc::clone(&name), shape);
+                let topic = Topic::ready(&name, shape);
+                self.topics.insert(name, topic);
                 for (ticket, message) in waiting {
                     self.publish(now, ticket, &message, out);
                 }
@@ -269,7 +321,7 @@ impl Publisher {
                 }
                 false
             }
-            Topic::Asked { .. } | Topic::Ready(_) => true,
+            Topic::Asked { .. } | Topic::Ready(..) => true,
         });
     }
 
@@ -284,8 +336,8 @@ impl Publisher {
     }
 }
 
-/// How many partitions the topic has, by its stream.
-fn partitions(topic: &Arc<str>, payload: &[u8]) -> Result<u32, SinkReceipt> {
+/// How the topic lies in its stream.
+fn shape(topic: &Arc<str>, payload: &[u8]) -> Result<Shape, SinkReceipt> {
     let info: StreamInfo = read(payload).map_err(|error| match error {
         CallError::Api(error) if error.err_code == code::STREAM_NOT_FOUND => {
             SinkReceipt::NotStored(PortError::new(
@@ -309,10 +361,36 @@ fn partitions(topic: &Arc<str>, payload: &[u8]) -> Result<u32, SinkReceipt> {
         storage: Storage::File,
         mode: TopicMode::Validate,
         duplicate_window: Span::ZERO,
+        layout: None,
     };
     topics::check(&spec, &stream_of(topic), &info)
-        .map(|info| info.partitions)
+        .map(|info| Shape::from(&info))
         .map_err(SinkReceipt::NotStored)
+}
+
+/// The reply subject of this number.
+fn address(reply: &mut String, prefix: &str, number: u64) {
+    use core::fmt::Write as _;
+    reply.truncate(prefix.len());
+    let _ = write!(reply, "{number}");
+}
+
+fn too_many() -> PortError {
+    PortError::new(
+        PortErrorKind::Refused,
+        "too many publishes without an answer",
+    )
+}
+
+/// Only where a key is a subject does the server know which message of it is the last.
+fn cannot_compare(topic: &str) -> SinkReceipt {
+    SinkReceipt::NotStored(PortError::new(
+        PortErrorKind::Unsuitable,
+        format!(
+            "topic `{topic}` is laid out by partition: the server does not know the last message of a \
+             key; create a topic with layout = \"keyed\""
+        ),
+    ))
 }
 
 impl Handler for Publisher {
@@ -370,14 +448,9 @@ impl Handler for Publisher {
             return;
         }
         let sent = crate::wire::frame::number(token).and_then(|n| self.outstanding.remove(n));
-        let Some(sent) = sent else {
-            return;
-        };
-        let receipt = match fields::status(message.header) {
-            Some(_) => publish::unanswered(Unanswered::NobodyThere),
-            None => publish::receipt(message.payload, sent.partition),
-        };
-        self.result(sent.ticket, receipt);
+        if let Some(sent) = sent {
+            self.answered(now, sent, message, out);
+        }
     }
 
     fn turn(&mut self, cx: &mut Context<'_>, moment: Moment, out: Option<&mut Outbox>) -> Turn {
@@ -423,7 +496,7 @@ impl Handler for Publisher {
         self.hand_over();
         let asked = self.topics.values().filter_map(|topic| match topic {
             Topic::Asked { until, .. } => Some(*until),
-            Topic::Ready(_) => None,
+            Topic::Ready(..) => None,
         });
         Turn {
             wake_at: asked

@@ -278,6 +278,7 @@ pub fn outgoing(topic: &str, key: &str, number: u128) -> Outgoing {
         payload: Bytes::from(format!("payload of {number}")),
         partition: None,
         id,
+        expect: None,
     }
 }
 

@@ -91,6 +91,19 @@ pub struct TopicSpec {
     pub mode: TopicMode,
     /// Window of the broker's own dedupe; at least twice the publish deadline.
     pub duplicate_window: Span,
+    /// How its messages lie on the broker; `None` takes what is there (`Partitioned` when created).
+    pub layout: Option<Layout>,
+}
+
+/// How the messages of a topic lie on a broker that gives a choice (JetStream, `docs/wire.md`).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Layout {
+    /// A partition is one subject: `T.P`.
+    #[default]
+    Partitioned,
+    /// A key is a subject: `T.P.KEY`. The server then knows the last message of each key, and can compare
+    /// what a publish expects ([`Expect`](super::Expect)); it also keeps each key in memory.
+    Keyed,
 }
 
 /// A topic as it is.
@@ -102,6 +115,8 @@ pub struct TopicInfo {
     pub partitions: u32,
     /// Where it is kept.
     pub storage: Storage,
+    /// Whether the broker can compare what a publish to it expects ([`Expect`](super::Expect)).
+    pub compares: bool,
     /// What an operator should know (`persist_mode: async`, a shorter dedupe window, ...).
     pub warnings: Vec<String>,
 }

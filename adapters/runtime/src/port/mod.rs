@@ -12,10 +12,10 @@ mod record;
 mod sink;
 
 pub use broker::{
-    BoxFuture, Broker, BrokerInfo, FeedSpec, PortError, PortErrorKind, StartAt, Storage, TopicInfo,
-    TopicMode, TopicSpec,
+    BoxFuture, Broker, BrokerInfo, FeedSpec, Layout, PortError, PortErrorKind, StartAt, Storage,
+    TopicInfo, TopicMode, TopicSpec,
 };
 pub use feed::{BreakReason, Feed, FeedCommand, FeedEvent, LeaseSpec, ProgressWrite, ResumeState};
 pub use headers::{Headers, HeadersBuilder};
-pub use record::{Outgoing, Record};
+pub use record::{Expect, Outgoing, Record};
 pub use sink::{Sink, SinkCommand, SinkEvent, SinkReceipt, SinkTicket};

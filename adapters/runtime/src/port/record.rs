@@ -46,6 +46,21 @@ pub struct Outgoing {
     pub payload: Bytes,
     /// Set when the partition is fixed (dead letters keep the partition of their original).
     pub partition: Option<u32>,
+    /// Behind what it may go into the log; `None`: behind anything.
+    pub expect: Option<Expect>,
+}
+
+/// Behind what a message may go into the log: what its publisher believes to be the last message of its
+/// key. Optimistic concurrency, for aggregates that are stored as events.
+///
+/// A port whose broker cannot compare refuses such a message
+/// ([`SinkReceipt::NotStored`](super::SinkReceipt::NotStored)); it never sends it without.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Expect {
+    /// The log holds no message of this key.
+    First,
+    /// The last message of this key stands here.
+    After(Position),
 }
 
 impl Outgoing {

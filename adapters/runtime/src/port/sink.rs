@@ -75,6 +75,9 @@ pub enum SinkReceipt {
     },
     /// Not in the log, and it never will be: refused by the broker.
     NotStored(PortError),
+    /// Not in the log: another message than the [expected](super::Expect) one is the last of its key. The
+    /// broker had looked for an earlier copy of this identity before it compared.
+    Conflict(PortError),
     /// Not in the log for a passing reason; may be sent again.
     Retry(PortError),
     /// Nobody knows; may still land.

@@ -86,6 +86,10 @@ impl<K: Sink, S: Shell, O: PublishObserver> PublisherDriver<K, S, O> {
                 note(error);
                 Answer::NotStored
             }
+            SinkReceipt::Conflict(error) => {
+                note(error);
+                Answer::Conflict
+            }
             SinkReceipt::Retry(error) => {
                 note(error);
                 Answer::Retry
@@ -137,8 +141,11 @@ fn outcome(result: Published, detail: Option<Detail>) -> Result<Stored, PublishE
             PublishError::Unknown("the acknowledgement did not name a position".into())
         }),
         Published::Unknown => Err(PublishError::Unknown(said("no answer before the deadline"))),
+        Published::Refused(Unsent::Conflict) => Err(PublishError::Conflict(said(
+            "the expected message is not the last of its key",
+        ))),
         Published::Refused(unsent) => Err(PublishError::Refused(match unsent {
-            Unsent::Broker => said("the broker refused it"),
+            Unsent::Broker | Unsent::Conflict => said("the broker refused it"),
             Unsent::Deadline => match &error {
                 None => "its deadline passed before it could be sent".into(),
                 Some(error) => format!("its deadline passed; the last answer was: {error}").into(),

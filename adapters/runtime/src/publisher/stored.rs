@@ -24,6 +24,9 @@ pub enum PublishError {
     Full,
     /// It is not in the log, and never will be. The reason.
     Refused(Arc<str>),
+    /// It is not in the log, and never will be: another message than the expected one is the last of its
+    /// key. What the broker said.
+    Conflict(Arc<str>),
     /// Its deadline passed without an answer: it may be in the log or not. The reason.
     Unknown(Arc<str>),
     /// The publisher is closed. Nothing was sent.
@@ -38,6 +41,7 @@ impl fmt::Display for PublishError {
                  publishing limits",
             ),
             Self::Refused(why) => write!(f, "not stored: {why}"),
+            Self::Conflict(why) => write!(f, "not stored, another was faster: {why}"),
             Self::Unknown(why) => write!(f, "nobody knows whether it was stored: {why}"),
             Self::Closed => f.write_str("the publisher is closed"),
         }

@@ -100,6 +100,7 @@ fn outgoing(id: &str) -> Outgoing {
         headers: Headers::default(),
         payload: Bytes::from_static(b"payload"),
         partition: None,
+        expect: None,
     }
 }
 

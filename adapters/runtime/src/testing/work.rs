@@ -265,6 +265,7 @@ impl Work for TestWork {
             headers: Headers::default(),
             payload: Bytes::new(),
             partition: Some(letter.partition.0),
+            expect: None,
         }
     }
 
