@@ -53,6 +53,8 @@ struct Brokers {
     /// What a group has committed goes with its topic. (Simulated runs keep it on both: it is void, as the
     /// core has to notice.)
     forgets: bool,
+    /// It does not tell one log from another: the mock cluster knows no topic ids.
+    anonymous: bool,
 }
 
 /// Does to the model what a trace says, and compares the answers.
@@ -72,17 +74,19 @@ pub fn replay(text: &str) -> Result<(), Disagreement> {
         other => return Err(wrong(1, other.map_or("", |l| l.1), "procession-trace 1")),
     }
     let brokers = match lines.next() {
-        Some((_, "broker kafka")) => Brokers {
+        Some((_, name @ ("broker kafka" | "broker mock"))) => Brokers {
             first: 0,
             forgets: true,
+            anonymous: name == "broker mock",
         },
         Some((_, "broker nats" | "broker memory")) => Brokers {
             first: 1,
             forgets: false,
+            anonymous: false,
         },
         other => {
             let done = other.map_or("", |l| l.1);
-            return Err(wrong(2, done, "broker kafka | nats | memory"));
+            return Err(wrong(2, done, "broker kafka | mock | nats | memory"));
         }
     };
     let mut model = Model::new(brokers);
@@ -123,6 +127,8 @@ struct Model {
     record: Record,
     /// Where each message lay that this log has held, and its stamp.
     stamps: Vec<(u64, u64)>,
+    /// What stood at the end of the log and was lost.
+    lost: Vec<(u64, u64)>,
     stamp: u64,
     epoch: u64,
     write: u64,
@@ -136,6 +142,7 @@ impl Model {
             entries: Vec::new(),
             record: Record::default(),
             stamps: Vec::new(),
+            lost: Vec::new(),
             stamp: 0,
             epoch: 0,
             write: 0,
@@ -157,6 +164,16 @@ impl Model {
                 let found = self.log.at_or_after(&self.entries, position)?;
                 (self.entries[found as usize].position == position).then_some(())?;
                 self.log.remove(&mut self.entries, index);
+                Some(done())
+            }
+            // Somebody else takes the partition; the member that goes on writing does so in its old epoch.
+            ["take-over"] => Some(format!("epoch {}", self.record.open())),
+            ["cut", count] => {
+                let count: usize = count.parse().ok()?;
+                let keep = self.log.entries.len().checked_sub(count)?;
+                let end = self.log.cut(&mut self.entries, keep)?;
+                let kept = self.stamps.partition_point(|(position, _)| *position < end);
+                self.lost = self.stamps.split_off(kept);
                 Some(done())
             }
             ["retain", below] => {
@@ -237,7 +254,12 @@ impl Model {
             resume.log_start.0,
             resume.log_end.0,
             resume.incarnation.0,
-            or_none(resume.recorded.map(|i| i.0)),
+            or_none(
+                resume
+                    .recorded
+                    .filter(|_| !self.brokers.anonymous)
+                    .map(|i| i.0)
+            ),
         )
     }
 
@@ -247,6 +269,7 @@ impl Model {
             "none" => return Some("continues".to_owned()),
             "same" => known(at)?.1,
             "other" => known(at.checked_sub(1)?)?.1,
+            "lost" => self.lost.iter().find(|(p, _)| *p == at)?.1,
             _ => return None,
         };
         let anchor = Anchor {
@@ -283,6 +306,9 @@ impl Model {
             map_len: map.len(),
             last: false,
         };
+        if self.epoch < self.record.epoch {
+            return Some("lost".to_owned());
+        }
         if !self.record.is_before(self.epoch, self.write) {
             return Some("refused".to_owned());
         }

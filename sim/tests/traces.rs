@@ -11,7 +11,7 @@ fn trace(name: &str) -> String {
 
 #[test]
 fn the_models_answer_as_the_brokers_did() {
-    for name in ["kafka", "memory", "nats"] {
+    for name in ["kafka", "memory", "mock", "nats"] {
         if let Err(disagreement) = replay(&trace(name)) {
             panic!("{name}: {disagreement}");
         }
@@ -21,7 +21,7 @@ fn the_models_answer_as_the_brokers_did() {
 /// Every answer counts: a broker that gave another one would be noticed.
 #[test]
 fn another_answer_is_a_disagreement() {
-    for name in ["kafka", "memory", "nats"] {
+    for name in ["kafka", "memory", "mock", "nats"] {
         let text = trace(name);
         for (number, line) in text.lines().enumerate().skip(2) {
             let (done, answer) = line.split_once(" ->").expect("an answer");

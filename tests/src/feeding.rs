@@ -9,7 +9,8 @@ use procession_core::{
     Anchor, CommitResult, Continuity, Epoch, PartitionId, Position, Session, Start,
 };
 use procession_runtime::port::{
-    Broker, Feed, FeedCommand, FeedEvent, FeedSpec, ProgressWrite, Record, ResumeState,
+    Broker, Feed, FeedCommand, FeedEvent, FeedSpec, PortErrorKind, ProgressWrite, Record,
+    ResumeState,
 };
 
 /// Longest wait for an event.
@@ -41,8 +42,21 @@ impl Feeding {
     /// # Panics
     /// When the broker refuses; so for all of these, and when something takes too long.
     pub async fn begin(broker: &dyn Broker, spec: FeedSpec) -> Self {
+        let began = std::time::Instant::now();
+        let feed = loop {
+            match broker.feed(spec.clone()).await {
+                Ok(feed) => break feed,
+                // The server was away a moment ago.
+                Err(error)
+                    if error.kind == PortErrorKind::Disconnected && began.elapsed() < WITHIN =>
+                {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Err(error) => panic!("a feed: {error}"),
+            }
+        };
         Self {
-            feed: broker.feed(spec).await.expect("a feed"),
+            feed,
             events: VecDeque::new(),
             epoch: Epoch(0),
             session: 0,

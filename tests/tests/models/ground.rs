@@ -1,11 +1,17 @@
 //! A broker with a topic of one partition, and the harm that is done to it from outside.
 
+use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use procession_core::Span;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use procession_cli::brokers::{NatsOptions as ServerOptions, RunningNats};
+use procession_core::{Epoch, PartitionId, Span};
 use procession_kafka::{KafkaBroker, KafkaOptions};
 use procession_memory::MemoryBroker;
 use procession_nats::{NatsBroker, NatsOptions};
+use procession_runtime::keeper::{Progress, record_key};
 use procession_runtime::port::{
     Broker, FeedSpec, LeaseSpec, StartAt, Storage, TopicMode, TopicSpec,
 };
@@ -28,16 +34,19 @@ pub(crate) enum Which {
     Nats,
     /// A real Apache Kafka.
     Kafka,
+    /// librdkafka's mock cluster: what quick tests rely on.
+    Mock,
 }
 
 impl Which {
-    pub(crate) const ALL: [Self; 3] = [Self::Memory, Self::Nats, Self::Kafka];
+    pub(crate) const ALL: [Self; 4] = [Self::Memory, Self::Nats, Self::Kafka, Self::Mock];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Memory => "memory",
             Self::Nats => "nats",
             Self::Kafka => "kafka",
+            Self::Mock => "mock",
         }
     }
 }
@@ -48,24 +57,32 @@ pub(crate) struct Ground {
     pub(crate) broker: Box<dyn Broker>,
     pub(crate) topic: String,
     server: Option<Server>,
+    /// A nats-server of our own, to stop and to harm.
+    own: Option<Mutex<RunningNats>>,
 }
 
 impl Ground {
     pub(crate) async fn open(which: Which) -> Result<Self, Skip> {
         let topic = format!("model-{}-{}", which.name(), std::process::id());
-        let mut server = None;
+        let (mut server, mut own) = (None, None);
         let broker: Box<dyn Broker> = match which {
             Which::Memory => {
                 Box::new(MemoryBroker::connect("memory://", TokioShell::current()).unwrap())
             }
             Which::Nats => {
-                let running = server.insert(servers::nats()?);
+                let running = servers::own_nats(ServerOptions::default())?;
                 let options = NatsOptions::parse(&running.url).unwrap();
+                own = Some(Mutex::new(running));
                 Box::new(NatsBroker::connect(options).await.unwrap())
             }
             Which::Kafka => {
                 let running = server.insert(servers::kafka()?);
                 let mut options = KafkaOptions::parse(&running.url).unwrap();
+                options.session_timeout = Duration::from_secs(6);
+                Box::new(KafkaBroker::connect(options).await.unwrap())
+            }
+            Which::Mock => {
+                let mut options = KafkaOptions::mock();
                 options.session_timeout = Duration::from_secs(6);
                 Box::new(KafkaBroker::connect(options).await.unwrap())
             }
@@ -75,6 +92,7 @@ impl Ground {
             broker,
             topic,
             server,
+            own,
         };
         ground.create().await;
         Ok(ground)
@@ -100,8 +118,8 @@ impl Ground {
             member: "scribe".into(),
             start: StartAt::Earliest,
             lease: LeaseSpec {
-                lease: Span::from_secs(15),
-                margin: Span::from_secs(2),
+                lease: Span::from_secs(3),
+                margin: Span::from_millis(500),
             },
             message_bytes_max: 1 << 20,
         }
@@ -168,10 +186,53 @@ impl Ground {
         }
     }
 
+    /// Somebody else takes the partition over, as a member does that saw no renewal for a lease: the
+    /// record says so, and this member is not asked.
+    pub(crate) fn take_over(&self) {
+        let spec = self.feed_spec();
+        let key = record_key(&spec.group, &self.topic, &self.topic, PartitionId(0));
+        let subject = format!("$KV.procession-progress.{key}");
+        let mut raw = self.nats();
+        let found = raw.request(
+            "$JS.API.STREAM.MSG.GET.KV_procession-progress",
+            &json!({"last_by_subj": subject}),
+        );
+        let data = found["message"]["data"].as_str().unwrap();
+        let mut record = Progress::decode(&BASE64.decode(data).unwrap()).unwrap();
+        record.owner = "somebody else".into();
+        record.epoch = Epoch(record.epoch.0 + 1);
+        record.write = 1;
+        let json = serde_json::from_slice(&record.encode()).unwrap();
+        let stored = raw.request(&subject, &json);
+        assert!(stored["seq"].is_u64(), "{stored}");
+    }
+
+    /// Keeps a copy of the log aside, as a backup does.
+    pub(crate) fn keep_copy(&self) {
+        self.harm(|log, copy| copy_files(log, copy));
+    }
+
+    /// Puts the copy in the place of the log: what came after it is lost.
+    pub(crate) fn restore_copy(&self) {
+        self.harm(|log, copy| {
+            std::fs::remove_dir_all(log).unwrap();
+            copy_files(copy, log);
+        });
+    }
+
+    /// Does something to the files of the log and their copy while the server is down.
+    fn harm(&self, harm: impl FnOnce(&Path, &Path)) {
+        let mut server = self.own.as_ref().unwrap().lock().unwrap();
+        server.stop();
+        let data = server.dir.join("data");
+        let log = data.join(format!("jetstream/$G/streams/{}", self.topic));
+        assert!(log.is_dir(), "no log at {}", log.display());
+        harm(&log, &server.dir.join("copy"));
+        server.restart().unwrap();
+    }
+
     fn nats(&self) -> Raw {
-        let url = self.server.as_ref().map_or("", |server| &server.url);
-        let port = url.rsplit(':').next().and_then(|port| port.parse().ok());
-        Raw::connect(port.unwrap())
+        Raw::connect(self.own.as_ref().unwrap().lock().unwrap().port)
     }
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {
@@ -183,5 +244,18 @@ impl Ground {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", url.trim_start_matches("kafka://"));
         config
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy_files(&from, &to);
+        } else {
+            std::fs::copy(&from, &to).unwrap();
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,6 +39,8 @@ pub(crate) struct Scribe {
     placed: Vec<Position>,
     /// What was seen there.
     stamps: BTreeMap<Position, Stamp>,
+    /// What stood at the end of the log and is lost.
+    lost: Vec<Anchor>,
     /// One past the last position that is taken.
     end: Position,
     /// What the partition was opened with, or has committed since.
@@ -65,6 +68,7 @@ impl Scribe {
             text: format!("procession-trace 1\nbroker {which}\n"),
             placed: Vec::new(),
             stamps: BTreeMap::new(),
+            lost: Vec::new(),
             end: Position(0),
             frontier: Position(0),
             anchor: None,
@@ -109,17 +113,26 @@ impl Scribe {
             token: number,
             attempt: 1,
         };
-        let message = message.into();
-        self.sink.submit(SinkCommand::Send { ticket, message });
+        let message = Arc::new(message);
+        let send = SinkCommand::Send { ticket, message };
+        self.sink.submit(send.clone());
         let stored = async {
             loop {
                 let mut events = Vec::new();
                 poll_fn(|cx| self.sink.poll_events(cx, &mut events)).await;
                 for event in events {
-                    if let SinkEvent::Result { ticket, receipt } = event
-                        && ticket.token == number
-                    {
-                        return receipt;
+                    match event {
+                        SinkEvent::Result { ticket, .. } if ticket.token != number => {}
+                        // The server was away.
+                        SinkEvent::Result {
+                            receipt: SinkReceipt::Retry(_),
+                            ..
+                        } => {
+                            tokio::time::sleep(Duration::from_millis(20)).await;
+                            self.sink.submit(send.clone());
+                        }
+                        SinkEvent::Result { receipt, .. } => return receipt,
+                        _ => {}
                     }
                 }
             }
@@ -165,9 +178,24 @@ impl Scribe {
     /// A session as the record has it: at its anchor, if it has one.
     pub(crate) async fn session_at_anchor(&mut self) {
         match self.anchor {
-            Some(anchor) => self.begin(anchor.position, Some(anchor), "same").await,
+            Some(anchor) => {
+                let known = self.stamps.get(&anchor.position);
+                // The message by which the log was to be recognised may be lost.
+                let is_there = known.is_none_or(|stamp| *stamp == anchor.stamp);
+                let word = if is_there && !self.lost.contains(&anchor) {
+                    "same"
+                } else {
+                    "lost"
+                };
+                self.begin(anchor.position, Some(anchor), word).await;
+            }
             None => self.session_at_frontier().await,
         }
+    }
+
+    /// A session that begins at message `number`, and has nothing to recognise the log by.
+    pub(crate) async fn session_from(&mut self, number: usize) {
+        self.begin(self.placed[number - 1], None, "none").await;
     }
 
     /// A session that begins at message `number`.
@@ -230,6 +258,7 @@ impl Scribe {
         let result = self.feed().commit(frontier, anchor, &map).await;
         let answer = match result {
             CommitResult::Stored => "stored".to_owned(),
+            CommitResult::Lost => "lost".to_owned(),
             other => format!("{other:?}").to_lowercase(),
         };
         self.line(&format!(
@@ -270,6 +299,35 @@ impl Scribe {
         self.placed.clear();
         self.stamps.clear();
         self.line("recreate -> done");
+    }
+
+    /// Somebody else owns the partition from here on; this member finds out with its next commit.
+    pub(crate) fn take_over(&mut self) {
+        self.ground.take_over();
+        self.epochs += 1;
+        self.line(&format!("take-over -> epoch {}", self.epochs));
+    }
+
+    /// The member that was fenced ends, without a word.
+    pub(crate) fn abandon(&mut self) {
+        self.feed = None;
+    }
+
+    pub(crate) fn keep_copy(&self) {
+        self.ground.keep_copy();
+    }
+
+    /// The last messages are lost, and their positions will be used again.
+    pub(crate) fn lose_tail(&mut self, count: usize) {
+        self.ground.restore_copy();
+        let lost = self.placed.split_off(self.placed.len() - count);
+        for &position in &lost {
+            if let Some(stamp) = self.stamps.remove(&position) {
+                self.lost.push(Anchor { position, stamp });
+            }
+        }
+        self.end = lost[0];
+        self.line(&format!("cut {count} -> done"));
     }
 
     pub(crate) async fn transaction(&mut self) {
@@ -316,6 +374,9 @@ impl Scribe {
     }
 
     fn line(&mut self, line: &str) {
+        if std::env::var("PROCESSION_TRACES").is_ok_and(|value| value == "show") {
+            eprintln!("{}: {line}", self.ground.which.name());
+        }
         self.text.push_str(line);
         self.text.push('\n');
     }

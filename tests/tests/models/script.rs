@@ -45,7 +45,35 @@ pub(crate) async fn run(scribe: &mut Scribe) {
     scribe.commit(7).await;
     scribe.leave(7).await;
 
-    if scribe.which() != Which::Memory {
+    if scribe.which() == Which::Nats {
+        // Another member took over: what the former owner commits is refused, and it hears that it has
+        // lost the partition. The next one goes on from the last commit that was stored.
+        scribe.join().await;
+        scribe.session_at_anchor().await;
+        scribe.take_over();
+        scribe.commit(8).await;
+        scribe.abandon();
+        scribe.join().await;
+        scribe.leave(7).await;
+
+        // An older copy of the log is restored: what came after it is lost, and its positions are used
+        // again. The record knows more than the log holds.
+        scribe.keep_copy();
+        scribe.publish(3).await;
+        scribe.join().await;
+        scribe.session_at_anchor().await;
+        scribe.deliver().await;
+        scribe.leave(11).await;
+        scribe.lose_tail(3);
+        scribe.publish(2).await;
+        scribe.join().await;
+        scribe.session_at_anchor().await;
+        scribe.session_from(9).await;
+        scribe.deliver().await;
+        scribe.leave(7).await;
+    }
+
+    if matches!(scribe.which(), Which::Nats | Which::Kafka) {
         // Retention, up to what is committed and then beyond it.
         scribe.retain(7).await;
         scribe.join().await;

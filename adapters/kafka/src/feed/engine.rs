@@ -98,6 +98,7 @@ impl Engine {
             &topic,
             partitions,
             spec.start,
+            options.mock,
             Arc::clone(&bell),
         )?;
         let commits = Commits::new(Arc::clone(&member), &topic, &bell)?;
