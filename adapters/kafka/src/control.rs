@@ -3,11 +3,12 @@
 use core::future::{Future, poll_fn};
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use procession_runtime::mailbox::Mailbox;
 use procession_runtime::port::{PortError, PortErrorKind};
+use rdkafka::ClientConfig;
 use rdkafka::admin::AdminClient;
 use rdkafka::client::DefaultClientContext;
 
@@ -30,22 +31,40 @@ pub(crate) struct Control {
     pub(crate) options: KafkaOptions,
 }
 
+fn client(config: &ClientConfig) -> Result<Arc<Admin>, PortError> {
+    let admin = config
+        .create()
+        .map_err(|error| errors::port_error("making a Kafka client", &error))?;
+    Ok(Arc::new(admin))
+}
+
+/// The client in which the mock cluster of this process lives; all others find it at its port. It is one
+/// cluster for all buses of the process, as `memory://` is, and goes with the last of them.
+fn mock(options: &KafkaOptions) -> Result<Arc<Admin>, PortError> {
+    static SHARED: Mutex<Weak<Admin>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(running) = shared.upgrade() {
+        return Ok(running);
+    }
+    let mut config = options.client();
+    config.set("test.mock.num.brokers", "1");
+    let running = client(&config)?;
+    *shared = Arc::downgrade(&running);
+    Ok(running)
+}
+
 impl Control {
     pub(crate) fn new(mut options: KafkaOptions) -> Result<Self, PortError> {
-        let mut config = options.client();
-        if options.mock {
-            config.set("test.mock.num.brokers", "1");
-        }
-        let admin: Admin = config
-            .create()
-            .map_err(|error| errors::port_error("making a Kafka client", &error))?;
-        if options.mock {
-            // It lives in this client; the others find it at its port.
+        let admin = if options.mock {
+            let admin = mock(&options)?;
             let cluster = admin.inner().mock_cluster();
             options.servers = cluster.map_or_else(String::new, |c| c.bootstrap_servers());
-        }
+            admin
+        } else {
+            client(&options.client())?
+        };
         Ok(Self {
-            admin: Mutex::new(Some(Arc::new(admin))),
+            admin: Mutex::new(Some(admin)),
             working: Mutex::default(),
             options,
         })

@@ -116,6 +116,13 @@ fn every_load_is_kept_on_every_broker() {
     });
 }
 
+/// All buses of a process share the mock cluster, as they share memory.
+#[test]
+fn the_mock_cluster_is_compared_with() {
+    let compared = compare("--on mock-kafka --load 2000x10 --topics 2");
+    assert_fine(&compared);
+}
+
 #[test]
 fn failing_slow_and_poisoned_messages_are_kept_over_a_restart() {
     let arguments = "--load medium --fail-rate 0.05 --poison-rate 0.005 \
