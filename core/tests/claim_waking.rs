@@ -63,3 +63,30 @@ fn reads_are_counted() {
     let stats = bench.claim.stats();
     assert_eq!((stats.reads, stats.reads_failed), (1, 1));
 }
+
+#[test]
+fn who_is_about_to_take_over_wakes_to_write() {
+    let mut bench = Bench::new();
+    // Nobody's: it may be taken at once.
+    bench.sees(None, 0);
+    let at = bench.claim.poll_timeout();
+    assert!(at.is_some_and(|at| at <= bench.now), "{at:?}");
+    let take = bench.write();
+    assert!(take.is_some());
+    // Taken by somebody faster: looked at again, and not before it is time.
+    let next = bench.claim.poll_timeout();
+    assert_eq!(next, None, "its write is on its way");
+}
+
+#[test]
+fn an_owner_with_something_to_write_does_not_wait_for_its_renewal() {
+    let mut bench = Bench::owner();
+    assert_eq!(bench.claim.poll_timeout(), Some(ms(2_000)), "a renewal");
+    assert!(bench.claim.commit(bench.now, procession_core::Epoch(1), 1, false).is_ok());
+    let at = bench.claim.poll_timeout();
+    assert!(at.is_some_and(|at| at <= bench.now), "a commit: {at:?}");
+    let mut bench = Bench::owner();
+    bench.claim.release(bench.now, ms(60_000));
+    let at = bench.claim.poll_timeout();
+    assert!(at.is_some_and(|at| at <= bench.now), "a release: {at:?}");
+}
