@@ -332,6 +332,11 @@ impl Core {
         gap
     }
 
+    /// When it is due: asked by the world, not by the adapter, so that no tape tells of it.
+    pub(crate) fn due(&self) -> Option<Time> {
+        self.consumer.poll_timeout().map(|wake| wake.at)
+    }
+
     pub(crate) fn poll_timeout(&self) -> Option<Wake> {
         self.asks(None, Poll::Timeout);
         let wake = self.consumer.poll_timeout();
