@@ -87,7 +87,7 @@ pub(crate) fn stall(
             ..s
         });
     }
-    if is(163) && held == 0 {
+    if is(163) && held == 0 && true_one.is_none() {
         memory.calls += 1;
         return Some(Stall {
             partition,

@@ -332,16 +332,18 @@ impl Core {
         gap
     }
 
-    /// When it is due: asked by the world, not by the adapter, so that no tape tells of it.
-    pub(crate) fn due(&self) -> Option<Time> {
-        self.consumer.poll_timeout().map(|wake| wake.at)
-    }
-
     pub(crate) fn poll_timeout(&self) -> Option<Wake> {
         self.asks(None, Poll::Timeout);
-        let wake = self.consumer.poll_timeout();
-        self.answer(&wake);
-        match wake {
+        if self.tape.is_some() {
+            self.write_answer(&self.consumer.poll_timeout());
+        }
+        self.due()
+    }
+
+    /// As [`poll_timeout`](Self::poll_timeout), asked by the world and not by the adapter: no tape tells
+    /// of it.
+    pub(crate) fn due(&self) -> Option<Wake> {
+        match self.consumer.poll_timeout() {
             // Due at once, again and again, or again in no time.
             Some(wake) if lies::is(168) && self.lies.calls % 64 < 8 => Some(Wake {
                 at: Time::ZERO,

@@ -240,12 +240,13 @@ impl World {
         if let Some(core) = &mut self.members[m].core {
             // It was asked for everything, and says that time alone changes nothing before then: what
             // it does all the same is seen with the next event.
-            let wake = core.due().filter(|w| *w > time && !core.is_fresh());
+            let wake = core.due().filter(|w| w.at > time && !core.is_fresh());
             core.handle_timeout(time);
             match wake {
                 Some(wake) => {
                     core.refresh(false);
-                    self.set_timer(member, wake);
+                    self.see_stalls(member)?;
+                    self.set_timer(member, wake.at);
                 }
                 None => self.look_after(member, true)?,
             }
@@ -303,11 +304,7 @@ impl World {
             })?;
         }
         let (stats, wake) = (core.stats(), core.poll_timeout());
-        for partition in 0..self.plan.config.partitions {
-            let time = Time::from_nanos(self.now);
-            let stall = core.stall(time, PartitionId(partition));
-            self.checker.stall_seen(m, partition, stall, self.now)?;
-        }
+        self.see_stalls(member)?;
         self.checker.notices_came(m, self.now)?;
         let (rules, process) = (&self.checker.rules, &self.checker.processes[m]);
         process.check_stats(rules, &self.plan.config, &stats, self.now)?;
@@ -316,6 +313,19 @@ impl World {
         }
         for partition in 0..self.plan.config.partitions {
             self.want_pump(member, partition);
+        }
+        Ok(())
+    }
+
+    /// Holds what the core says of its frontiers against the books.
+    fn see_stalls(&mut self, member: u32) -> Checked {
+        let (m, time) = (member as usize, self.time());
+        let Some(core) = &mut self.members[m].core else {
+            return Ok(());
+        };
+        for partition in 0..self.plan.config.partitions {
+            let stall = core.stall(time, PartitionId(partition));
+            self.checker.stall_seen(m, partition, stall, self.now)?;
         }
         Ok(())
     }
