@@ -143,7 +143,7 @@ pub(crate) fn dispatch(
         }
     }
     if is(179) || is(188) {
-        memory.dispatch = true_one.clone().or(memory.dispatch.take());
+        memory.dispatch = true_one.clone().or_else(|| memory.dispatch.take());
         memory.ended = None;
     }
     true_one
