@@ -8,26 +8,57 @@ use crate::event::Event;
 /// both orders; events of one class and entity keep the order in which they were pushed.
 #[derive(Debug, Default)]
 pub(crate) struct Heap {
-    /// Time, tie and sequence in one number each, the latest first: a run has some dozens of events
-    /// to come, and most of what is pushed is soon. Moving a few numbers is cheaper than a heap, whose
-    /// comparisons nobody can predict.
+    /// Time, tie, sequence and place of the payload in one number each, the latest first: a run has some
+    /// dozens of events to come, and most of what is pushed is soon. Moving a few numbers is cheaper than
+    /// a heap, whose comparisons nobody can predict.
     events: Vec<u128>,
-    /// Payloads by sequence number.
+    /// Payloads by place.
     payloads: Vec<Event>,
+    /// Places whose events have come: used again while they are still near the processor.
+    free: Vec<u16>,
+    pushed: u32,
 }
+
+/// Three days: no run comes that far, and what is later keeps its order well enough.
+const LATEST: u64 = (1 << 48) - 1;
 
 impl Heap {
     pub(crate) fn push(&mut self, at: u64, tie: u32, event: Event) {
-        let sequence = u32::try_from(self.payloads.len()).expect("invariant: runs are short");
-        self.payloads.push(event);
-        let key = u128::from(at) << 64 | u128::from(tie) << 32 | u128::from(sequence);
-        let place = self.events.partition_point(|&other| other > key);
-        self.events.insert(place, key);
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.payloads[usize::from(place)] = event;
+                place
+            }
+            None => {
+                let place = u16::try_from(self.payloads.len());
+                self.payloads.push(event);
+                place.expect("invariant: few events are to come at once")
+            }
+        };
+        let at = u128::from(at.min(LATEST)) << 80;
+        let key = at | u128::from(tie) << 48 | u128::from(self.pushed) << 16 | u128::from(place);
+        self.pushed = self
+            .pushed
+            .checked_add(1)
+            .expect("invariant: runs are short");
+        // Two of three are among the next eight.
+        let near = self.events.len().saturating_sub(8);
+        let index = match self.events.get(near) {
+            Some(&other) if other < key && near > 0 => {
+                self.events[..near].partition_point(|&other| other > key)
+            }
+            Some(_) | None => {
+                let soon = self.events[near..].iter().rev();
+                self.events.len() - soon.take_while(|&&other| other < key).count()
+            }
+        };
+        self.events.insert(index, key);
     }
 
     pub(crate) fn pop(&mut self) -> Option<(u64, Event)> {
         let key = self.events.pop()?;
-        let (at, sequence) = ((key >> 64) as u64, key as u32);
-        Some((at, self.payloads[sequence as usize]))
+        let place = key as u16;
+        self.free.push(place);
+        Some(((key >> 80) as u64, self.payloads[usize::from(place)]))
     }
 }

@@ -2,16 +2,20 @@
 
 use std::collections::VecDeque;
 
-use procession_core::{Arrival, Epoch, Limits, Session, Start, Token};
+use procession_core::{Epoch, Limits, Session, Start, Token, Why};
 
 use crate::checker::Ending;
 use crate::tape::Core;
 
-/// A delivery on its way.
-#[derive(Clone, Debug)]
+/// A delivery on its way: what arrives is made of it and of its message when it does.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct InFlight {
     pub(crate) at: u64,
-    pub(crate) arrival: Arrival<u32>,
+    pub(crate) entry: u32,
+    /// Its number in the session, where deliveries have one.
+    pub(crate) number: Option<u64>,
+    /// Why it can only be dead-lettered, once it was refused for that.
+    pub(crate) quarantine: Option<Why>,
 }
 
 /// A session, as the broker's side sees it.
@@ -35,7 +39,7 @@ pub(crate) struct Delivery {
     pub(crate) arrived: u64,
     pub(crate) in_flight: VecDeque<InFlight>,
     /// Refused by the core; offered again before anything else.
-    pub(crate) stalled: Option<Arrival<u32>>,
+    pub(crate) stalled: Option<InFlight>,
 }
 
 /// A partition, as the process's adapter sees it.

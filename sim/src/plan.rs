@@ -47,13 +47,14 @@ pub struct Plan {
     pub members: u32,
     /// The core's configuration, the same in every process.
     pub config: Config,
-    /// Messages that are published.
+    /// Messages that are published. Where the run has its length in events, they are its pace: as many
+    /// in the time until `heal_at`.
     pub messages: u32,
     /// Keys in use.
     pub keys: u32,
     /// Lanes that keys are folded into; 0 for none.
     pub lanes: u32,
-    /// When faults stop, in nanoseconds.
+    /// When faults stop, in nanoseconds, unless the run has its length in events.
     pub heal_at: u64,
     /// How long after that everything must be finished (L1), in nanoseconds.
     pub patience: u64,
@@ -73,6 +74,9 @@ pub struct Plan {
     pub crash_at: Option<u64>,
     /// A hand-over, loss or drain hits right before this event of the run.
     pub shake_at: Option<u64>,
+    /// With this event of the run faults stop and nothing more is published, so that runs are of one
+    /// length, or nearly. As many messages are published as keep it busy until then, and a little longer.
+    pub calm_at: Option<u64>,
     /// The core is asked about its own invariants after every event. Without, whatever is found the
     /// checker found by itself.
     pub audit: bool,
@@ -156,6 +160,8 @@ impl Plan {
             beat: d.log(17, 10, 100) * MILLI,
             crash_at: at_event(18, Site::CrashAtEvent),
             shake_at: at_event(19, Site::ShakeAtEvent),
+            // One of 32 is as long as it gets.
+            calm_at: (d.even(190, 0, 31) > 0).then(|| d.even(191, 560, 720)),
             audit: true,
             latency: None,
             chances,
@@ -175,6 +181,7 @@ impl Plan {
             && (1..=hour).contains(&self.heal_at)
             && (1_000 * MILLI..=hour).contains(&self.patience)
             && self.ticks <= 10_000
+            && self.calm_at.is_none_or(|n| n <= 20_000)
             && (1..=1_000_000_000).contains(&self.quantum)
             && (1..=hour).contains(&self.lease)
             && self.concurrency > 0

@@ -122,21 +122,36 @@ pub const PROOFS: &[Proof] = &[
     alone(Rule::CalledBehind, 176, 2_000),
     first(Rule::GapMistold, 175, 5_000),
     first(Rule::HeldTooLong, 173, 2_000),
+    first(Rule::LetterOfNothing, 178, 2_000),
+    first(Rule::StartAfterTheEnd, 179, 2_000),
+    first(Rule::LetterAfterTheEnd, 180, 2_000),
+    alone(Rule::DuplicateAfterTheEnd, 181, 2_000),
+    first(Rule::CommitOfAnotherEpoch, 182, 300),
+    first(Rule::ReleasedUnasked, 183, 300),
+    first(Rule::TokenTwice, 184, 300),
+    first(Rule::NotDrained, 185, 2_000),
+    first(Rule::NotAskedToStop, 186, 2_000),
+    first(Rule::CommitWentBack, 187, 300),
+    first(Rule::TwoOfAnIdentity, 188, 2_000),
+    first(Rule::CoveredByCommit, 189, 2_000),
+    first(Rule::CalledFinished, 190, 300),
+    alone(Rule::PassedOutOfTurn, 191, 2_000),
+    alone(Rule::OtherParkedKeys, 192, 2_000),
+    first(Rule::ParkedKeyRuns, 193, 5_000),
+    first(Rule::OldResultCounted, 128, 2_000),
     alone(Rule::Canary, CANARY, 300),
 ];
 
 /// Rules that are not shown to bite one by one, and why.
 pub const UNPROVED: &[(Rule, &str)] = &[
-    (Rule::ParkedKeyRuns, PARKING),
-    (Rule::OtherParkedKeys, PARKING),
-    (Rule::PassedOutOfTurn, PARKING),
-    (Rule::MapCovers, BEHIND),
-    (Rule::CommitWentBack, BEHIND),
-    (Rule::TwoOfAnIdentity, BEHIND),
-    (Rule::CoveredByCommit, BEHIND),
-    (Rule::OldResultCounted, BEHIND),
-    (Rule::CalledFinished, BEHIND),
-    (Rule::SkippedByProgress, BEHIND),
+    (
+        Rule::MapCovers,
+        "a core that calls too much finished commits it, too: `commit covers` comes first",
+    ),
+    (
+        Rule::SkippedByProgress,
+        "what an earlier owner's progress covers, its commit covered: that comes first",
+    ),
     (
         Rule::NeverResolved,
         "the members drain only when all is resolved: `no progress` comes first",
@@ -145,39 +160,23 @@ pub const UNPROVED: &[(Rule, &str)] = &[
         Rule::NothingLeft,
         "the alarm of `no progress` is always left to happen",
     ),
-    (Rule::NothingEffective, BEHIND),
     (
-        Rule::NotAskedToStop,
-        "fault 44 breaks it behind `timer does not move on`",
+        Rule::NothingEffective,
+        "a core that does nothing at all makes no progress: that comes first",
     ),
     (
-        Rule::NotDrained,
-        "a drain sets the same deadline for every partition: `not released` comes first",
+        Rule::RunWithoutTenure,
+        "within the checker's books: runs become orphans where their tenure ends",
     ),
-    (Rule::StartAfterTheEnd, ENDED),
-    (Rule::DuplicateAfterTheEnd, ENDED),
-    (Rule::LetterAfterTheEnd, ENDED),
-    (Rule::RunWithoutTenure, ENDED),
-    (Rule::ArrivalWithoutTenure, ENDED),
-    (Rule::ReleasedUnasked, ENDED),
-    (Rule::CommitOfAnotherEpoch, ENDED),
     (
-        Rule::LetterOfNothing,
-        "needs a letter of what was never held",
+        Rule::ArrivalWithoutTenure,
+        "without a tenure an arrival must be void: `stale arrival` has asked that",
     ),
-    (Rule::TokenTwice, "tokens are made by the core only"),
     (
         Rule::Invariant,
         "the core's own checks, which hunts for deliberate faults leave out",
     ),
 ];
-
-/// Faults that break it are noticed by another rule before.
-const PARKING: &str = "new with parked keys: mutants 31 and 32 break it, and are not told apart from its neighbours yet";
-const BEHIND: &str = "broken by several faults, by each behind another rule";
-
-/// A core that goes on where it must not is noticed at its first step.
-const ENDED: &str = "a second line behind the rules of starts, commits, sessions and releases";
 
 impl Proof {
     /// Runs the fault with everything asked, and where it is to be noticed alone once more with the

@@ -92,6 +92,7 @@ impl Search<'_> {
     }
 
     fn faults(&mut self) {
+        self.attempt(|plan| plan.calm_at = None);
         self.attempt(|plan| (plan.crash_at, plan.shake_at) = (None, None));
         self.attempt(|plan| plan.crash_at = None);
         self.attempt(|plan| plan.shake_at = None);

@@ -19,10 +19,14 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use mimalloc::MiMalloc;
 use procession_sim::{
     Batch, COVERAGE_LEAST, Flavour, ParseError, Plan, Profile, Report, Small, explain, judge, mix,
     parse, print, record, shrink, with_its_mutant,
 };
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// What was asked for.
 struct Options {

@@ -35,6 +35,7 @@ pub(super) fn world(plan: &mut Plan, to: &mut impl Fields) -> Result<(), Fault> 
         beat,
         crash_at,
         shake_at,
+        calm_at,
         audit,
         latency,
         chances: _,
@@ -57,6 +58,7 @@ pub(super) fn world(plan: &mut Plan, to: &mut impl Fields) -> Result<(), Fault> 
     to.number("beat", beat)?;
     maybe(to, "crash-at", crash_at)?;
     maybe(to, "shake-at", shake_at)?;
+    maybe(to, "calm-at", calm_at)?;
     flag(to, "audit", audit)?;
     maybe(to, "latency", latency)
 }

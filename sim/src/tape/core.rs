@@ -171,10 +171,7 @@ impl Core {
         let result = self.consumer.offer(now, arrival);
         self.answer(&result.as_ref().map(|a| *a).map_err(|r| r.why));
         self.lies.calls += u64::from(lies::is(137));
-        if lies::is(132) && matches!(result, Ok(Admit::Void)) {
-            return Ok(Admit::Replayed);
-        }
-        result
+        result.map(lies::admit)
     }
 
     pub(crate) fn advance(
@@ -306,7 +303,11 @@ impl Core {
 
     pub(crate) fn set_parked(&mut self, now: Time, key: u128, mode: ParkedMode) -> bool {
         self.tell(now, || Call::SetParked(key, mode));
-        let known = self.consumer.set_parked(now, key, mode);
+        let known = if lies::is(193) {
+            self.consumer.release(now, key)
+        } else {
+            self.consumer.set_parked(now, key, mode)
+        };
         self.answer(&known);
         known
     }
@@ -334,9 +335,16 @@ impl Core {
 
     pub(crate) fn poll_timeout(&self) -> Option<Wake> {
         self.asks(None, Poll::Timeout);
-        let wake = self.consumer.poll_timeout();
-        self.answer(&wake);
-        match wake {
+        if self.tape.is_some() {
+            self.write_answer(&self.consumer.poll_timeout());
+        }
+        self.due()
+    }
+
+    /// As [`poll_timeout`](Self::poll_timeout), asked by the world and not by the adapter: no tape tells
+    /// of it.
+    pub(crate) fn due(&self) -> Option<Wake> {
+        match self.consumer.poll_timeout() {
             // Due at once, again and again, or again in no time.
             Some(wake) if lies::is(168) && self.lies.calls % 64 < 8 => Some(Wake {
                 at: Time::ZERO,
@@ -385,6 +393,7 @@ impl Core {
         self.asks(None, Poll::Cancel);
         let token = self.consumer.poll_cancel();
         self.answer(&token);
+        let token = token.filter(|_| !lies::is(186));
         token.or_else(|| self.lies.settled.take())
     }
 
@@ -413,43 +422,34 @@ impl Core {
 
     pub(crate) fn poll_dispatch(&mut self, now: Time) -> Option<Dispatch<u32>> {
         self.asks(Some(now), Poll::Dispatch);
-        let mut dispatch = self.consumer.poll_dispatch(now);
+        let dispatch = self.consumer.poll_dispatch(now);
         self.answer(&dispatch);
-        if let Some(dispatch) = &mut dispatch {
-            dispatch.position.0 += u64::from(lies::is(103));
-            dispatch.epoch.0 += u64::from(lies::is(115));
-            dispatch.attempt -= u32::from(lies::is(157) && dispatch.attempt > 1);
-            assert!(!lies::is(170), "a deliberate fault");
-        }
-        dispatch
+        lies::dispatch(dispatch, &mut self.lies)
     }
 
     pub(crate) fn poll_dead_letter(&mut self) -> Option<DeadLetter<'_, u32>> {
         self.asks(None, Poll::Letter);
-        let mut letter = self.consumer.poll_dead_letter();
+        let letter = self.consumer.poll_dead_letter();
         if let Some((tape, _)) = &self.tape {
             let mut words = Vec::new();
             letter.words(&mut words);
             tape.borrow_mut().answered(&words);
         }
-        if let Some(letter) = &mut letter {
-            letter.attempts += u32::from(lies::is(160));
-        }
-        letter
+        lies::letter(letter, &mut self.lies)
     }
 
     pub(crate) fn poll_duplicate(&mut self, now: Time) -> Option<Copied<u32>> {
         self.asks(Some(now), Poll::Copy);
         let copied = self.consumer.poll_duplicate(now);
         self.answer(&copied);
-        copied
+        lies::copied(copied, &mut self.lies)
     }
 
     pub(crate) fn poll_passed(&mut self, now: Time) -> Option<Passed<u32>> {
         self.asks(Some(now), Poll::Passed);
         let passed = self.consumer.poll_passed(now);
         self.answer(&passed);
-        passed
+        passed.map(lies::passed)
     }
 
     pub(crate) fn poll_commit(&mut self, now: Time, map: &mut [u8]) -> Option<Commit> {
@@ -470,7 +470,7 @@ impl Core {
         }
         self.answer(&commit.map(|c| (c, &map[..c.map_len])));
         if let Some(commit) = &mut commit {
-            commit.last |= lies::is(120);
+            lies::commit(commit);
             if lies::is(106) && commit.map_len > 0 {
                 map[0] ^= 0xFF;
             }
@@ -513,7 +513,7 @@ impl Core {
         {
             return Some(again);
         }
-        let mut release = self.consumer.poll_release();
+        let release = self.consumer.poll_release();
         self.answer(&release);
         if lies::is(122) {
             self.lies.release = release;
@@ -526,13 +526,7 @@ impl Core {
             self.lies.over |= ended.is_some()
                 && ((lies::is(118) && start == ended) || (lies::is(121) && commit == ended));
         }
-        if let Some(release) = &mut release {
-            release.abandoned += u32::from(lies::is(102));
-            release.epoch.0 += u64::from(lies::is(133));
-            release.handed_back += u32::from(lies::is(153));
-            release.committed |= lies::is(107);
-        }
-        release
+        lies::release(release, &self.consumer, &mut self.lies)
     }
 
     pub(crate) fn poll_flow(&mut self) -> Option<Flow> {
@@ -568,6 +562,9 @@ impl Core {
 
     pub(crate) fn poll_drained(&mut self) -> Option<Drained> {
         self.asks(None, Poll::Drained);
+        if lies::is(185) {
+            return None;
+        }
         let drained = self.consumer.poll_drained();
         self.answer(&drained);
         self.lies.drained = lies::is(139) && drained.is_some();

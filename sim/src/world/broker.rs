@@ -38,7 +38,8 @@ impl World {
         };
         let item = self.with_holes(item);
         self.append(item);
-        if number + 1 >= self.plan.messages {
+        if self.is_enough() {
+            self.silent = true;
             return;
         }
         let span = self.plan.heal_at * 9 / 10 / u64::from(self.plan.messages);
@@ -49,6 +50,22 @@ impl World {
             self.fate.draw(Site::Work, 3, n, 0, 3 * span)
         };
         self.push_in(gap, Event::Publish { number: number + 1 });
+    }
+
+    /// Whether the run has as many messages as it can bear: those that were planned, or those that keep
+    /// it busy for as long as it is to be.
+    fn is_enough(&self) -> bool {
+        let Some(length) = self.plan.calm_at else {
+            return self.made.len() >= self.plan.messages as usize;
+        };
+        let over = self.entries.iter().zip(&self.checker.facts);
+        let over = over.filter(|(e, f)| !e.stored || f.resolved || f.excused);
+        let over = over.count() as u64;
+        let left = self.made.len() as u64 - over;
+        // What a message takes, as far as one can tell by now.
+        let each = (self.events + 100) / (over + 8);
+        // Something is to be left for when faults have stopped.
+        self.events + left * each >= length * 6 / 5
     }
 
     fn compose(&mut self, number: u32) -> Item {

@@ -9,9 +9,24 @@ use crate::plan::Flavour;
 use crate::rule::Rule;
 use crate::site::Site;
 
+/// A storm that does not come to its number of events ends after so many times its span.
+const HEAL_TIMES: u64 = 16;
+
 impl World {
+    /// The time from one tick to the next.
+    pub(super) fn tick_span(&self) -> u64 {
+        self.plan.heal_at / u64::from(self.plan.ticks + 1)
+    }
+
     /// One tick of world-level faults.
     pub(super) fn chaos(&mut self, tick: u32) -> Checked {
+        if self.fate.is_healed() {
+            return Ok(());
+        }
+        if tick + 1 < self.plan.ticks || self.plan.calm_at.is_some() {
+            let next = self.tick_span().saturating_mul(u64::from(tick) + 2);
+            self.push_at(next, Event::Chaos { tick: tick + 1 });
+        }
         let n = u64::from(tick);
         self.rebalance(n)?;
         for partition in 0..self.plan.config.partitions {
@@ -222,8 +237,22 @@ impl World {
         false
     }
 
+    /// The time of faults is over. Where the run has its length in events, it goes on until then.
+    pub(super) fn heal_in_time(&mut self) -> Checked {
+        if self.stage != Stage::Storm {
+            return Ok(());
+        }
+        let longest = self.plan.heal_at.saturating_mul(HEAL_TIMES);
+        if self.plan.calm_at.is_some() && self.now < longest {
+            self.push_in(self.plan.heal_at, Event::Heal);
+            return Ok(());
+        }
+        self.heal()
+    }
+
     /// Faults stop; poison stays.
     pub(super) fn heal(&mut self) -> Checked {
+        self.silent |= self.plan.calm_at.is_some();
         self.note(|_, out| out.push_str("             faults stop\n"));
         self.fate.heal();
         self.checker

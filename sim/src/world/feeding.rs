@@ -53,17 +53,14 @@ impl World {
         let Some(delivery) = process.feeds[partition as usize].delivery.take() else {
             return;
         };
-        let left = delivery
-            .in_flight
-            .into_iter()
-            .map(|f| f.arrival)
-            .chain(delivery.stalled);
-        for arrival in left {
+        let left = delivery.in_flight.into_iter().chain(delivery.stalled);
+        for left in left {
             let n = self.stragglers.len() as u32;
-            let number = u64::from(self.entries[arrival.message as usize].number);
+            let entry = &self.entries[left.entry as usize];
+            let number = u64::from(entry.number);
             if self.fate.decide(Site::DeliveryLate, number, delivery.id) {
                 let wait = self.latency(Site::DeliveryLate, number, delivery.id) * 4;
-                self.stragglers.push(arrival);
+                self.stragglers.push(arrival(&left, entry, delivery.start));
                 self.push_in(
                     wait,
                     Event::Straggle {
@@ -79,7 +76,7 @@ impl World {
     pub(super) fn straggle(&mut self, member: u32, number: u32) -> Checked {
         self.hit(Mark::Straggler);
         let arrival = self.stragglers[number as usize].clone();
-        self.offer(member, arrival).map(|_| ())
+        self.offer(member, &arrival).map(|_| ())
     }
 
     /// The delivery of a partition, if this is still its session.
@@ -188,20 +185,23 @@ impl World {
     }
 
     /// Schedules a pump, if there is something to deliver and none is scheduled.
+    #[inline]
     pub(super) fn want_pump(&mut self, member: u32, partition: u32) {
-        let m = member as usize;
-        let process = &self.members[m];
-        let (life, feed) = (process.life, &process.feeds[partition as usize]);
-        let Some(delivery) = feed.delivery.as_ref().filter(|d| d.live) else {
-            return;
-        };
-        let log = &self.logs[partition as usize];
-        let more = log.end > delivery.cursor || delivery.stalled.is_some();
-        if feed.pumping || !more || !self.may_deliver(m, partition) {
-            return;
+        let feed = &self.members[member as usize].feeds[partition as usize];
+        if !feed.pumping
+            && let Some(delivery) = feed.delivery.as_ref().filter(|d| d.live)
+            && (self.logs[partition as usize].end > delivery.cursor || delivery.stalled.is_some())
+            && self.may_deliver(member as usize, partition)
+        {
+            self.call_pump(member, partition);
         }
+    }
+
+    fn call_pump(&mut self, member: u32, partition: u32) {
+        let process = &mut self.members[member as usize];
+        let (life, feed) = (process.life, &mut process.feeds[partition as usize]);
         let n = feed.pumps;
-        self.members[m].feeds[partition as usize].pumping = true;
+        feed.pumping = true;
         let wait = self
             .fate
             .draw_log(Site::Latency, u64::from(partition), n, 0, 1_000_000);
@@ -224,7 +224,10 @@ impl World {
                 let credit = core.credit(PartitionId(partition));
                 delivery.is_some_and(|d| match &d.stalled {
                     // What was refused before waits until it fits.
-                    Some(s) => credit.messages > 0 && u64::from(s.bytes) <= credit.bytes,
+                    Some(s) => {
+                        let bytes = self.entries[s.entry as usize].bytes;
+                        credit.messages > 0 && u64::from(bytes) <= credit.bytes
+                    }
                     None => d.room().0 > 0 && d.room().1 > 0,
                 })
             }
@@ -292,14 +295,12 @@ impl World {
         }
         let n = pumps << 8 | u64::from(partition);
         let push = self.fate.decide(Site::OverPush, n, u64::from(member));
+        let wait = self.latency(Site::DeliveryLost, n, 0);
         let life = self.members[m].life;
-        let Some(mut delivery) = self.members[m].feeds[p].delivery.take() else {
+        let feed = &mut self.members[m].feeds[p];
+        let Some(delivery) = feed.delivery.as_mut().filter(|d| d.live) else {
             return;
         };
-        if !delivery.live {
-            self.members[m].feeds[p].delivery = Some(delivery);
-            return;
-        }
         let unlimited = push || self.plan.flavour == Flavour::Kafka;
         let (granted, mut bytes) = delivery.room();
         let room = if unlimited { u64::MAX } else { granted };
@@ -308,18 +309,19 @@ impl World {
             delivery.cursor = delivery.cursor.saturating_sub(back).max(self.logs[p].start);
         }
         let batch = room.min(u64::from(self.plan.batch));
-        let wait = self.latency(Site::DeliveryLost, n, 0);
         let at = delivery
             .in_flight
             .back()
             .map_or(0, |f| f.at)
             .max(self.now + wait);
+        let log = &self.logs[p];
+        let mut left = log.entries[log.seek(&self.entries, delivery.cursor)..].iter();
         for taken in 0..batch {
-            let Some(e) = self.logs[p].at_or_after(&self.entries, delivery.cursor) else {
-                delivery.cursor = delivery.cursor.max(self.logs[p].end);
+            let Some(&e) = left.next() else {
+                delivery.cursor = delivery.cursor.max(log.end);
                 break;
             };
-            let entry = self.entries[e as usize];
+            let entry = &self.entries[e as usize];
             // One message may always come, whatever its size.
             if taken > 0 && !unlimited && u64::from(entry.bytes) > bytes {
                 break;
@@ -332,8 +334,12 @@ impl World {
             let named = u64::from(entry.number);
             let lost = number.is_some() && self.fate.decide(Site::DeliveryLost, named, delivery.id);
             if !lost {
-                let arrival = arrival(e, &entry, delivery.start, number);
-                delivery.in_flight.push_back(InFlight { at, arrival });
+                delivery.in_flight.push_back(InFlight {
+                    at,
+                    entry: e,
+                    number,
+                    quarantine: entry.malformed.then_some(Why::Malformed),
+                });
             }
         }
         if !delivery.in_flight.is_empty() || delivery.stalled.is_some() {
@@ -348,7 +354,6 @@ impl World {
                 },
             );
         }
-        self.members[m].feeds[p].delivery = Some(delivery);
     }
 
     /// What is due arrives: what was refused before comes first.
@@ -359,25 +364,27 @@ impl World {
                 return Ok(());
             };
             let due = delivery.in_flight.front().is_some_and(|f| f.at <= now);
-            let arrival = match delivery.stalled.take() {
-                Some(arrival) => arrival,
+            let came = match delivery.stalled.take() {
+                Some(stalled) => stalled,
                 None if due => match delivery.in_flight.pop_front() {
-                    Some(in_flight) => in_flight.arrival,
+                    Some(in_flight) => in_flight,
                     None => return Ok(()),
                 },
                 None => return Ok(()),
             };
-            let number = arrival.delivery.unwrap_or_default();
+            let start = delivery.start;
+            let number = came.number.unwrap_or_default();
+            let arrival = arrival(&came, &self.entries[came.entry as usize], start);
             let bytes = u64::from(arrival.bytes);
-            match self.offer(member, arrival)? {
-                Some(refused) => {
+            match self.offer(member, &arrival)? {
+                Offered::Refused(quarantine) => {
                     self.hit(Mark::OfferedAgain);
                     if let Some(delivery) = self.delivery(member, partition, session) {
-                        delivery.stalled = Some(refused);
+                        delivery.stalled = Some(InFlight { quarantine, ..came });
                     }
                     return Ok(());
                 }
-                None => {
+                Offered::Over => {
                     if let Some(delivery) = self.delivery(member, partition, session) {
                         delivery.arrived = delivery.arrived.max(number);
                         delivery.taken.0 += 1;
@@ -388,23 +395,18 @@ impl World {
         }
     }
 
-    /// Offers a message; gives it back when it was refused, which must change nothing.
-    fn offer(
-        &mut self,
-        member: u32,
-        arrival: Arrival<u32>,
-    ) -> Result<Option<Arrival<u32>>, Verdict> {
+    /// Offers a message, which must change nothing where it is refused.
+    fn offer(&mut self, member: u32, arrival: &Arrival<u32>) -> Result<Offered, Verdict> {
         let m = member as usize;
         let time = self.time();
-        let void = self.checker.arrives(m, &arrival);
+        let void = self.checker.arrives(m, arrival);
         let Some(core) = &mut self.members[m].core else {
-            return Ok(None);
+            return Ok(Offered::Over);
         };
         let before = (core.stats(), core.frontier(arrival.partition));
         let epoch = core.epoch(arrival.partition);
         let result = core.offer(time, arrival.clone());
         let noticed = core.epoch(arrival.partition) != epoch;
-        let after = (core.stats(), core.frontier(arrival.partition));
         self.note(|_, out| {
             let what = match &result {
                 Ok(admit) => format!("{admit:?}"),
@@ -427,7 +429,7 @@ impl World {
             self.checker
                 .expect_notice(m, partition, &[NoticeKind::LogRewritten]);
             self.strand(member, partition);
-            return Ok(None);
+            return Ok(Offered::Over);
         }
         match result {
             Ok(admit) => {
@@ -438,28 +440,29 @@ impl World {
                 );
                 let (entries, logs) = (&self.entries, &self.logs);
                 self.checker
-                    .admitted(m, &arrival, (void, admit), entries, logs, self.now)?;
+                    .admitted(m, arrival, (void, admit), entries, logs, self.now)?;
                 if admit != Admit::Void {
                     self.want_pump(member, arrival.partition.0);
                 }
-                Ok(None)
+                Ok(Offered::Over)
             }
             Err(refused) => {
                 self.checker.tally.refused += 1;
                 if let Some(tenure) = self.checker.tenure(m, partition).filter(|_| !void) {
                     tenure.came_to(arrival.position.0);
                 }
-                let same = before == after;
-                let same = same && refused.arrival == arrival && !void;
+                let core = self.members[m].core.as_ref();
+                let after = core.map(|c| (c.stats(), c.frontier(arrival.partition)));
+                let same = after == Some(before) && refused.arrival == *arrival && !void;
                 self.checker.rules.hold(Rule::RefusedOffer, same, || {
                     format!("{refused} at={}: {before:?} {after:?}", self.now)
                 })?;
                 match refused.why {
-                    Refusal::Credit | Refusal::Window => Ok(Some(refused.arrival)),
+                    Refusal::Credit | Refusal::Window => Ok(Offered::Refused(arrival.quarantine)),
                     Refusal::TooLarge => {
                         let mut again = refused.arrival;
                         again.quarantine = Some(Why::TooLarge);
-                        self.offer(member, again)
+                        self.offer(member, &again)
                     }
                 }
             }
@@ -532,12 +535,20 @@ impl World {
     }
 }
 
-fn arrival(e: u32, entry: &Entry, start: Start, delivery: Option<u64>) -> Arrival<u32> {
+/// What became of an offer.
+enum Offered {
+    /// It was taken, or is void.
+    Over,
+    /// It is to be offered again, with this quarantine.
+    Refused(Option<Why>),
+}
+
+fn arrival(came: &InFlight, entry: &Entry, start: Start) -> Arrival<u32> {
     Arrival {
         partition: start.partition,
         epoch: start.epoch,
         session: start.session,
-        delivery,
+        delivery: came.number,
         position: Position(entry.position),
         stamp: Stamp(entry.stamp),
         lane: entry.lane,
@@ -546,7 +557,7 @@ fn arrival(e: u32, entry: &Entry, start: Start, delivery: Option<u64>) -> Arriva
         bytes: entry.bytes,
         expires: entry.expires.map(Time::from_nanos),
         sequence: entry.sequence,
-        quarantine: entry.malformed.then_some(Why::Malformed),
-        message: e,
+        quarantine: came.quarantine,
+        message: came.entry,
     }
 }

@@ -107,6 +107,8 @@ pub(crate) struct World {
     stamps: u64,
     /// Generations of the group that ended (Kafka).
     generation: u32,
+    /// Nothing more is published, however much was planned.
+    silent: bool,
     /// Before this, an eager rebalance waits until nobody owns anything.
     barrier: u64,
     /// Per partition, so that decisions about one do not hang on another.
@@ -184,6 +186,7 @@ impl World {
             gaps: Vec::new(),
             stamps: 0,
             generation: 0,
+            silent: false,
             barrier: 0,
             assignments: vec![0; partitions as usize],
             sessions: vec![0; partitions as usize],
@@ -246,6 +249,9 @@ impl World {
                 format!("at={}", self.now)
             })?;
             self.at_chosen_event()?;
+            if self.silent && matches!(event, Event::Publish { .. }) {
+                continue;
+            }
             if let Some((member, life)) = event.process() {
                 let process = &self.members[member as usize];
                 if process.life != life || process.core.is_none() {
@@ -268,6 +274,9 @@ impl World {
                 }
             });
             self.step(event)?;
+            if self.plan.calm_at == Some(self.events) && self.stage == Stage::Storm {
+                self.heal()?;
+            }
         }
         Ok(())
     }
@@ -283,9 +292,8 @@ impl World {
         }
         let first = self.plan.workload.as_ref().and_then(|w| w.first());
         self.push_at(first.map_or(0, |i| i.at), Event::Publish { number: 0 });
-        let step = self.plan.heal_at / u64::from(self.plan.ticks + 1);
-        for tick in 0..self.plan.ticks {
-            self.push_at(step * u64::from(tick + 1), Event::Chaos { tick });
+        if self.plan.ticks > 0 {
+            self.push_at(self.tick_span(), Event::Chaos { tick: 0 });
         }
         self.push_at(self.plan.heal_at, Event::Heal);
     }
@@ -375,7 +383,7 @@ impl World {
             Event::Restart { member } => self.restart(member),
             Event::Generation => self.next_generation(),
             Event::Chaos { tick } => self.chaos(tick)?,
-            Event::Heal => self.heal()?,
+            Event::Heal => self.heal_in_time()?,
             Event::Tidy => self.tidy()?,
             Event::Watchdog => self.watchdog()?,
         }
@@ -447,7 +455,7 @@ impl World {
                     .is_some_and(|t| (t.seen == rewrites || t.blind) && t.next_delivery.is_some())
         });
         noticed
-            && self.made.len() >= self.plan.messages as usize
+            && (self.silent || self.made.len() >= self.plan.messages as usize)
             && self.members.iter().all(|m| m.core.is_some() && !m.draining)
             && self.logs.iter().zip(&self.records).all(|(log, record)| {
                 log.entries.last().is_none_or(|&e| {

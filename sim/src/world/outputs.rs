@@ -238,8 +238,18 @@ impl World {
         let m = member as usize;
         let time = self.time();
         if let Some(core) = &mut self.members[m].core {
+            // It was asked for everything, and says that time alone changes nothing before then: what
+            // it does all the same is seen with the next event.
+            let wake = core.due().filter(|w| w.at > time && !core.is_fresh());
             core.handle_timeout(time);
-            self.look_after(member, true)?;
+            match wake {
+                Some(wake) => {
+                    core.refresh(false);
+                    self.see_stalls(member)?;
+                    self.set_timer(member, wake.at);
+                }
+                None => self.look_after(member, true)?,
+            }
         }
         // What was polled may have made something due at once; then it is told again, and that is
         // the end of it.
@@ -294,37 +304,55 @@ impl World {
             })?;
         }
         let (stats, wake) = (core.stats(), core.poll_timeout());
-        for partition in 0..self.plan.config.partitions {
-            let time = Time::from_nanos(self.now);
-            let stall = core.stall(time, PartitionId(partition));
-            self.checker.stall_seen(m, partition, stall, self.now)?;
-        }
+        self.see_stalls(member)?;
         self.checker.notices_came(m, self.now)?;
         let (rules, process) = (&self.checker.rules, &self.checker.processes[m]);
         process.check_stats(rules, &self.plan.config, &stats, self.now)?;
-        let life = self.members[m].life;
-        if let Some(wake) = wake.filter(|w| self.is_sooner(member, w.at.as_nanos())) {
-            let entity = u64::from(member);
-            let at = wake.at.as_nanos();
-            let left = at.saturating_sub(self.now);
-            let early = left > 1_000_000 && self.fate.decide(Site::EarlyTimer, at, entity);
-            let late = self.fate.decide(Site::LateTimer, at, entity);
-            let set = if early {
-                self.now + left / 2
-            } else if late {
-                at.saturating_add(self.latency(Site::LateTimer, at, entity) * 4)
-            } else {
-                at
-            };
-            let set = set.max(self.now + 1);
-            if set < self.members[m].wake && at < u64::MAX {
-                self.members[m].wake = set;
-                self.push_at(set, Event::Timer { member, life });
-            }
+        if let Some(wake) = wake {
+            self.set_timer(member, wake.at);
         }
         for partition in 0..self.plan.config.partitions {
             self.want_pump(member, partition);
         }
         Ok(())
+    }
+
+    /// Holds what the core says of its frontiers against the books.
+    fn see_stalls(&mut self, member: u32) -> Checked {
+        let (m, time) = (member as usize, self.time());
+        let Some(core) = &mut self.members[m].core else {
+            return Ok(());
+        };
+        for partition in 0..self.plan.config.partitions {
+            let stall = core.stall(time, PartitionId(partition));
+            self.checker.stall_seen(m, partition, stall, self.now)?;
+        }
+        Ok(())
+    }
+
+    /// Sets the timer of a process for when its core is due, unless it is set for sooner.
+    fn set_timer(&mut self, member: u32, at: Time) {
+        let at = at.as_nanos();
+        if !self.is_sooner(member, at) {
+            return;
+        }
+        let entity = u64::from(member);
+        let left = at.saturating_sub(self.now);
+        let early = left > 1_000_000 && self.fate.decide(Site::EarlyTimer, at, entity);
+        let late = self.fate.decide(Site::LateTimer, at, entity);
+        let set = if early {
+            self.now + left / 2
+        } else if late {
+            at.saturating_add(self.latency(Site::LateTimer, at, entity) * 4)
+        } else {
+            at
+        };
+        let set = set.max(self.now + 1);
+        let process = &mut self.members[member as usize];
+        if set < process.wake && at < u64::MAX {
+            process.wake = set;
+            let life = process.life;
+            self.push_at(set, Event::Timer { member, life });
+        }
     }
 }
