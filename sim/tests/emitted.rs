@@ -36,6 +36,7 @@ cancel-grace = 10000000
 on-hung = wait
 stall-after = 1000000
 parked-keys = 3
+suspects = 0
 on-reset = stop
 expired = run
 commit-every = 1000000
@@ -72,6 +73,7 @@ crash-at = -
 shake-at = -
 audit = no
 latency = 1000000
+killer = -
 [workload]
 publish at=0 number=82 identity=82 partition=0 key=0 lane=1 bytes=1 expires=- sequence=- malformed=no poison=yes hole=0 trail=0
 publish at=0 number=83 identity=83 partition=0 key=0 lane=1 bytes=1 expires=- sequence=- malformed=no poison=yes hole=0 trail=0

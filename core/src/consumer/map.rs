@@ -323,7 +323,7 @@ impl Sound<'_> {
     }
 
     /// Whether what it says of suspects makes sense.
-    fn is_marked_soundly(&self, frontier: Position, log_end: Position) -> bool {
+    fn is_marked_soundly(&self, frontier: Position) -> bool {
         let Some(&[mark, count]) = self.marks.first_chunk() else {
             return self.marks.is_empty();
         };
@@ -334,7 +334,6 @@ impl Sound<'_> {
             && entries.len() == usize::from(count)
             && entries.is_sorted_by(|a, b| a.position < b.position)
             && entries.first().is_none_or(|a| a.position >= frontier)
-            && entries.last().is_none_or(|a| a.position < log_end)
             && (marked.mark == Mark::Lot || entries.iter().all(|a| !a.running))
     }
 }
@@ -377,7 +376,7 @@ pub(super) fn decode(
         marks,
         finished,
     };
-    if !sound.is_marked_soundly(frontier, log_end) {
+    if !sound.is_marked_soundly(frontier) {
         return None;
     }
     let rising = sound.parked().map(|p| p.key);

@@ -37,6 +37,7 @@ pub(super) fn world(plan: &mut Plan, to: &mut impl Fields) -> Result<(), Fault> 
         shake_at,
         audit,
         latency,
+        killer,
         chances: _,
         faults: _,
         workload: _,
@@ -58,7 +59,8 @@ pub(super) fn world(plan: &mut Plan, to: &mut impl Fields) -> Result<(), Fault> 
     maybe(to, "crash-at", crash_at)?;
     maybe(to, "shake-at", shake_at)?;
     flag(to, "audit", audit)?;
-    maybe(to, "latency", latency)
+    maybe(to, "latency", latency)?;
+    maybe(to, "killer", killer)
 }
 
 /// Every value of a publish.
