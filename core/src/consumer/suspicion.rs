@@ -17,7 +17,7 @@ use core::num::NonZeroU32;
 
 use super::partition::Phase;
 use super::slab::{NONE, QUARANTINED, State};
-use super::suspects::{Accused, Mark, Marked, Stage, Suspects, Watch};
+use super::suspects::{Accused, ENTRIES, Mark, Marked, Stage, Suspects, Watch};
 use super::{Consumer, Dispatch, NoticeKind, Why};
 use crate::marks::mark;
 use crate::{Position, Time, mutants};
@@ -46,8 +46,11 @@ impl<M> Consumer<M> {
         }
         let part = &mut self.partitions[index];
         if mark == Mark::Anything {
+            // What was held when the owner died lies within as many messages as may be held, behind those
+            // that it had finished since its last commit: as a rule, what two commits cover and a little.
             let (held, written) = (self.config.limits.messages, self.config.commit.messages);
-            part.suspect_left = held.saturating_add(written);
+            let finished = written.saturating_mul(2).saturating_add(ENTRIES as u32);
+            part.suspect_left = held.saturating_add(finished);
             part.suspect_until = log_end;
         }
         if mark != Mark::Nothing {
