@@ -293,6 +293,8 @@ impl<M> Consumer<M> {
         let index = lot.partition as usize;
         self.suspects.lot.members.clear();
         self.suspects.lot.partition = NONE;
+        // The record still says that they run.
+        self.dirty(now, index, 0);
         let watched = self.partitions[index].watch == Watch::Lots;
         if watched && !self.is_suspicious(index) {
             self.end_suspicion(now, index);
