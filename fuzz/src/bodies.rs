@@ -98,6 +98,7 @@ pub(crate) fn resume(bytes: &[u8]) {
         partitions: 1,
         window: 64,
         window_pool: 256,
+        suspects: 2,
         ..Config::default()
     };
     let mut bus: Consumer<()> = Consumer::new(&config).expect("the configuration is valid");
