@@ -76,7 +76,12 @@ pub(crate) fn progress_map(bytes: &[u8]) {
     let (anything, named) =
         decode_suspects(bytes.0, Position(frontier)).expect("it is sound as a whole");
     let in_order = named.is_sorted_by(|a, b| a.position < b.position);
-    assert!(in_order && named.iter().all(|a| a.position.0 >= frontier && !(anything && a.running)));
+    assert!(
+        in_order
+            && named
+                .iter()
+                .all(|a| a.position.0 >= frontier && !(anything && a.running))
+    );
 }
 
 /// Any bytes as a progress record: never a panic, and what is read is written back the same.
