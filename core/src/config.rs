@@ -206,6 +206,14 @@ pub struct Config {
     /// key and 24 more), and costs 16 bytes a message in flight. Where no place is left, a message
     /// that is given up waits, and its key with it, until a key is released.
     pub parked_keys: u32,
+    /// A message that kills its process is dead-lettered ([`Why::Suspect`](crate::Why::Suspect)) when so
+    /// many processes have died while it ran alone (0: nobody looks, and it kills every next owner; at most
+    /// 100). Then the record of a partition says what may be running, and is stored before it runs: one
+    /// more commit when a partition is taken over, and nothing starts before. Where an owner did not end
+    /// cleanly, the next one starts what may have been running in small lots, each recorded before, and
+    /// the messages of a lot that ended a process one by one (L3). Needs room in the progress map: 42
+    /// bytes, and 2 and 25 for each parked key; up to 321 make lots larger.
+    pub suspects: u32,
     /// What follows when the recorded progress is out of range.
     pub on_reset: OnReset,
     /// What happens to a message whose time is over.
@@ -259,6 +267,7 @@ impl Default for Config {
             on_hung: OnHung::Wait,
             stall_after: Span::from_secs(60),
             parked_keys: 0,
+            suspects: 0,
             on_reset: OnReset::Stop,
             expired: Expired::Run,
             commit: CommitCadence {
@@ -409,6 +418,13 @@ impl Config {
             "parked_keys",
             self.parked_keys.into(),
             "0 (off); with order by key, up to (map_bytes - 24) / 25",
+        )?;
+        let keys = u64::from(self.parked_keys > 0) * 2 + 25 * u64::from(self.parked_keys);
+        check(
+            self.suspects == 0 || (self.suspects <= 100 && 42 + keys <= u64::from(self.map_bytes)),
+            "suspects",
+            self.suspects.into(),
+            "0 (off) to 100, with 42 bytes of `map_bytes` beside the parked keys",
         )?;
         if let Some(sequence) = &self.sequence {
             check(

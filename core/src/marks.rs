@@ -41,6 +41,22 @@ mod counted {
     }
 
     marks! {
+        /// A partition is taken over whose owner before did not end cleanly.
+        UncleanEnd,
+        /// A process died while a suspect ran alone.
+        Counted,
+        /// Something waits until its partition's record says that anything may run.
+        UnmarkedWaits,
+        /// A message joins a lot that has one.
+        LotGrows,
+        /// A message waits for the next lot.
+        LotWaits,
+        /// A lot is gone with its partition.
+        LotDropped,
+        /// A suspect is given up.
+        Convicted,
+        /// Nothing is suspected any more.
+        SuspicionOver,
         /// A message is ahead in the sequence of its key.
         SequenceAhead,
         /// A message is behind in the sequence of its key.

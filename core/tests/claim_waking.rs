@@ -82,7 +82,12 @@ fn who_is_about_to_take_over_wakes_to_write() {
 fn an_owner_with_something_to_write_does_not_wait_for_its_renewal() {
     let mut bench = Bench::owner();
     assert_eq!(bench.claim.poll_timeout(), Some(ms(2_000)), "a renewal");
-    assert!(bench.claim.commit(bench.now, procession_core::Epoch(1), 1, false).is_ok());
+    assert!(
+        bench
+            .claim
+            .commit(bench.now, procession_core::Epoch(1), 1, false)
+            .is_ok()
+    );
     let at = bench.claim.poll_timeout();
     assert!(at.is_some_and(|at| at <= bench.now), "a commit: {at:?}");
     let mut bench = Bench::owner();

@@ -3,7 +3,7 @@
 
 use procession_core::{
     Anchor, Config, Consumer, Epoch, Incarnation, OnReset, PartitionId, Position, Resume, Stamp,
-    Time, decode_map,
+    Time, decode_map, decode_suspects,
 };
 use procession_runtime::keeper::Progress;
 use procession_sim::{Plan, Profile, Small, parse, print, replay, run_plan};
@@ -73,6 +73,15 @@ pub(crate) fn progress_map(bytes: &[u8]) {
         );
         before = to;
     }
+    let (anything, named) =
+        decode_suspects(bytes.0, Position(frontier)).expect("it is sound as a whole");
+    let in_order = named.is_sorted_by(|a, b| a.position < b.position);
+    assert!(
+        in_order
+            && named
+                .iter()
+                .all(|a| a.position.0 >= frontier && !(anything && a.running))
+    );
 }
 
 /// Any bytes as a progress record: never a panic, and what is read is written back the same.
@@ -94,6 +103,7 @@ pub(crate) fn resume(bytes: &[u8]) {
         partitions: 1,
         window: 64,
         window_pool: 256,
+        suspects: 2,
         ..Config::default()
     };
     let mut bus: Consumer<()> = Consumer::new(&config).expect("the configuration is valid");

@@ -182,6 +182,20 @@ pub const MUTANTS: &[Mutant] = &[
         2_000,
         "calls what is late in the sequence of its key a copy",
     ),
+    mutant(
+        220,
+        2_000,
+        "does not count the deaths that a suspect caused",
+    ),
+    mutant(221, 2_000, "does not suspect anything after an unclean end"),
+    mutant(
+        222,
+        2_000,
+        "starts what is to be recorded before it is stored",
+    ),
+    mutant(223, 2_000, "gives no suspect up"),
+    mutant(224, 5_000, "runs who is accused beside others"),
+    mutant(225, 5_000, "lays a death to each message of a lot"),
     mutant(CANARY, 1, "calls a sound run broken"),
 ];
 

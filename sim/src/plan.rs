@@ -82,6 +82,8 @@ pub struct Plan {
     pub audit: bool,
     /// All latencies are this, where it is given.
     pub latency: Option<u64>,
+    /// Whichever process starts this publish dies of it. Healing does not stop that.
+    pub killer: Option<u64>,
     /// Chance of each site.
     pub chances: [u16; SITES],
     /// Exactly these faults happen, where a list is given; then no chance is looked at.
@@ -164,6 +166,7 @@ impl Plan {
             calm_at: (d.even(190, 0, 31) > 0).then(|| d.even(191, 560, 720)),
             audit: true,
             latency: None,
+            killer: d.killer(profile, messages),
             chances,
             faults: None,
             workload: None,
@@ -225,6 +228,21 @@ impl Draw {
 
     fn log(&self, number: u64, low: u64, high: u64) -> u64 {
         log_uniform(self.bits(number), low, high)
+    }
+
+    /// Deaths after which a message is given up, in every fourth run; else nobody looks.
+    fn suspects(&self) -> u32 {
+        if self.even(170, 0, 3) == 0 {
+            self.log(171, 1, 3) as u32
+        } else {
+            0
+        }
+    }
+
+    /// In most of those runs, a message kills.
+    fn killer(&self, profile: Profile, messages: u32) -> Option<u64> {
+        let kills = self.suspects() > 0 && profile != Profile::Clean && self.even(172, 0, 3) > 0;
+        kills.then(|| self.even(173, 0, u64::from(messages) - 1))
     }
 
     fn chances(&self, profile: Profile) -> [u16; SITES] {
@@ -299,6 +317,13 @@ impl Draw {
                 _ => OnGap::GoOn,
             },
         });
+        // They need room of their own.
+        let suspects = self.suspects();
+        let map_bytes = if suspects > 0 {
+            map_bytes + 42 + self.log(174, 0, 300) as u32
+        } else {
+            map_bytes
+        };
         Config {
             order,
             sequence,
@@ -348,6 +373,7 @@ impl Draw {
                 [Expired::Run, Expired::Report, Expired::DeadLetter][self.even(140, 0, 2) as usize]
             },
             parked_keys,
+            suspects,
             on_reset: [
                 OnReset::Stop,
                 OnReset::Stop,

@@ -189,6 +189,12 @@ rules! {
     TriedTooEarly = "L3" "tried again too early",
     /// A dead letter without its reason.
     LetterOutOfTurn = "L3" "dead letter out of turn",
+    /// Something starts that the stored record does not say may run.
+    StartUnrecorded = "L3" "start that is not recorded",
+    /// A message is given up as a suspect that too few processes died of.
+    CalledSuspect = "L3" "called a suspect, and is none",
+    /// A message kills more processes than it may.
+    KillsTooOften = "L3" "kills too many processes",
     /// A handler past its deadline was not asked to stop.
     NotAskedToStop = "L3" "handler not asked to stop",
     /// A handler that does not stop is waited for, and its owner does not wait.

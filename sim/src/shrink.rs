@@ -95,6 +95,8 @@ impl Search<'_> {
         self.attempt(|plan| plan.calm_at = None);
         self.attempt(|plan| (plan.crash_at, plan.shake_at) = (None, None));
         self.attempt(|plan| plan.crash_at = None);
+        self.attempt(|plan| plan.killer = None);
+        self.attempt(|plan| (plan.killer, plan.config.suspects) = (None, 0));
         self.attempt(|plan| plan.shake_at = None);
         self.thin_out(
             |plan| plan.faults.as_ref().map_or(0, Vec::len),

@@ -105,6 +105,7 @@ fn why(envelope: &Envelope, why: Why) -> &'static str {
         Why::Discarded => "discarded",
         Why::Expired => "expired",
         Why::Gap => "gap",
+        Why::Suspect => "suspect",
     }
 }
 

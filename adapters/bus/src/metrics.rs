@@ -330,6 +330,7 @@ impl Observer<Envelope> for Subscription {
             Why::Discarded => "discarded",
             Why::Expired => "expired",
             Why::Gap => "gap",
+            Why::Suspect => "suspect",
         };
         let (topic, group) = (self.topic.clone(), self.group.clone());
         metrics::counter!(

@@ -18,6 +18,7 @@ impl<M> Consumer<M> {
         self.check_account()?;
         self.parking.check()?;
         self.sequences.check()?;
+        self.check_suspects()?;
         let waiting = self.slab.slots.iter().map(|s| &s.hot);
         let waiting = waiting
             .filter(|s| matches!(s.state, State::Waiting | State::Reburying))

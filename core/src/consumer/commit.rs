@@ -41,12 +41,15 @@ impl<M> Consumer<M> {
                 continue;
             }
             let room = map.len().min(self.config.map_bytes as usize);
-            if map::least(self.parking.parked(index).count()) > room {
+            let named = self.suspects.places;
+            if map::least(self.parking.parked(index).count(), named) > room {
                 // A commit without its parked keys would let them run again.
                 part.mapless = true;
                 self.commit_failed(now, index, CommitResult::TooLarge);
                 continue;
             }
+            let marked = self.mark(index, self.partitions[index].write + 1, last);
+            let part = &mut self.partitions[index];
             part.write += 1;
             part.outstanding = Some((part.epoch, part.write));
             part.outstanding_last = last;
@@ -67,6 +70,7 @@ impl<M> Consumer<M> {
             let kept = if mapless { Kept::Keys } else { Kept::All };
             let keys = self.parking.parked(index);
             let window = (&part.window, &self.pool);
+            let keys = (keys, &marked);
             let map_len = map::encode(window, base, part.incarnation, keys, kept, &mut map[..room]);
             let (epoch, write, anchor) = (part.epoch, part.write, part.anchor);
             if mutants::is(51) && last {
@@ -122,7 +126,10 @@ impl<M> Consumer<M> {
             return;
         }
         let unknown = result == CommitResult::Unknown && !mutants::is(13);
-        if result == CommitResult::Stored || (result == CommitResult::Unknown && !unknown) {
+        let stored =
+            result == CommitResult::Stored || (result == CommitResult::Unknown && !unknown);
+        self.mark_answered(now, index, write, stored);
+        if stored {
             let part = &mut self.partitions[index];
             part.commit_failures = 0;
             part.commit_after = Time::ZERO;
@@ -143,8 +150,13 @@ impl<M> Consumer<M> {
         if part.phase == Phase::Closing || part.unwritten >= self.config.commit.messages {
             self.commits.insert(index as u32);
         } else if part.is_dirty() {
+            let awaited = self.wants_mark(index);
+            let part = &mut self.partitions[index];
             part.commit_at = Time::MAX;
             self.dirty(now, index, 0);
+            if awaited {
+                self.commits.insert(index as u32);
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::partition::{Doubt, Phase};
 use super::slab::{HEAD, Hot, NONE, State};
+use super::suspects::Watch;
 use super::window::{Note, Window};
 use super::{Anchor, Consumer, NoticeKind, WakeReason};
 use crate::marks::mark;
@@ -158,6 +159,7 @@ impl<M> Consumer<M> {
         let partition = usize::from(partition);
         self.check_stall(partition);
         self.call_commit(now, partition);
+        self.step_lot(now);
         self.close_when_idle(now, partition);
     }
 
@@ -173,6 +175,8 @@ impl<M> Consumer<M> {
             Phase::Open if part.stalled.is_some() => 0,
             // In order by sequence, each one says what comes next of its key.
             Phase::Open if self.sequences.is_on() => 0,
+            // Each one may be the last of its lot.
+            Phase::Open if part.watch == Watch::Lots => 0,
             Phase::Open if due => u32::MAX,
             Phase::Open => messages,
             // Each one may be the last that is waited for.
@@ -275,6 +279,7 @@ impl<M> Consumer<M> {
             }
         }
         self.trim_sequences();
+        self.step_lot(self.now);
         abandoned
     }
 
@@ -307,6 +312,7 @@ impl<M> Consumer<M> {
         part.relents = false;
         self.sequences.forget_partition(number);
         self.trim_sequences();
+        self.drop_lot(partition);
     }
 
     /// Takes the messages of a partition out of one lane.

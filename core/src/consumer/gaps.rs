@@ -315,13 +315,17 @@ impl<M> Consumer<M> {
         self.stats.forgotten += u64::from(self.sequences.pass(index));
     }
 
-    /// Why a held message ends as a dead letter.
+    /// Why a held message ends as a dead letter, which one of a discarded key never is.
     pub(super) fn why_of(&self, index: u32) -> Why {
         if self.sequences.place(index).gap {
             return Why::Gap;
         }
         let flags = self.slab.slots[index as usize].hot.flags;
-        super::letters::why(flags >> super::slab::WHY_SHIFT)
+        let why = super::letters::why(flags >> super::slab::WHY_SHIFT);
+        if why == Why::Discarded {
+            return Why::Suspect;
+        }
+        why
     }
 }
 

@@ -27,6 +27,8 @@ impl<M> Consumer<M> {
             part.phase = Phase::Revoking;
             mark!(RevokedRunning, part.busy > 0);
         }
+        self.end_lot_early(now, index);
+        let part = &mut self.partitions[index];
         let left = deadline.since(now);
         let stop_at = deadline - left.div(4);
         let abandon_at = deadline - left.div(8);
@@ -101,6 +103,7 @@ impl<M> Consumer<M> {
         part.deadline = Time::MAX;
         part.commit_at = Time::MAX;
         self.keep_parked_only(index, None);
+        self.forget_suspects(index, None);
         self.shut.remove(index as u32);
         self.flows.remove(index as u32);
         self.sessions.remove(index as u32);

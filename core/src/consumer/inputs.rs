@@ -217,6 +217,8 @@ pub enum Why {
     Expired,
     /// A message of its key before it is missing, and [`OnGap::Park`](crate::OnGap::Park) is set.
     Gap,
+    /// So many processes died while it ran alone as [`Config::suspects`](crate::Config::suspects) says.
+    Suspect,
 }
 
 /// When the next call of [`handle_timeout`](super::Consumer::handle_timeout) is due, and what for.

@@ -5,7 +5,8 @@ use super::{Consumer, DeadLetter, NoticeKind, Receipt, Why};
 use crate::marks::mark;
 use crate::{PartitionId, Time, Token, mutants};
 
-/// Those that a slot can name by itself; a gap is named beside it.
+/// Those that a slot can name by itself; a gap is named beside it. What is discarded is never a dead
+/// letter, so there its number stands for a suspect.
 const WHYS: [Why; 8] = [
     Why::Exhausted,
     Why::Rejected,
@@ -27,7 +28,12 @@ pub(super) const fn why(bits: u8) -> Why {
 /// Whether a dead letter for this reason parks its key, where keys are parked.
 pub(super) const fn parks(why: Why) -> bool {
     match why {
-        Why::Exhausted | Why::Rejected | Why::Malformed | Why::TooLarge | Why::Gap => true,
+        Why::Exhausted
+        | Why::Rejected
+        | Why::Malformed
+        | Why::TooLarge
+        | Why::Gap
+        | Why::Suspect => true,
         Why::Keyless | Why::Parked | Why::Discarded | Why::Expired => false,
     }
 }
@@ -37,7 +43,12 @@ impl<M> Consumer<M> {
         let slot = &mut self.slab.slots[index as usize].hot;
         slot.flags &= !(7 << WHY_SHIFT);
         // A gap has no number here: `why_of` knows it.
-        slot.flags |= (why as u8 & 7) << WHY_SHIFT;
+        let number = if why == Why::Suspect {
+            Why::Discarded as u8
+        } else {
+            why as u8 & 7
+        };
+        slot.flags |= number << WHY_SHIFT;
     }
 
     /// The message in this slot ends as a dead letter.

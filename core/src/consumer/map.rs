@@ -4,22 +4,27 @@
 //! endian:
 //! ```text
 //!  0      version (1; 2 for run lengths, which older readers refuse)
-//!  1      kind (0: nothing, 1: bitmap, 2: run lengths); 128 more where keys are parked
+//!  1      kind (0: nothing, 1: bitmap, 2: run lengths); 128 more where keys are parked, 64
+//!         more where suspects are looked for
 //!  2..10  incarnation of the log
 //! 10..18  frontier, as committed beside it
 //! 18..22  checksum over everything else
 //! 22..    where keys are parked: their number (2), and for each, in the order of hashes, its hash (16),
 //!         the position that parked it (8), what becomes of its messages (1: 0 follow, 1 wait, 2 discard)
+//! then    where suspects are looked for: what may be running (1: 0 nothing, 1 anything, 2 the messages
+//!         named as running), how many messages are named (1), and for each, in the order of positions,
+//!         its position (8), processes that died while it ran alone (1; 128 more where it may be running)
 //! then    bits: bit i (lowest first) of byte i/8 says that position `frontier + i` is finished or a
 //!         hole between two finished ones; bit 0 is 0, the last byte is not 0
 //! or      run lengths: see `runs`
 //! ```
 //! Of the two, that is written which reaches further, or is shorter where both say everything.
 //! A map that does not fit forgets its far end, never its near one: what is forgotten runs again. Parked
-//! keys are never forgotten: there is room for them, or there is no commit.
+//! keys and suspects are never forgotten: there is room for them, or there is no commit.
 
 use super::places::{ParkedKey, ParkedMode};
 use super::runs::{self, RunWords, Runs};
+use super::suspects::{Accused, Mark, Marked};
 use super::window::{BLOCK, Pool, Window};
 use crate::backoff::mix;
 use crate::{Incarnation, Position};
@@ -30,9 +35,13 @@ const NOTHING: u8 = 0;
 const BITMAP: u8 = 1;
 const RUNS: u8 = 2;
 const PARKED: u8 = 128;
+const MARKED: u8 = 64;
 const HEADER: usize = 22;
 /// What a parked key takes.
 const KEY: usize = 25;
+/// What a message takes that is named among suspects.
+pub(super) const ACCUSED: usize = 9;
+const RUNNING: u8 = 128;
 
 /// What a map says beside the finished positions, or instead of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,13 +52,25 @@ pub(super) enum Kept {
     Keys,
 }
 
-/// Bytes of a map that says nothing but which keys are parked.
-pub(super) const fn least(parked: usize) -> usize {
-    if parked == 0 {
+/// Bytes of a map that says nothing but which keys are parked, and who is suspected.
+pub(super) const fn least(parked: usize, suspects: usize) -> usize {
+    let keys = if parked == 0 { 0 } else { 2 + KEY * parked };
+    let marks = if suspects == 0 {
         0
     } else {
-        HEADER + 2 + KEY * parked
+        2 + ACCUSED * suspects
+    };
+    if keys + marks == 0 {
+        0
+    } else {
+        HEADER + keys + marks
     }
+}
+
+/// Suspects that there is room for beside so many parked keys.
+pub(super) const fn suspects(bytes: usize, parked: usize) -> usize {
+    let keys = if parked == 0 { 0 } else { 2 + KEY * parked };
+    bytes.saturating_sub(HEADER + keys + 2) / ACCUSED
 }
 
 /// Sets bits in a byte buffer; whatever lies beyond its end is forgotten.
@@ -97,7 +118,7 @@ pub(super) fn encode(
     (window, pool): (&Window, &Pool),
     frontier: Position,
     incarnation: Incarnation,
-    keys: impl Iterator<Item = ParkedKey>,
+    (keys, marked): (impl Iterator<Item = ParkedKey>, &Marked),
     kept: Kept,
     out: &mut [u8],
 ) -> usize {
@@ -107,15 +128,17 @@ pub(super) fn encode(
     out.fill(0);
     let (header, body) = out.split_at_mut(HEADER);
     let parked = encode_keys(keys, body);
+    let marks = encode_marks(marked, frontier, &mut body[parked..]);
     let (kind, used) = match kept {
-        Kept::All => encode_finished(window, pool, frontier, &mut body[parked..]),
+        Kept::All => encode_finished(window, pool, frontier, &mut body[parked + marks..]),
         Kept::Keys => (NOTHING, 0),
     };
+    let used = marks + used;
     if parked + used == 0 {
         return 0;
     }
     header[0] = if kind == RUNS { VERSION_RUNS } else { VERSION };
-    header[1] = kind | if parked > 0 { PARKED } else { 0 };
+    header[1] = kind | if parked > 0 { PARKED } else { 0 } | if marks > 0 { MARKED } else { 0 };
     header[2..10].copy_from_slice(&incarnation.0.to_le_bytes());
     header[10..18].copy_from_slice(&frontier.0.to_le_bytes());
     let sum = checksum(&header[..18], &body[..parked + used]);
@@ -137,6 +160,21 @@ fn encode_keys(keys: impl Iterator<Item = ParkedKey>, body: &mut [u8]) -> usize 
     let count = ((at - 2) / KEY) as u16;
     body[..2].copy_from_slice(&count.to_le_bytes());
     at
+}
+
+fn encode_marks(marked: &Marked, frontier: Position, body: &mut [u8]) -> usize {
+    let entries = marked.entries().iter();
+    let named = entries.clone().filter(|a| a.position >= frontier).count();
+    if !marked.is_some() || body.len() < 2 + ACCUSED * named {
+        return 0;
+    }
+    (body[0], body[1]) = (marked.mark as u8, named as u8);
+    let places = body[2..].chunks_exact_mut(ACCUSED);
+    for (accused, place) in entries.filter(|a| a.position >= frontier).zip(places) {
+        place[..8].copy_from_slice(&accused.position.0.to_le_bytes());
+        place[8] = accused.deaths.min(RUNNING - 1) | if accused.running { RUNNING } else { 0 };
+    }
+    2 + ACCUSED * named
 }
 
 /// Writes what is finished, one way or the other. Returns which, and how many bytes it takes.
@@ -244,6 +282,7 @@ impl<'a> Finished<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sound<'a> {
     keys: &'a [u8],
+    marks: &'a [u8],
     pub(super) finished: Finished<'a>,
 }
 
@@ -260,6 +299,42 @@ impl<'a> Sound<'a> {
                 mode: ParkedMode::ALL[usize::from(place[24]) % ParkedMode::ALL.len()],
             }
         })
+    }
+}
+
+impl Sound<'_> {
+    /// What it says of suspects.
+    pub(super) fn marked(&self) -> Marked {
+        let mut marked = Marked::NONE;
+        let Some((head, entries)) = self.marks.split_at_checked(2) else {
+            return marked;
+        };
+        marked.mark = Mark::ALL[usize::from(head[0]) % Mark::ALL.len()];
+        for place in entries.chunks_exact(ACCUSED) {
+            let mut position = [0; 8];
+            position.copy_from_slice(&place[..8]);
+            marked.push(Accused {
+                position: Position(u64::from_le_bytes(position)),
+                deaths: place[8] & !RUNNING,
+                running: place[8] & RUNNING > 0,
+            });
+        }
+        marked
+    }
+
+    /// Whether what it says of suspects makes sense.
+    fn is_marked_soundly(&self, frontier: Position) -> bool {
+        let Some(&[mark, count]) = self.marks.first_chunk() else {
+            return self.marks.is_empty();
+        };
+        let marked = self.marked();
+        let entries = marked.entries();
+        usize::from(mark) < Mark::ALL.len()
+            && marked.is_some()
+            && entries.len() == usize::from(count)
+            && entries.is_sorted_by(|a, b| a.position < b.position)
+            && entries.first().is_none_or(|a| a.position >= frontier)
+            && (marked.mark == Mark::Lot || entries.iter().all(|a| !a.running))
     }
 }
 
@@ -288,21 +363,34 @@ pub(super) fn decode(
     } else {
         (&[][..], body)
     };
+    let (marks, bits) = if header[1] & MARKED > 0 {
+        let count = usize::from(*bits.get(1)?);
+        bits.split_at_checked(2 + count * ACCUSED)?
+    } else {
+        (&[][..], bits)
+    };
     let modes = keys.chunks_exact(KEY).map(|place| usize::from(place[24]));
     let finished = Finished::Bits(bits);
-    let sound = Sound { keys, finished };
+    let sound = Sound {
+        keys,
+        marks,
+        finished,
+    };
+    if !sound.is_marked_soundly(frontier) {
+        return None;
+    }
     let rising = sound.parked().map(|p| p.key);
     if !rising.is_sorted_by(|a, b| a < b) || !modes.clone().all(|m| m < ParkedMode::ALL.len()) {
         return None;
     }
-    match header[1] & !PARKED {
+    match header[1] & !(PARKED | MARKED) {
         RUNS if header[0] == VERSION_RUNS => {
             let end = Runs::sound_end(bits)?;
             let finished = Finished::Runs(Runs::new(bits));
-            (frontier.0.checked_add(end)? <= log_end.0).then_some(Sound { keys, finished })
+            (frontier.0.checked_add(end)? <= log_end.0).then_some(Sound { finished, ..sound })
         }
         _ if header[0] != VERSION => None,
-        NOTHING => (bits.is_empty() && !keys.is_empty()).then_some(sound),
+        NOTHING => (bits.is_empty() && keys.len() + marks.len() > 0).then_some(sound),
         BITMAP => {
             let last = *bits.last()?;
             if bits[0] & 1 == 1 || last == 0 {
@@ -372,202 +460,15 @@ pub fn decode_parked(map: &[u8], frontier: Position) -> Option<alloc::vec::Vec<P
     Some(sound.parked().collect())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::super::window::Note;
-    use super::*;
-    use alloc::vec::Vec;
-    use proptest::prelude::*;
-
-    fn window(pool: &mut Pool, arrivals: &[(u64, bool)]) -> Window {
-        let mut window = Window::EMPTY;
-        for &(position, done) in arrivals {
-            let entry = window.push(pool, Position(position), Note::Digest(0));
-            if done {
-                pool.finish(entry, 0);
-            }
-        }
-        window.advance(pool);
-        window
-    }
-
-    fn all(
-        window: &Window,
-        pool: &Pool,
-        frontier: Position,
-        keys: &[ParkedKey],
-        out: &mut [u8],
-    ) -> usize {
-        let keys = keys.iter().copied();
-        encode(
-            (window, pool),
-            frontier,
-            Incarnation(5),
-            keys,
-            Kept::All,
-            out,
-        )
-    }
-
-    fn keys(count: u8) -> Vec<ParkedKey> {
-        let key = |i: u8| ParkedKey {
-            key: u128::from(i) * 7 + 1,
-            since: Position(u64::from(i) * 3),
-            mode: ParkedMode::ALL[usize::from(i) % 3],
-        };
-        (0..count).map(key).collect()
-    }
-
-    /// The ranges that the map must say, by definition.
-    fn expected(arrivals: &[(u64, bool)]) -> Vec<(Position, Position)> {
-        let mut ranges: Vec<(Position, Position)> = Vec::new();
-        let mut before_done = false;
-        for &(position, done) in arrivals.iter().skip_while(|(_, done)| *done) {
-            if done {
-                match ranges.last_mut() {
-                    Some(last) if before_done => last.1 = Position(position + 1),
-                    _ => ranges.push((Position(position), Position(position + 1))),
-                }
-            }
-            before_done = done;
-        }
-        ranges
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_finished_beyond_the_frontier_comes_back(
-            steps in proptest::collection::vec((1u64..4, any::<bool>()), 1..400),
-            dense in any::<bool>(),
-        ) {
-            let mut at = 0;
-            let arrivals: Vec<(u64, bool)> = steps.iter()
-                .map(|&(step, done)| { at += if dense { 1 } else { step }; (at, done) }).collect();
-            let mut pool = Pool::new(1024);
-            let window = window(&mut pool, &arrivals);
-            let Some(frontier) = window.first(&pool) else { return Ok(()) };
-            let mut out = [0; 512];
-            let len = all(&window, &pool, frontier, &[], &mut out);
-            let want = expected(&arrivals);
-            if want.is_empty() {
-                prop_assert_eq!(len, 0);
-            } else {
-                prop_assert_eq!(decode_map(&out[..len], frontier).unwrap(), want);
-            }
-        }
-
-        #[test]
-        fn a_short_buffer_forgets_the_far_end_only(
-            dones in proptest::collection::vec(any::<bool>(), 1..400), room in 23usize..60,
-        ) {
-            let arrivals: Vec<(u64, bool)> =
-                dones.iter().enumerate().map(|(i, &d)| (i as u64 + 1, d)).collect();
-            let mut pool = Pool::new(1024);
-            let window = window(&mut pool, &arrivals);
-            let Some(frontier) = window.first(&pool) else { return Ok(()) };
-            let mut out = alloc::vec![0; room];
-            let len = all(&window, &pool, frontier, &[], &mut out);
-            let got = if len == 0 { Vec::new() } else { decode_map(&out[..len], frontier).unwrap() };
-            // At least as far as a bitmap of this room.
-            let end = frontier.0 + (room as u64 - 22) * 8;
-            let end = got.last().map_or(end, |r| r.1.0.max(end));
-            let want: Vec<_> = expected(&arrivals).into_iter()
-                .filter(|r| r.0.0 < end).map(|r| (r.0, Position(r.1.0.min(end)))).collect();
-            prop_assert_eq!(got, want);
-        }
-
-        #[test]
-        fn parked_keys_come_back_whatever_else_is_forgotten(
-            dones in proptest::collection::vec(any::<bool>(), 1..400), count in 0u8..20, room in 0usize..100,
-        ) {
-            let arrivals: Vec<(u64, bool)> =
-                dones.iter().enumerate().map(|(i, &d)| (i as u64 + 1, d)).collect();
-            let mut pool = Pool::new(1024);
-            let window = window(&mut pool, &arrivals);
-            let Some(frontier) = window.first(&pool) else { return Ok(()) };
-            let keys = keys(count);
-            let mut out = alloc::vec![0; least(keys.len()) + room];
-            let len = all(&window, &pool, frontier, &keys, &mut out);
-            let map = &out[..len];
-            if len == 0 {
-                prop_assert!(keys.is_empty());
-                return Ok(());
-            }
-            prop_assert_eq!(decode_parked(map, frontier).unwrap(), keys);
-            let done = |at: u64| arrivals.contains(&(at, true));
-            for (from, to) in decode_map(map, frontier).unwrap() {
-                prop_assert!((from.0..to.0).all(done));
-            }
-        }
-
-        #[test]
-        fn anything_else_is_refused_as_a_whole(
-            flip in 0usize..150, bit in 0u8..8, cut in 0usize..80, count in 0u8..3,
-        ) {
-            let keys = keys(count);
-            let arrivals: Vec<(u64, bool)> = (1..300).map(|i| (i, i % 3 == 0)).collect();
-            let mut pool = Pool::new(1024);
-            let window = window(&mut pool, &arrivals);
-            let mut out = [0; 256];
-            let len = all(&window, &pool, Position(1), &keys, &mut out);
-            let good = &out[..len];
-            let sound = |m: &[u8]| decode(m, Position(1), Some(Incarnation(5)), Position(300)).is_some();
-            prop_assert!(sound(good));
-            prop_assert!(!sound(&good[..(len - 1).saturating_sub(cut)]));
-            let mut bad = good.to_vec();
-            bad[flip % len] ^= 1 << bit;
-            prop_assert!(!sound(&bad));
-            prop_assert!(decode(good, Position(2), Some(Incarnation(5)), Position(300)).is_none());
-            prop_assert!(decode(good, Position(1), Some(Incarnation(6)), Position(300)).is_none());
-            prop_assert!(decode(good, Position(1), Some(Incarnation(5)), Position(297)).is_none());
-        }
-
-        #[test]
-        fn of_bits_and_runs_that_is_written_which_is_shorter(
-            runs in proptest::collection::vec((1u64..90, 1u64..200), 1..30), room in 23usize..300,
-        ) {
-            let mut arrivals = Vec::new();
-            let mut at = 1;
-            for &(waits, done) in &runs {
-                arrivals.extend((at..at + waits).map(|p| (p, false)));
-                arrivals.extend((at + waits..at + waits + done).map(|p| (p, true)));
-                at += waits + done;
-            }
-            let mut pool = Pool::new(16_384);
-            let window = window(&mut pool, &arrivals);
-            let mut out = alloc::vec![0; room];
-            let len = all(&window, &pool, Position(1), &[], &mut out);
-            let got = if len == 0 { Vec::new() } else { decode_map(&out[..len], Position(1)).unwrap() };
-            let want = expected(&arrivals);
-            let bits = HEADER + (at as usize - 1).div_ceil(8);
-            if got == want {
-                prop_assert!(len <= bits);
-            } else {
-                // Neither fits: the near end is told, and no less of it than bits would tell.
-                prop_assert!(bits > room && want.starts_with(&got[..got.len().saturating_sub(1)]));
-                let reach = 1 + (room as u64 - HEADER as u64) * 8;
-                let near = want.iter().filter(|r| r.0.0 < reach);
-                let told: u64 = got.iter().map(|r| r.1.0 - r.0.0).sum();
-                prop_assert!(near.map(|r| r.1.0.min(reach) - r.0.0).sum::<u64>() <= told);
-            }
-            if len > 0 && out[0] == VERSION_RUNS {
-                // Strict: what is longer than it must be, or ends elsewhere, is no map.
-                let end = got.last().map_or(0, |r| r.1.0);
-                let sound = |end| decode(&out[..len], Position(1), None, Position(end)).is_some();
-                prop_assert!(sound(end) && !sound(end - 1));
-                let body = &out[HEADER..len];
-                prop_assert_eq!(Runs::sound_end(body), Some(end - 1));
-                for cut in 1..body.len() {
-                    let whole = Runs::sound_end(&body[..cut]);
-                    prop_assert!(whole.is_none_or(|e| got.iter().any(|r| r.1.0 == e + 1)));
-                }
-            }
-        }
-
-        #[test]
-        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
-            let _ = decode_map(&bytes, Position(u64::MAX));
-            let _ = decode_map(&bytes, Position(0));
-        }
-    }
+/// Reads what a progress map says of suspects ([`Config::suspects`](crate::Config::suspects)): whether
+/// anything may have been running, and the messages that are named. `None` when it is not a sound map of
+/// that frontier. For histories and tools.
+#[must_use]
+pub fn decode_suspects(map: &[u8], frontier: Position) -> Option<(bool, alloc::vec::Vec<Accused>)> {
+    let marked = decode(map, frontier, None, Position(u64::MAX))?.marked();
+    let anything = marked.mark == Mark::Anything;
+    Some((anything, marked.entries().to_vec()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,6 +33,8 @@ mod session;
 mod slab;
 mod snapshot;
 mod stalls;
+mod suspects;
+mod suspicion;
 mod timeouts;
 mod timers;
 mod window;
@@ -41,7 +43,7 @@ pub use inputs::{
     Admit, Anchor, Arrival, CommitResult, Continuity, Outcome, Receipt, Refusal, Refused, Resume,
     Stale, Wake, WakeReason, Why,
 };
-pub use map::{decode_map, decode_parked};
+pub use map::{decode_map, decode_parked, decode_suspects};
 pub use mask::Mask;
 pub use outputs::{
     Commit, Copied, Credit, DeadLetter, Dispatch, Drained, Flow, Grant, Health, Notice, NoticeKind,
@@ -50,6 +52,7 @@ pub use outputs::{
 pub use places::{ParkedKey, ParkedMode};
 pub use remembered::NotRestored;
 pub use snapshot::SnapshotError;
+pub use suspects::Accused;
 
 use alloc::vec::Vec;
 
@@ -62,6 +65,7 @@ use partition::Partition;
 use places::Parking;
 use sequence::Sequences;
 use slab::Slab;
+use suspects::Suspects;
 use timers::Timers;
 use window::Pool;
 
@@ -106,6 +110,7 @@ pub struct Consumer<M> {
     parking: Parking,
     expiry: Expiry,
     sequences: Sequences,
+    suspects: Suspects,
     partitions: Vec<Partition>,
 
     // Levels: one bit each, drained by the polls.
@@ -172,6 +177,7 @@ impl<M> Consumer<M> {
             parking: Parking::new(partitions, config.parked_keys, slots),
             expiry: Expiry::new(config.expired, slots),
             sequences: Sequences::new(config.sequence, slots),
+            suspects: Suspects::new(config),
             partitions: all,
             sessions: BitSet::new(partitions),
             commits: BitSet::new(partitions),

@@ -248,6 +248,9 @@ pub enum StallState {
     /// Finished, in a log that may be another one: the frontier waits until the session has passed
     /// the last message that an earlier one delivered.
     Doubted,
+    /// The owner before did not end cleanly, or the record does not say yet that anything may start: it
+    /// waits for a stored commit, or for its turn ([`Config::suspects`](crate::Config::suspects)).
+    Suspected,
 }
 
 /// How the partitions of a subscription are, all in all.
@@ -337,11 +340,14 @@ pub enum NoticeKind {
     /// the key was adopted): it is handled, out of order. Unless it turns out to be a copy by identity: then
     /// it is reported as one besides.
     SequenceLate,
+    /// The owner before did not end cleanly: what it may have been running runs under suspicion
+    /// ([`Config::suspects`](crate::Config::suspects)).
+    UncleanEnd,
 }
 
 impl NoticeKind {
     /// All kinds, in the order of their numbers.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Gap,
         Self::LogRewritten,
         Self::CannotTell,
@@ -362,6 +368,7 @@ impl NoticeKind {
         Self::SequenceGap,
         Self::SequenceBehind,
         Self::SequenceLate,
+        Self::UncleanEnd,
     ];
 }
 

@@ -247,6 +247,9 @@ impl<M> Consumer<M> {
         if slot.flags & QUARANTINED != 0 {
             return StallState::Crowded;
         }
+        if self.is_watched(partition) {
+            return StallState::Suspected;
+        }
         let position = self.pool.position(slot.entry);
         let waits = |p: ParkedKey| p.mode == ParkedMode::Wait && position >= p.since;
         let key = self.parking.key(index);

@@ -1,6 +1,7 @@
 //! What the core knows of one partition.
 
 use super::grants::Totals;
+use super::suspects::Watch;
 use super::window::Window;
 use super::{Anchor, Release};
 use crate::{Epoch, Incarnation, Position, Session, Time};
@@ -64,7 +65,8 @@ pub(super) struct Partition {
     pub(super) incarnation: Incarnation,
     /// The lease: past it nothing is handed out.
     pub(super) until: Time,
-    /// The lease while the partition is open, else the origin of time: until then messages start.
+    /// The lease while the partition is open and nothing in it is suspected, else the origin of time:
+    /// until then messages start.
     pub(super) starts_until: Time,
     /// The same while a session delivers, no map is being resumed, no key is parked and nothing is in
     /// doubt: until then messages are taken in the usual way. Both follow from the rest; one comparison
@@ -134,6 +136,13 @@ pub(super) struct Partition {
     /// What it waits for to come in order is not waited for.
     pub(super) relents: bool,
 
+    /// What may start, going by the stored record.
+    pub(super) watch: Watch,
+    /// Arrivals that are still under suspicion without being accused, and the end of the log when the
+    /// partition was opened: what came later was not there yet.
+    pub(super) suspect_left: u32,
+    pub(super) suspect_until: Position,
+
     /// Messages and bytes held.
     pub(super) used_messages: u32,
     pub(super) used_bytes: u64,
@@ -196,6 +205,9 @@ impl Partition {
             parked: false,
             crowded: false,
             relents: false,
+            watch: Watch::Off,
+            suspect_left: 0,
+            suspect_until: Position(0),
             used_messages: 0,
             used_bytes: 0,
             shut: false,
@@ -210,8 +222,8 @@ impl Partition {
         }
     }
 
-    /// To be called whenever phase, lease, delivery, the resumed map, the parked keys or the doubt have
-    /// changed.
+    /// To be called whenever phase, lease, delivery, the resumed map, the parked keys, the doubt or the
+    /// watch have changed.
     pub(super) fn gate(&mut self) {
         (self.starts_until, self.takes_until) = self.gates();
     }
@@ -222,7 +234,7 @@ impl Partition {
         let takes = open && self.delivery == Delivery::Live && self.resumed.is_none();
         let takes = takes && !self.parked && self.doubt == Doubt::No;
         let until = |may| if may { self.until } else { Time::ZERO };
-        (until(open), until(takes))
+        (until(open && self.watch.is_free()), until(takes))
     }
 
     /// Whether there is something that no stored commit covers.

@@ -2,6 +2,7 @@
 
 use super::grants::Totals;
 use super::partition::{Delivery, Doubt, Partition, Phase, Resumed};
+use super::suspects::Watch;
 use super::window::BLOCK;
 use super::{Anchor, Consumer, Continuity, NoticeKind, Resume, Start, WakeReason, map};
 use crate::marks::mark;
@@ -55,6 +56,11 @@ impl<M> Consumer<M> {
             incarnation: resume.incarnation,
             until: until.unwrap_or(Time::MAX),
             delivery: Delivery::Wanted(now),
+            watch: if self.suspects.is_on() {
+                Watch::Wanted
+            } else {
+                Watch::Off
+            },
             paused: keep.paused,
             release: keep.release,
             ..Partition::closed()
@@ -62,6 +68,7 @@ impl<M> Consumer<M> {
         self.partitions[index] = fresh;
         self.share_out(1);
         self.resume(now, index, resume);
+        self.begin_watch(now, index);
         self.partitions[index].gate();
         self.sessions.insert(partition.0);
         if self.partitions[index].paused {
@@ -126,9 +133,11 @@ impl<M> Consumer<M> {
                 mark!(MapKept);
                 self.keep_parked(index, sound.parked());
                 self.keep_map(index, frontier, sound.finished);
+                self.suspect(index, Some(&sound.marked()), resume.log_end);
             }
             None => {
                 mark!(MapIgnored);
+                self.suspect(index, None, resume.log_end);
                 self.notice(index, NoticeKind::MapIgnored, frontier);
             }
         }
@@ -501,6 +510,7 @@ impl<M> Consumer<M> {
         let from = from.min(self.partitions[index].frontier);
         self.clear_partition(index);
         self.keep_parked_only(index, Some(from));
+        self.forget_suspects(index, Some(from));
         let part = &mut self.partitions[index];
         part.epoch = Epoch(part.epoch.0 + u64::from(!mutants::is(55)));
         part.write = 0;
@@ -518,5 +528,8 @@ impl<M> Consumer<M> {
         part.gate();
         self.sessions.insert(index as u32);
         self.dirty(now, index, 0);
+        if self.wants_mark(index) {
+            self.commits.insert(index as u32);
+        }
     }
 }

@@ -429,6 +429,12 @@ impl Window {
         None
     }
 
+    /// Whether a position is in the window, and finished.
+    pub(super) fn has_finished(&mut self, pool: &Pool, position: Position) -> bool {
+        let found = self.find(pool, position);
+        found.is_some_and(|entry| pool.is_done(entry))
+    }
+
     /// Gives every block back.
     pub(super) fn clear(&mut self, pool: &mut Pool) {
         while self.first != NONE {

@@ -58,6 +58,7 @@ prop_compose! {
                 messages, bytes, partition_messages, partition_bytes, low_water_percent: 60,
             },
             key_messages: of_key,
+            suspects: 0,
             message_bytes_max: 100,
             window: 4_096,
             window_pool: 64 * 1_024,

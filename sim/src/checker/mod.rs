@@ -10,6 +10,7 @@ mod process;
 mod progress;
 mod sequence;
 mod stalls;
+mod suspects;
 mod tenure;
 
 use core::cell::Cell;
@@ -22,6 +23,7 @@ pub(crate) use order::Ending;
 pub(crate) use parking::Parked;
 pub(crate) use process::Process;
 pub(crate) use sequence::Sequences;
+pub(crate) use suspects::Suspects;
 pub(crate) use tenure::{Opening, State, Tenure};
 
 /// What a checker says.
@@ -106,6 +108,7 @@ pub(crate) struct Checker {
     pub(crate) facts: Vec<Fact>,
     pub(crate) processes: Vec<Process>,
     pub(crate) tally: Tally,
+    pub(crate) suspects: Suspects,
     /// Whether keys may be forgotten while they are in use, for so many messages.
     forgets: Cell<(usize, bool)>,
 }
@@ -119,6 +122,7 @@ impl Checker {
             facts: Vec::new(),
             processes: (0..members).map(|_| Process::new(config)).collect(),
             tally: Tally::default(),
+            suspects: Suspects::default(),
             forgets: Cell::default(),
         }
     }

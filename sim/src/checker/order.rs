@@ -238,6 +238,12 @@ impl Checker {
             }
             Why::Gap => Self::is_told(tenure, e),
             Why::Discarded => false,
+            Why::Suspect => {
+                let blamed = self.suspects.blamed(partition, entry.position);
+                let most = self.config.suspects;
+                rules.hold(Rule::CalledSuspect, most > 0 && blamed >= most, at)?;
+                true
+            }
         };
         rules.hold(Rule::LetterOutOfTurn, due && attempts == failures, || {
             format!("{}: attempts={attempts} failures={failures}", at())

@@ -38,6 +38,7 @@ pub(super) fn world(plan: &mut Plan, to: &mut impl Fields) -> Result<(), Fault> 
         calm_at,
         audit,
         latency,
+        killer,
         chances: _,
         faults: _,
         workload: _,
@@ -60,7 +61,8 @@ pub(super) fn world(plan: &mut Plan, to: &mut impl Fields) -> Result<(), Fault> 
     maybe(to, "shake-at", shake_at)?;
     maybe(to, "calm-at", calm_at)?;
     flag(to, "audit", audit)?;
-    maybe(to, "latency", latency)
+    maybe(to, "latency", latency)?;
+    maybe(to, "killer", killer)
 }
 
 /// Every value of a publish.

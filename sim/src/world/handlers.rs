@@ -20,7 +20,13 @@ impl World {
         self.note(|_, out| out.push_str(&format!("             m{member} start {dispatch:?}\n")));
         self.checker
             .dispatched(m, &dispatch, &self.entries, &self.logs, self.now)?;
-        let e = dispatch.message;
+        let (e, p) = (dispatch.message, dispatch.partition.0 as usize);
+        let life = self.members[m].life;
+        let owns = self.seats[p].is_some_and(|s| (s.member, s.life) == (member, life));
+        if self.plan.config.suspects > 0 && owns {
+            let record = &self.records[p];
+            self.checker.start_recorded(&dispatch, record, self.now)?;
+        }
         let starts = u64::from(self.checker.facts[e as usize].starts);
         let attempt = (u64::from(self.entries[e as usize].number), starts);
         let (behaviour, takes) = self.behaviour(e, starts);
@@ -35,6 +41,14 @@ impl World {
             settled: false,
         });
         process.running += 1;
+        if self.plan.killer == Some(u64::from(self.entries[e as usize].number)) {
+            self.crash(member, 5 * MILLI);
+            return if self.fate.is_healed() {
+                self.checker.kills(e, self.now)
+            } else {
+                Ok(())
+            };
+        }
         if behaviour != Behaviour::Hangs {
             self.push_in(
                 takes,

@@ -222,6 +222,12 @@ impl World {
             self.checker
                 .expect_notice(m, partition, &[NoticeKind::MapIgnored]);
         }
+        let told = sound && same && !foreign && !beyond;
+        let frontier = record.frontier.unwrap_or(0);
+        if told && self.checker.suspects_told(partition, &map, frontier) {
+            self.checker
+                .expect_notice(m, partition, &[NoticeKind::UncleanEnd]);
+        }
         let behind = !foreign && !beyond && record.frontier.is_some_and(|f| f < log.start);
         if behind {
             self.checker

@@ -128,6 +128,7 @@ impl<M> Answer for procession_core::DeadLetter<'_, M> {
             Why::Discarded => 6,
             Why::Expired => 7,
             Why::Gap => 8,
+            Why::Suspect => 9,
         };
         out.extend([
             7,

@@ -49,6 +49,7 @@ pub fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fault> {
         on_hung,
         stall_after,
         parked_keys,
+        suspects,
         on_reset,
         expired,
         commit:
@@ -80,6 +81,7 @@ pub fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fault> {
     choice(to, "on-hung", on_hung, &ON_HUNG)?;
     span(to, "stall-after", stall_after)?;
     small(to, "parked-keys", parked_keys)?;
+    small(to, "suspects", suspects)?;
     choice(to, "on-reset", on_reset, &RESETS)?;
     choice(to, "expired", expired, &EXPIRED)?;
     span(to, "commit-every", every)?;

@@ -34,6 +34,11 @@ impl Desk {
         })
     }
 
+    /// Where its processes leave what they say.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// Starts `procession WORDS --on URL --topic t`.
     pub(crate) fn start(&self, url: &str, name: &str, words: &str) -> Running {
         let (command, rest) = words.split_once(' ').unwrap_or((words, ""));

@@ -6,6 +6,7 @@
 mod connections;
 mod desk;
 mod groups;
+mod killers;
 mod processes;
 mod publishing;
 mod rewritten;
@@ -21,7 +22,7 @@ use procession_tests::venue::Kind;
 type Run = fn(&mut Desk);
 
 fn main() -> ExitCode {
-    let nats: [(&str, Run); 10] = [
+    let nats: [(&str, Run); 11] = [
         (
             "a_killed_consumer_is_replaced",
             processes::a_killed_consumer_is_replaced,
@@ -56,8 +57,12 @@ fn main() -> ExitCode {
         ),
         ("connections_are_swallowed", connections::swallowed),
         ("rewritten_logs_are_reported", rewritten::reported),
+        (
+            "a_message_that_kills_is_given_up",
+            killers::a_message_that_kills_is_given_up,
+        ),
     ];
-    let kafka: [(&str, Run); 8] = [
+    let kafka: [(&str, Run); 9] = [
         (
             "a_killed_consumer_is_replaced",
             processes::a_killed_consumer_is_replaced,
@@ -89,6 +94,10 @@ fn main() -> ExitCode {
         (
             "the_server_is_killed_and_restarted",
             servers::kafka_killed_and_restarted,
+        ),
+        (
+            "a_message_that_kills_is_given_up",
+            killers::a_message_that_kills_is_given_up,
         ),
     ];
     let nats = nats.map(|(name, run)| (Kind::Nats, name, run));

@@ -75,6 +75,10 @@ pub struct SubscribeSettings {
     /// Keys of a partition that may be parked at once; beyond, a message that is given up waits, and
     /// its key with it. Default 64, at most 120: parked keys travel with the commit.
     pub parked_keys: u32,
+    /// A message that kills its process is dead-lettered (`suspect`) when so many processes have died while
+    /// it ran alone; 0, the default: nobody looks, and it kills every next owner. At most 100; 2 or 3 forgive
+    /// a process that died of something else. See `docs/retries-and-dead-letters.md`.
+    pub suspects: u32,
     /// Waiting time before the second attempt; doubles with each one. Default 100 ms.
     pub backoff_first: Duration,
     /// The longest waiting time between attempts. Default 30 s.
@@ -148,6 +152,7 @@ impl Default for SubscribeSettings {
             attempts: 5,
             on_give_up: OnGiveUp::DeadLetter,
             parked_keys: 64,
+            suspects: 0,
             backoff_first: Duration::from_millis(100),
             backoff_max: Duration::from_secs(30),
             jitter_percent: 20,
@@ -236,6 +241,7 @@ impl SubscribeSettings {
         r.attempts("attempts", &mut self.attempts)?;
         r.word("on_give_up", GIVE_UP, |then| self.on_give_up = then)?;
         r.number("parked_keys", &mut self.parked_keys)?;
+        r.number("suspects", &mut self.suspects)?;
         r.duration("backoff_first", &mut self.backoff_first)?;
         r.duration("backoff_max", &mut self.backoff_max)?;
         r.number("jitter_percent", &mut self.jitter_percent)?;
@@ -277,6 +283,10 @@ impl SubscribeSettings {
         if self.on_give_up == OnGiveUp::Park && !(1..=120).contains(&self.parked_keys) {
             let value = self.parked_keys.to_string();
             return bad("parked_keys", value, "allowed is 1 to 120");
+        }
+        if self.suspects > 100 {
+            let value = self.suspects.to_string();
+            return bad("suspects", value, "allowed is 0 (off) to 100");
         }
         if self.on_give_up == OnGiveUp::Park && self.order == Order::Unordered {
             let fix = "needs `order = \"key\"`: without order nothing follows anything";
@@ -349,6 +359,7 @@ impl SubscribeSettings {
                 OnGiveUp::DeadLetter => 0,
                 OnGiveUp::Park => self.parked_keys,
             },
+            suspects: self.suspects,
             on_reset: self.on_reset,
             handler_timeout: Span::from(self.handler_timeout),
             cancel_grace: Span::from(self.cancel_grace),

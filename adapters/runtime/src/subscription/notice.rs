@@ -165,6 +165,10 @@ pub(super) const fn describe(kind: NoticeKind) -> &'static str {
         NoticeKind::SequenceLate => {
             "a message came after its key had gone on without it, and is handled out of order"
         }
+        NoticeKind::UncleanEnd => {
+            "the owner before did not end cleanly: what it may have been running runs in small lots, each \
+             recorded before it starts"
+        }
         NoticeKind::DeadLetterRetried => "a dead letter was not stored, and is tried again",
     }
 }

@@ -247,7 +247,8 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                     | NoticeKind::OutOfRange
                     | NoticeKind::SequenceGap
                     | NoticeKind::SequenceBehind
-                    | NoticeKind::SequenceLate => Incident::Notice,
+                    | NoticeKind::SequenceLate
+                    | NoticeKind::UncleanEnd => Incident::Notice,
                 };
                 self.observer
                     .incident(partition, position, incident, describe(kind));

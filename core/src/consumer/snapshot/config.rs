@@ -32,6 +32,7 @@ pub(super) fn digest(config: &Config) -> u64 {
         stall_after,
         expired,
         parked_keys,
+        suspects,
         on_reset,
         commit:
             CommitCadence {
@@ -96,6 +97,7 @@ pub(super) fn digest(config: &Config) -> u64 {
         window_pool,
         attempts,
         parked_keys,
+        suspects,
         commit_messages,
         map_bytes,
         ids,

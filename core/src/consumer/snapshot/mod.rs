@@ -24,6 +24,7 @@ mod partitions;
 mod sequences;
 mod slots;
 mod state;
+mod suspects;
 #[cfg(test)]
 mod tests;
 mod windows;

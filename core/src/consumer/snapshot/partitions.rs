@@ -3,6 +3,7 @@
 use super::super::Release;
 use super::super::grants::{Amount, Round, Totals};
 use super::super::partition::{Delivery, Doubt, Partition, Phase};
+use super::super::suspects::Watch;
 use super::super::window::Window;
 use super::io::{Fault, Io};
 use crate::{Epoch, PartitionId, Position, Time};
@@ -57,6 +58,9 @@ impl Partition {
             parked: _,
             crowded,
             relents,
+            watch,
+            suspect_left,
+            suspect_until,
             // Sums over its slots.
             used_messages: _,
             used_bytes: _,
@@ -111,6 +115,9 @@ impl Partition {
         totals_fields(totals, io)?;
         io.flag(crowded)?;
         io.flag(relents)?;
+        watch_fields(watch, io)?;
+        io.u32(suspect_left)?;
+        io.position(suspect_until)?;
         io.flag(shut)?;
         io.maybe(hot, 0, I::lane)?;
         io.flag(paused)?;
@@ -129,6 +136,27 @@ impl Partition {
         };
         io.maybe(release, none, release_fields)
     }
+}
+
+fn watch_fields(watch: &mut Watch, io: &mut impl Io) -> Result<(), Fault> {
+    let (mut kind, mut write) = match watch {
+        Watch::Off => (0, 0),
+        Watch::Wanted => (1, 0),
+        Watch::Asked(write) => (2, *write),
+        Watch::Free => (3, 0),
+        Watch::Lots => (4, 0),
+    };
+    io.u8(&mut kind)?;
+    io.u64(&mut write)?;
+    *watch = match kind {
+        0 => Watch::Off,
+        1 => Watch::Wanted,
+        2 => Watch::Asked(write),
+        3 => Watch::Free,
+        4 => Watch::Lots,
+        _ => return Err("a partition is watched in no way"),
+    };
+    Ok(())
 }
 
 fn delivery_fields(delivery: &mut Delivery, io: &mut impl Io) -> Result<(), Fault> {

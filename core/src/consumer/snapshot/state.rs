@@ -142,6 +142,7 @@ impl<M> Consumer<M> {
             // With the slots.
             expiry: _,
             sequences,
+            suspects,
             partitions,
             sessions,
             commits,
@@ -204,6 +205,7 @@ impl<M> Consumer<M> {
         identities.write(self.places_held(), to);
         parking.write(to);
         sequences.write(to);
+        suspects.write(to);
         for set in [
             sessions, commits, releases, flows, shut, cancels, abandons, letters, copies, passes,
             gaps,
@@ -269,6 +271,7 @@ impl<M> Consumer<M> {
         self.identities.read(from, &holds)?;
         self.parking.read(from)?;
         self.read_sequences(from)?;
+        self.suspects.read(from)?;
         self.read_levels(from)?;
         let partitions = self.partitions.len();
         let mut round = self.round;
