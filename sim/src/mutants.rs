@@ -182,6 +182,18 @@ pub const MUTANTS: &[Mutant] = &[
         2_000,
         "calls what is late in the sequence of its key a copy",
     ),
+    mutant(
+        200,
+        1_000,
+        "shares the credit out evenly whatever the weights",
+    ),
+    mutant(201, 5_000, "lets the share of a light partition be nothing"),
+    mutant(202, 5_000, "does not share out again when weights change"),
+    mutant(
+        203,
+        5_000,
+        "pays for nothing while shares are more than the limits",
+    ),
     mutant(CANARY, 1, "calls a sound run broken"),
 ];
 

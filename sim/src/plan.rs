@@ -164,6 +164,20 @@ impl Plan {
         }
     }
 
+    /// What a partition is weighed with at the `n`th time, 0 being a process's start; `None` in a run in
+    /// which nobody speaks of weights.
+    pub(crate) fn weight(&self, partition: u32, n: u64) -> Option<u32> {
+        let d = Draw { seed: self.seed };
+        let weighs = self.config.partitions > 1 && d.even(160, 0, 2) == 0;
+        let bits = hash(
+            self.seed,
+            Site::Plan.code(),
+            161 + (n << 8),
+            partition.into(),
+        );
+        weighs.then(|| [1, 1, 2, 3, 8, 100, 1_000][(bits % 7) as usize])
+    }
+
     /// Whether a world can be made of it, for plans that come from a file.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         // A run holds all that it publishes, and ends a while after it healed.

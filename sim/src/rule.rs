@@ -175,6 +175,8 @@ rules! {
     Silent = "S9" "silent",
     /// A stored message was never finished.
     NeverResolved = "S9" "never resolved",
+    /// A message is refused for want of credit while its partition holds less than its share, or nothing.
+    RefusedItsShare = "L1" "refused within its share",
     /// Nothing is left to happen, and not all is done.
     NothingLeft = "L1" "nothing left to happen",
     /// Long after faults stopped, not all is done.

@@ -166,6 +166,10 @@ impl Timeline {
                 let text = format!("may hold {} messages now", limits.messages);
                 add(None, None, Kind::Tenure, text);
             }
+            Call::SetWeight(at, weight) => {
+                let text = format!("partition {} weighs {weight} now", at.0);
+                add(p(at), None, Kind::Tenure, text);
+            }
             Call::Extend(..)
             | Call::Offer(_)
             | Call::Advance(..)

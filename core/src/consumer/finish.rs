@@ -20,6 +20,7 @@ impl<M> Consumer<M> {
             pool,
             identities,
             credit,
+            limits,
             remember_until,
             now,
             ..
@@ -44,7 +45,7 @@ impl<M> Consumer<M> {
             part.since = *now;
             self.blockless += u32::from(part.window.blocks() == 0);
         }
-        credit.credit(part, index, slot.cold.bytes);
+        credit.credit(part, index, slot.cold.bytes, limits);
         part.busy -= 1;
         part.unwritten += 1;
         let touch = part.unwritten >= part.touch_at;
@@ -70,6 +71,7 @@ impl<M> Consumer<M> {
             pool,
             identities,
             credit,
+            limits,
             ..
         } = self;
         let slot = &mut slab.slots[index as usize];
@@ -96,7 +98,7 @@ impl<M> Consumer<M> {
             part.since = self.now;
             self.blockless += u32::from(part.window.blocks() == 0);
         }
-        credit.credit(part, index, bytes);
+        credit.credit(part, index, bytes, limits);
         part.unwritten += 1;
         let touch = part.unwritten >= part.touch_at;
         let (lane, next, tail, flags) =
@@ -253,7 +255,8 @@ impl<M> Consumer<M> {
             }
         }
         let bytes = self.slab.slots[index as usize].cold.bytes;
-        self.credit.refund(index, bytes);
+        let part = &mut self.partitions[usize::from(slot.partition)];
+        self.credit.refund(part, index, bytes, &self.limits);
         self.slab.give(index);
         if let Some(next) = self.lanes.pop_head(&mut self.slab, index, slot) {
             self.go_on(next);
@@ -354,9 +357,9 @@ impl<M> Consumer<M> {
             self.identities.release(identity);
         }
         let bytes = self.slab.slots[index as usize].cold.bytes;
-        self.credit
-            .disown(&mut self.partitions[usize::from(slot.partition)], bytes);
-        self.credit.refund(index, bytes);
+        let part = &mut self.partitions[usize::from(slot.partition)];
+        self.credit.disown(part, bytes);
+        self.credit.refund(part, index, bytes, &self.limits);
         self.slab.give(index);
     }
 

@@ -107,7 +107,7 @@ impl<M> Consumer<M> {
         if !mutants::is(21) {
             self.commits.remove(index as u32);
         }
-        self.share_out(-1);
+        self.share_out();
     }
 
     /// Releases a partition: from here on nothing of it starts, nothing of it is committed (S5).

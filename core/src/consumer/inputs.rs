@@ -196,6 +196,26 @@ impl fmt::Display for Stale {
 
 impl core::error::Error for Stale {}
 
+/// Why a partition was not given a weight. Nothing was changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotWeighed {
+    /// It is beyond `Config::partitions`.
+    Partition,
+    /// The weight is not one of 1 to [`WEIGHT_MAX`](super::WEIGHT_MAX).
+    Weight,
+}
+
+impl fmt::Display for NotWeighed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Partition => f.write_str("there is no such partition"),
+            Self::Weight => write!(f, "a weight is 1 to {}", super::WEIGHT_MAX),
+        }
+    }
+}
+
+impl core::error::Error for NotWeighed {}
+
 /// Why a message ended as a dead letter.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Why {

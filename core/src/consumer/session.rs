@@ -57,10 +57,11 @@ impl<M> Consumer<M> {
             delivery: Delivery::Wanted(now),
             paused: keep.paused,
             release: keep.release,
+            weight: keep.weight,
             ..Partition::closed()
         };
         self.partitions[index] = fresh;
-        self.share_out(1);
+        self.share_out();
         self.resume(now, index, resume);
         self.partitions[index].gate();
         self.sessions.insert(partition.0);

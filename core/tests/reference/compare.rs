@@ -263,6 +263,16 @@ impl Pair {
                 self.core.set_limits(now, &limits);
                 self.model.set_limits(&limits);
             }
+            Op::Weight { p, weight } => {
+                let (p, weight) = (PartitionId(p.into()), weight.into());
+                let core = self.core.set_weight(now, p, weight);
+                same(
+                    "weighed",
+                    &core.is_ok(),
+                    &self.model.set_weight(p.0, weight),
+                )?;
+                self.seen.weighed += u32::from(core.is_ok());
+            }
             Op::Drain { span } => {
                 self.core.drain(now, now + millis(span));
                 self.model.drain(now + millis(span));

@@ -42,6 +42,7 @@ impl Model {
             until: until.unwrap_or(Time::MAX),
             delivery: Delivery::Wanted(self.now),
             release,
+            weight: self.parts[p].weight,
             ..Part::closed()
         };
         self.resume(p, resume);
@@ -437,6 +438,7 @@ impl Model {
             opened: part.opened,
             epoch: part.epoch,
             release: part.release,
+            weight: part.weight,
             ..Part::closed()
         };
     }

@@ -170,6 +170,8 @@ pub struct Part {
     /// Messages and bytes that the session was granted, and that came of it.
     pub granted: (u64, u64),
     pub taken: (u64, u64),
+    /// It outlives epochs.
+    pub weight: u32,
 }
 
 /// A release that must come.
@@ -252,6 +254,7 @@ impl Part {
             relents: false,
             granted: (0, 0),
             taken: (0, 0),
+            weight: 1,
         }
     }
 

@@ -267,6 +267,14 @@ impl Core {
         self.answer(&());
     }
 
+    /// Whether the partition and the weight are such.
+    pub(crate) fn set_weight(&mut self, now: Time, partition: PartitionId, weight: u32) -> bool {
+        self.tell(now, || Call::SetWeight(partition, weight));
+        let weighed = self.consumer.set_weight(now, partition, weight).is_ok();
+        self.answer(&weighed);
+        weighed
+    }
+
     pub(crate) fn drain(&mut self, now: Time, deadline: Time) {
         self.tell(now, || Call::Drain(deadline.as_nanos()));
         self.consumer.drain(now, deadline);

@@ -167,6 +167,10 @@ impl Player {
                 return self.take(&stopped, played, aloud, |_| None);
             }
             Call::SetLimits(limits) => core.set_limits(now, limits),
+            Call::SetWeight(p, weight) => {
+                let weighed = core.set_weight(now, *p, *weight).is_ok();
+                return self.take(&weighed, played, aloud, |_| None);
+            }
             Call::Drain(by) => core.drain(now, Time::from_nanos(*by)),
             Call::Timeout => core.handle_timeout(now),
             Call::Offer(arrival) => {

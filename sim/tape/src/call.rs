@@ -48,6 +48,8 @@ pub enum Call {
     PassGap(PartitionId, u128),
     /// `set_limits`.
     SetLimits(Limits),
+    /// `set_weight`: the weight.
+    SetWeight(PartitionId, u32),
     /// `drain`.
     Drain(u64),
     /// `handle_timeout`.
@@ -219,6 +221,7 @@ impl Call {
             Self::Reset(..) => "reset",
             Self::PassGap(..) => "pass-gap",
             Self::SetLimits(_) => "set-limits",
+            Self::SetWeight(..) => "set-weight",
             Self::Drain(_) => "drain",
             Self::Timeout => "timeout",
             Self::Polls(_) => "poll",
@@ -252,6 +255,7 @@ impl Call {
             | Self::Settle(..)
             | Self::Reset(..)
             | Self::SetLimits(_)
+            | Self::SetWeight(..)
             | Self::Drain(_)
             | Self::Timeout
             | Self::Polls(_) => {}
@@ -280,6 +284,7 @@ impl Call {
             | Self::PassGap(..)
             | Self::Reset(..)
             | Self::SetLimits(_)
+            | Self::SetWeight(..)
             | Self::Drain(_)
             | Self::Timeout => 0,
         }
@@ -329,6 +334,7 @@ impl Call {
                 partition_bytes: 0,
                 low_water_percent: 0,
             }),
+            "set-weight" => Self::SetWeight(p, 0),
             "drain" => Self::Drain(0),
             "timeout" => Self::Timeout,
             _ => return None,
@@ -397,6 +403,10 @@ impl Call {
                 to.wide("key", key)
             }
             Self::SetLimits(limits) => crate::config::limits(limits, to),
+            Self::SetWeight(p, weight) => {
+                small(to, "partition", &mut p.0)?;
+                small(to, "weight", weight)
+            }
             Self::Drain(deadline) => to.number("deadline", deadline),
         }
     }

@@ -264,6 +264,10 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                         self.alarms.clear(NoticeKind::OutOfRange, partition);
                     }
                 }
+                Control::Weight(partition, weight) => {
+                    // The handle has looked at the weight; a partition that cannot be is nobody's.
+                    self.core.set_weight(self.now, partition, weight);
+                }
                 Control::Record(asked) => self.record(asked),
             }
         }

@@ -252,6 +252,14 @@ impl<M> Recorded<M> {
         self.tell(now, call, |core| core.set_limits(now, limits));
     }
 
+    /// Whether there is such a partition, and such a weight.
+    pub(super) fn set_weight(&mut self, now: Time, partition: PartitionId, weight: u32) -> bool {
+        let call = || Call::SetWeight(partition, weight);
+        self.tell(now, call, |core| {
+            core.set_weight(now, partition, weight).is_ok()
+        })
+    }
+
     pub(super) fn drain(&mut self, now: Time, by: Time) {
         let call = || Call::Drain(by.as_nanos());
         self.tell(now, call, |core| core.drain(now, by));
