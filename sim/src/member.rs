@@ -66,6 +66,8 @@ pub(crate) enum Behaviour {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Handler {
     pub(crate) token: Token,
+    /// It was taken along by the call of another message.
+    pub(crate) follows: bool,
     pub(crate) entry: u32,
     /// Names the attempt, for decisions: the publish, and its starts before this one.
     pub(crate) attempt: (u64, u64),

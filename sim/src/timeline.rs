@@ -172,6 +172,7 @@ impl Timeline {
             }
             Call::Extend(..)
             | Call::Offer(_)
+            | Call::Follow(_)
             | Call::Advance(..)
             | Call::Settle(..)
             | Call::Timeout
@@ -214,7 +215,7 @@ impl Timeline {
             } => {
                 let message = self.running.get(&(member, *token)).copied();
                 let (mark, word) = match settled {
-                    Settled::Done => ('D', "is done"),
+                    Settled::Done | Settled::Handled => ('D', "is done"),
                     Settled::Retry => ('x', "fails"),
                     Settled::Reject => ('R', "is rejected"),
                     Settled::Cancelled => ('c', "is dropped"),

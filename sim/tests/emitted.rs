@@ -24,6 +24,7 @@ limit-partition-messages = 2
 limit-partition-bytes = 4000
 low-water-percent = 100
 key-messages = 2
+batch-key = 1
 message-bytes-max = 256
 window = 64
 window-pool = 64
@@ -94,5 +95,5 @@ publish at=0 number=83 identity=83 partition=0 key=0 lane=1 bytes=1 expires=- se
 582f7433 aa62ab29 76b2d74a f1046196 bac1d4eb cc5607f0 db4bee74 97ae6b71
 75651755 a5f0f4d3 5f1e8017 f3e0619a 6695a7b8
 [digest]
-55ac160ba0e97d58
+2579182c16ef2a74
 "#;

@@ -175,6 +175,10 @@ pub enum Receipt {
 pub enum Outcome<M> {
     /// Succeeded.
     Done,
+    /// The same, with its message: for those of a call of several
+    /// ([`poll_follow`](super::Consumer::poll_follow)), which are handed out again where one before them
+    /// has not ended well.
+    Handled(M),
     /// Failed; try again after the backoff, or dead-letter after the last attempt.
     Retry(M),
     /// Failed for good; dead-letter now.

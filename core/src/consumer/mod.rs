@@ -1,6 +1,7 @@
 //! Order, acks, dedupe and pressure of one subscription.
 
 mod bits;
+mod calls;
 mod check;
 mod commit;
 mod dedupe;
@@ -146,12 +147,13 @@ pub struct Consumer<M> {
 }
 
 /// One more than the bytes that a message may have in the usual way of `offer`; 0 when the lane of a
-/// message is not that of its key, identities are not looked at, keys are remembered to be parked, their
-/// messages are counted, or expiries or sequences are kept. Then every message goes the long way.
+/// message is not that of its key, identities are not looked at, keys are remembered (to be parked, or for calls of several
+/// messages), their messages are counted, or expiries or sequences are kept. Then every message goes the long way.
 fn plain_bytes(config: &Config) -> u64 {
     let plain = config.order == Order::Key
         && config.dedupe.ids > 0
         && config.parked_keys == 0
+        && config.batch_key == 1
         && config.sequence.is_none()
         && config.expired == Expired::Run
         && config.key_messages == u32::MAX;
@@ -184,7 +186,7 @@ impl<M> Consumer<M> {
             identities: Identities::new(config.dedupe, slots),
             pool: Pool::new(config.window_pool),
             timers: Timers::new(slots),
-            parking: Parking::new(partitions, config.parked_keys, slots),
+            parking: Parking::new(partitions, config.parked_keys, config.batch_key > 1, slots),
             expiry: Expiry::new(config.expired, slots),
             sequences: Sequences::new(config.sequence, slots),
             partitions: all,

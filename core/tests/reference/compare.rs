@@ -369,7 +369,9 @@ impl Pair {
                     given.log_end = Position(stored.frontier.saturating_sub(2));
                     given.anchor = None;
                 }
-                Resumption::Truncated => given.log_start = Position(stored.frontier + 2),
+                Resumption::Truncated => {
+                    given.log_start = Position(stored.frontier.saturating_add(2));
+                }
                 Resumption::Nothing | Resumption::Committed => {}
             }
         }
@@ -578,6 +580,8 @@ impl Pair {
         let message = held.map_or(0, |h| h.message);
         self.seen.orphans += u32::from(held.is_some_and(|h| h.state == State::Orphan));
         let (ending, outcome) = match outcome {
+            // Behind others of its call, a message must come back.
+            0..5 if self.model.config.batch_key > 1 => (Ending::Done, Outcome::Handled(message)),
             0..5 => (Ending::Done, Outcome::Done),
             5..7 => (Ending::Retry, Outcome::Retry(message)),
             7 => (Ending::Reject, Outcome::Reject(message)),

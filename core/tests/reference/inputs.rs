@@ -549,6 +549,12 @@ impl Model {
             return true;
         }
         let p = self.held[i].p;
+        let leads = self.is_first(i);
+        if self.is_in_call(i) && !(leads && ending == Ending::Done) {
+            self.say(i, ending);
+            self.close_when_idle(p);
+            return true;
+        }
         match ending {
             Ending::Done => {
                 self.stats.done += 1;

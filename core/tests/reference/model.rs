@@ -50,6 +50,8 @@ pub enum State {
     Told,
     /// The same, without an end.
     Stopped,
+    /// Its handler has said how it ended; what is before it in its call has not ended.
+    Said(super::inputs::Ending),
     /// Runs without its partition.
     Orphan,
 }

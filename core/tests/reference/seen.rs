@@ -34,10 +34,11 @@ pub struct Seen {
     pub passed_gaps: u32,
     pub keys_restored: u32,
     pub weighed: u32,
+    pub followed_calls: u32,
 }
 
 impl Seen {
-    fn counts(&self) -> [u32; 31] {
+    fn counts(&self) -> [u32; 32] {
         [
             self.queued,
             self.duplicates,
@@ -70,6 +71,7 @@ impl Seen {
             self.passed_gaps,
             self.keys_restored,
             self.weighed,
+            self.followed_calls,
         ]
     }
 
@@ -110,6 +112,7 @@ impl Seen {
             &mut self.passed_gaps,
             &mut self.keys_restored,
             &mut self.weighed,
+            &mut self.followed_calls,
         ];
         for (mine, other) in mine.into_iter().zip(other.counts()) {
             *mine += other;

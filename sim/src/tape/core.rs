@@ -242,6 +242,7 @@ impl Core {
         self.tell(now, || {
             let settled = match outcome {
                 Outcome::Done => Settled::Done,
+                Outcome::Handled(_) => Settled::Handled,
                 Outcome::Retry(_) => Settled::Retry,
                 Outcome::Reject(_) => Settled::Reject,
                 Outcome::Cancelled(_) => Settled::Cancelled,
@@ -429,6 +430,13 @@ impl Core {
             dispatch.attempt -= u32::from(lies::is(157) && dispatch.attempt > 1);
             assert!(!lies::is(170), "a deliberate fault");
         }
+        dispatch
+    }
+
+    pub(crate) fn poll_follow(&mut self, now: Time, token: Token) -> Option<Dispatch<u32>> {
+        self.tell(now, || Call::Follow(token.to_bits()));
+        let dispatch = self.consumer.poll_follow(now, token);
+        self.answer(&dispatch);
         dispatch
     }
 

@@ -220,6 +220,7 @@ impl<M> Recorded<M> {
         if let Some(flight) = self.writes() {
             let settled = match &outcome {
                 Outcome::Done => Settled::Done,
+                Outcome::Handled(_) => Settled::Handled,
                 Outcome::Retry(_) => Settled::Retry,
                 Outcome::Reject(_) => Settled::Reject,
                 Outcome::Cancelled(_) => Settled::Cancelled,
@@ -290,6 +291,11 @@ impl<M> Recorded<M> {
             }
         }
         dispatch
+    }
+
+    pub(super) fn poll_follow(&mut self, now: Time, token: Token) -> Option<Dispatch<M>> {
+        let call = || Call::Follow(token.to_bits());
+        self.tell(now, call, |core| core.poll_follow(now, token))
     }
 
     pub(super) fn poll_dead_letter(&mut self) -> Option<DeadLetter<'_, M>> {
