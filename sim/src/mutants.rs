@@ -200,7 +200,7 @@ pub const MUTANTS: &[Mutant] = &[
         "counts what is done behind a failure of its call",
     ),
     mutant(211, 2_000, "tries again while the call still runs"),
-    mutant(212, 2_000, "gives a call more messages than it may have"),
+    mutant(212, 20_000, "gives a call more messages than it may have"),
     mutant(213, 2_000, "counts an attempt of what is given back"),
     mutant(214, 20_000, "gives a call what has expired"),
     mutant(215, 20_000, "gives a call messages of another key"),
