@@ -178,10 +178,12 @@ impl<M> Consumer<M> {
         }
         let message = self.slab.slots[head as usize].message.take();
         let message = message.expect("invariant: what was told holds its message");
-        match state {
-            State::ToldRetry => self.failed(self.now, head, message),
-            State::ToldReject => self.rejected(head, message),
-            _ => self.uncounted(head, message),
+        if state == State::ToldRetry {
+            self.failed(self.now, head, message);
+        } else if state == State::ToldReject {
+            self.rejected(head, message);
+        } else {
+            self.uncounted(head, message);
         }
     }
 

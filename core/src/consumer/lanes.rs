@@ -334,15 +334,17 @@ impl Lanes {
 /// Whether a message in the one state may stand right behind one in the other: those of one call stand
 /// together, in front of what waits.
 const fn may_follow(before: State, state: State) -> bool {
-    match state {
-        State::Queued => true,
-        State::Joined | State::Stopping => before.runs() || before.is_told(),
-        State::Orphan => matches!(before, State::Orphan),
-        // Behind a dead letter as well.
-        _ => {
-            let letter = matches!(before, State::Burying | State::Buried | State::Reburying);
-            state.is_told() && (before.runs() || before.is_told() || letter)
-        }
+    if matches!(state, State::Queued) {
+        return true;
+    }
+    if matches!(state, State::Orphan) {
+        return matches!(before, State::Orphan);
+    }
+    // What was told may wait for a dead letter, too.
+    let letter = matches!(before, State::Burying | State::Buried | State::Reburying);
+    match (state.is_told(), before.runs() || before.is_told()) {
+        (true, in_call) => in_call || letter,
+        (false, in_call) => in_call && matches!(state, State::Joined | State::Stopping),
     }
 }
 

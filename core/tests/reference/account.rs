@@ -153,3 +153,11 @@ impl Model {
         }
     }
 }
+
+/// Whether a window holds so many leaps that every message may need a block of its own.
+pub fn far_apart(model: &Model, p: u32) -> bool {
+    model
+        .parts
+        .get(p as usize)
+        .is_some_and(|part| part.window.len() > 60)
+}

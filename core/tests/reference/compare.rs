@@ -8,6 +8,7 @@ use procession_core::{
     Resume, Session, Span, Stamp, Time, Token, Why,
 };
 
+use super::account::far_apart;
 use super::inputs::Ending;
 use super::model::{Model, State};
 use super::ops::{Found, Offer, Op, Resumption, Stale};
@@ -592,12 +593,4 @@ impl Pair {
         self.seen.stale += u32::from(!reference);
         same("settle", &core, &reference)
     }
-}
-
-/// Whether a window holds so many leaps that every message may need a block of its own.
-fn far_apart(model: &Model, p: u32) -> bool {
-    model
-        .parts
-        .get(p as usize)
-        .is_some_and(|part| part.window.len() > 60)
 }
