@@ -85,9 +85,10 @@ impl Checker {
             let before = &log.entries[..log.seek(all, entry.position)];
             let earlier = before.iter().find(|&&b| {
                 let before = &all[b as usize];
+                let together = follows.is_some() && process.is_in_call(call, b);
                 lane_of((order, keyless), before) == lane
                     && !tenure.finished(b, all, log)
-                    && !(follows.is_some() && process.is_in_call(call, b))
+                    && !together
                     && !self.overtakes(entry, before)
             });
             rules.hold(Rule::StartOutOfOrder, earlier.is_none(), || {
