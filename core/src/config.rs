@@ -182,6 +182,10 @@ pub struct Config {
     /// that holds nothing may always take one. Keys are told apart by their lanes. Costs 4 bytes a
     /// message in flight.
     pub key_messages: u32,
+    /// Messages of one key that one call of a handler may get
+    /// ([`Consumer::poll_follow`](crate::Consumer::poll_follow); 1 to 256). More than 1 needs order by key,
+    /// and not by sequence; every message then is taken in the long way, and costs 16 bytes in flight.
+    pub batch_key: u32,
     /// The largest single message, in bytes, as the adapter charges it.
     pub message_bytes_max: u32,
     /// Arrivals that a partition may run ahead of its frontier (64 to 4,194,304; rounded up to 64).
@@ -251,6 +255,7 @@ impl Default for Config {
                 low_water_percent: 75,
             },
             key_messages: u32::MAX,
+            batch_key: 1,
             message_bytes_max: 1 << 20,
             window: 65_536,
             window_pool: 262_144,
@@ -373,6 +378,13 @@ impl Config {
             "1 to 100",
         )?;
         check(self.key_messages > 0, "key_messages", 0, "at least 1")?;
+        let lanes = self.order == Order::Key && self.sequence.is_none();
+        check(
+            self.batch_key == 1 || ((1..=256).contains(&self.batch_key) && lanes),
+            "batch_key",
+            self.batch_key.into(),
+            "1 to 256, and 1 unless keys are ordered by the log",
+        )?;
         check(
             self.message_bytes_max > 0,
             "message_bytes_max",

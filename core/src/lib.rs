@@ -140,10 +140,10 @@ pub use config::{
 };
 pub use consumer::{
     Accused, Admit, Anchor, Arrival, Commit, CommitResult, Consumer, Continuity, Copied, Credit,
-    DeadLetter, Dispatch, Drained, Flow, Grant, Health, Mask, NotRestored, Notice, NoticeKind,
-    Outcome, ParkedKey, ParkedMode, Passed, Receipt, Refusal, Refused, Release, Resume,
-    SequenceGap, SnapshotError, Stale, Stall, StallState, Start, Stats, Wake, WakeReason, Why,
-    decode_map, decode_parked, decode_suspects,
+    DeadLetter, Dispatch, Drained, Flow, Grant, Health, Mask, NotRestored, NotWeighed, Notice,
+    NoticeKind, Outcome, ParkedKey, ParkedMode, Passed, Receipt, Refusal, Refused, Release, Resume,
+    SequenceGap, SnapshotError, Stale, Stall, StallState, Start, Stats, WEIGHT_MAX, Wake,
+    WakeReason, Why, decode_map, decode_parked, decode_suspects,
 };
 pub use ids::{Epoch, Incarnation, PartitionId, Position, Session, Stamp, Token};
 pub use producer::{

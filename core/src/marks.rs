@@ -57,6 +57,10 @@ mod counted {
         Convicted,
         /// Nothing is suspected any more.
         SuspicionOver,
+        /// A message joins the call of the one before it of its key.
+        Followed,
+        /// A message of a call is given back because of one before it.
+        GivenBack,
         /// A message is ahead in the sequence of its key.
         SequenceAhead,
         /// A message is behind in the sequence of its key.

@@ -48,7 +48,7 @@ fn the_comparison_reaches_every_kind_of_output() {
 
     let mut runner = TestRunner::deterministic();
     let mut seen = reference::Seen::default();
-    for _ in 0..1_500 {
+    for _ in 0..3_000 {
         let setup = reference::setups().new_tree(&mut runner).unwrap().current();
         let ops = proptest::collection::vec(reference::ops(), 100..200);
         let ops = ops.new_tree(&mut runner).unwrap().current();

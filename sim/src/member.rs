@@ -70,6 +70,8 @@ pub(crate) enum Behaviour {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Handler {
     pub(crate) token: Token,
+    /// It was taken along by the call of another message.
+    pub(crate) follows: bool,
     pub(crate) entry: u32,
     /// Names the attempt, for decisions: the publish, and its starts before this one.
     pub(crate) attempt: (u64, u64),
@@ -93,6 +95,8 @@ pub(crate) struct Member {
     pub(crate) paused_until: u64,
     /// The limits that its core was given last; `None`: those of its configuration.
     pub(crate) limits: Option<Limits>,
+    /// By partition: what it said last of how much of the credit that may count on.
+    pub(crate) weights: Vec<u32>,
     /// When its timer is set for.
     pub(crate) wake: u64,
     /// It is draining, and starts again when that is over.
@@ -111,6 +115,7 @@ impl Member {
             running: 0,
             paused_until: 0,
             limits: None,
+            weights: vec![1; partitions as usize],
             wake: u64::MAX,
             draining: false,
             left: None,

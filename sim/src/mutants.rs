@@ -196,6 +196,33 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(223, 2_000, "gives no suspect up"),
     mutant(224, 5_000, "runs who is accused beside others"),
     mutant(225, 5_000, "lays a death to each message of a lot"),
+    mutant(
+        200,
+        1_000,
+        "shares the credit out evenly whatever the weights",
+    ),
+    mutant(201, 5_000, "lets the share of a light partition be nothing"),
+    mutant(202, 5_000, "does not share out again when weights change"),
+    mutant(
+        203,
+        5_000,
+        "pays for nothing while shares are more than the limits",
+    ),
+    mutant(
+        210,
+        2_000,
+        "counts what is done behind a failure of its call",
+    ),
+    mutant(211, 2_000, "tries again while the call still runs"),
+    mutant(212, 20_000, "gives a call more messages than it may have"),
+    mutant(213, 2_000, "counts an attempt of what is given back"),
+    mutant(214, 20_000, "gives a call what has expired"),
+    mutant(215, 20_000, "gives a call messages of another key"),
+    mutant(
+        216,
+        20_000,
+        "does not keep the key of what a lost call has taken along busy",
+    ),
     mutant(CANARY, 1, "calls a sound run broken"),
 ];
 

@@ -173,6 +173,20 @@ impl Plan {
         }
     }
 
+    /// What a partition is weighed with at the `n`th time, 0 being a process's start; `None` in a run in
+    /// which nobody speaks of weights.
+    pub(crate) fn weight(&self, partition: u32, n: u64) -> Option<u32> {
+        let d = Draw { seed: self.seed };
+        let weighs = self.config.partitions > 1 && d.even(160, 0, 2) == 0;
+        let bits = hash(
+            self.seed,
+            Site::Plan.code(),
+            161 + (n << 8),
+            partition.into(),
+        );
+        weighs.then(|| [1, 1, 2, 3, 8, 100, 1_000][(bits % 7) as usize])
+    }
+
     /// Whether a world can be made of it, for plans that come from a file.
     pub(crate) fn check(&self) -> Result<(), &'static str> {
         // A run holds all that it publishes, and ends a while after it healed.
@@ -336,6 +350,12 @@ impl Draw {
                 partition_messages: self.log(108, 1, u64::from(held)) as u32,
                 partition_bytes: self.log(109, 1, 4_000),
                 low_water_percent: self.log(110, 1, 100) as u8,
+            },
+            // In every fourth run in which one call may get several messages of a key.
+            batch_key: if order == Order::Key && sequence.is_none() && self.even(162, 0, 3) == 0 {
+                self.log(163, 2, 8) as u32
+            } else {
+                1
             },
             key_messages: if self.even(138, 0, 1) == 0 {
                 u32::MAX

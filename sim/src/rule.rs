@@ -175,6 +175,15 @@ rules! {
     Silent = "S9" "silent",
     /// A stored message was never finished.
     NeverResolved = "S9" "never resolved",
+    /// What was said of a message of a call takes effect although one before it did not end well, or does
+    /// not although all have.
+    SaidOutOfTurn = "S2" "outcome of a call out of turn",
+    /// A call gets messages of two keys.
+    CallOfTwoKeys = "S1" "call of two keys",
+    /// A call gets more messages than it may.
+    CallTooLarge = "S7" "more in a call than there may be",
+    /// A message is refused for want of credit while its partition holds less than its share, or nothing.
+    RefusedItsShare = "L1" "refused within its share",
     /// Nothing is left to happen, and not all is done.
     NothingLeft = "L1" "nothing left to happen",
     /// Long after faults stopped, not all is done.

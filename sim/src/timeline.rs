@@ -166,8 +166,13 @@ impl Timeline {
                 let text = format!("may hold {} messages now", limits.messages);
                 add(None, None, Kind::Tenure, text);
             }
+            Call::SetWeight(at, weight) => {
+                let text = format!("partition {} weighs {weight} now", at.0);
+                add(p(at), None, Kind::Tenure, text);
+            }
             Call::Extend(..)
             | Call::Offer(_)
+            | Call::Follow(_)
             | Call::Advance(..)
             | Call::Settle(..)
             | Call::Timeout
@@ -210,7 +215,7 @@ impl Timeline {
             } => {
                 let message = self.running.get(&(member, *token)).copied();
                 let (mark, word) = match settled {
-                    Settled::Done => ('D', "is done"),
+                    Settled::Done | Settled::Handled => ('D', "is done"),
                     Settled::Retry => ('x', "fails"),
                     Settled::Reject => ('R', "is rejected"),
                     Settled::Cancelled => ('c', "is dropped"),

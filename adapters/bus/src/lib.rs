@@ -57,8 +57,8 @@ pub use subscription::{Drained, Ended, Notices, Subscription};
 pub use wire::Form;
 
 pub use procession_core::{
-    Epoch, Expired, Keyless, NoticeKind, OnGap, OnHung, OnReset, Order, ParkedMode, PartitionId,
-    Position, Stats, Why,
+    Epoch, Expired, Keyless, NotWeighed, NoticeKind, OnGap, OnHung, OnReset, Order, ParkedMode,
+    PartitionId, Position, Stats, WEIGHT_MAX, Why,
 };
 pub use procession_runtime::NameError;
 pub use procession_runtime::port::{

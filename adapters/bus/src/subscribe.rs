@@ -5,7 +5,7 @@ use core::pin::Pin;
 use core::sync::atomic::Ordering;
 use std::sync::Arc;
 
-use procession_core::Expired;
+use procession_core::{Expired, Order};
 use procession_runtime::port::{FeedSpec, TopicMode, TopicSpec};
 use procession_runtime::subscription::{DriverOptions, NoObserver, Observer, subscribe};
 use procession_runtime::{Spawner as _, check_group_name, check_topic_name};
@@ -107,6 +107,9 @@ impl<H: Handler> Subscribe<H> {
         };
         let mut core = settings.to_core(info.partitions, room, bus.jitter_seed);
         core.map_bytes = core.map_bytes.min(bus.info.map_bytes_max);
+        if core.order == Order::Key && core.sequence.is_none() {
+            core.batch_key = self.handler.of_one_key();
+        }
         let limits = core.limits;
         let options = DriverOptions {
             core,

@@ -8,7 +8,7 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use futures_util::Stream;
-use procession_core::{OnReset, ParkedMode, PartitionId, Span};
+use procession_core::{NotWeighed, OnReset, ParkedMode, PartitionId, Span};
 use procession_runtime::Clock as _;
 use procession_runtime::subscription::{
     Health, Notice, Recording, SubscriptionError, SubscriptionHandle,
@@ -110,6 +110,18 @@ impl Subscription {
     /// Acts where this member owns the partition and it has stopped; tell every member.
     pub fn reset(&self, partition: u32, to: OnReset) {
         self.guard.0.reset(PartitionId(partition), to);
+    }
+
+    /// Says how much of the credit a partition may count on: its share of the half that is shared out is
+    /// in proportion to its weight among the partitions that this member has, and never less than what
+    /// lets the message that its frontier waits for in. Weights go from 1, which every partition has at
+    /// first, to 1,000. They stay until this subscription ends, also when the partition comes and goes;
+    /// tell every member.
+    ///
+    /// # Errors
+    /// The weight is out of range; nothing was changed.
+    pub fn set_weight(&self, partition: u32, weight: u32) -> Result<(), NotWeighed> {
+        self.guard.0.set_weight(PartitionId(partition), weight)
     }
 
     /// The flight recorder's report (`flight_recorder`): the last calls of the core, as the text of a

@@ -155,7 +155,8 @@ impl<M> Consumer<M> {
     /// changes nothing else, except that a success is remembered by identity (S4, S6).
     ///
     /// # Errors
-    /// [`Stale`] when the token was settled before; nothing was changed.
+    /// [`Stale`] when the token was settled before, or a message behind others of its call is called done
+    /// without giving it back ([`Outcome::Handled`]); nothing was changed.
     pub fn settle(&mut self, now: Time, token: Token, outcome: Outcome<M>) -> Result<(), Stale> {
         let now = self.tick(now);
         let slot = self.slab.slots.get(token.slot as usize);
@@ -178,10 +179,17 @@ impl<M> Consumer<M> {
         let index = self.slab.resolve(token).ok_or(Stale)?;
         let slot = self.slab.slots[index as usize].hot;
         match slot.state {
-            State::Running | State::Stopping => {}
+            // What of a call succeeded may have to be handed out again: its message must come back.
+            State::Running | State::Stopping | State::Joined
+                if slot.flags & HEAD == 0 && matches!(outcome, Outcome::Done) =>
+            {
+                return Err(Stale);
+            }
+            State::Running | State::Stopping | State::Joined => {}
             State::Orphan => {
                 self.stats.running -= 1;
-                self.end_orphan(now, index, matches!(outcome, Outcome::Done));
+                let succeeded = matches!(outcome, Outcome::Done | Outcome::Handled(_));
+                self.end_orphan(now, index, succeeded);
                 return Ok(());
             }
             State::Free
@@ -194,9 +202,18 @@ impl<M> Consumer<M> {
             | State::Reburying
             | State::Copied
             | State::Passed
+            | State::ToldDone
+            | State::ToldRetry
+            | State::ToldReject
+            | State::ToldCancelled
             | State::Ahead => return Err(Stale),
         }
         let partition = usize::from(slot.partition);
+        let succeeded = matches!(outcome, Outcome::Done | Outcome::Handled(_));
+        // The first of a call that is done is done like any other; those behind it wait for it.
+        let told = self.config.batch_key > 1
+            && !(succeeded && slot.flags & HEAD != 0)
+            && self.is_in_call(index);
         self.stats.running -= 1;
         self.partitions[partition].busy -= 1;
         self.cancels.remove(index);
@@ -205,35 +222,30 @@ impl<M> Consumer<M> {
         let hot = &mut self.slab.slots[index as usize].hot;
         hot.renew();
         hot.flags &= !TIMED_OUT;
+        if told {
+            self.tell(index, slot.flags & TIMED_OUT != 0, outcome);
+            self.close_when_idle(now, partition);
+            return Ok(());
+        }
         match outcome {
-            Outcome::Done => {
+            Outcome::Done | Outcome::Handled(_) => {
                 self.stats.done += 1;
                 self.finish(index, false, true);
             }
             Outcome::Retry(message) => self.failed(now, index, message),
-            Outcome::Reject(message) => {
-                self.slab.slots[index as usize].message = Some(message);
-                self.stats.failed += 1;
-                self.bury(index, Why::Rejected);
-            }
+            Outcome::Reject(message) => self.rejected(index, message),
             Outcome::Cancelled(message) if slot.flags & TIMED_OUT != 0 => {
                 mark!(TimedOut);
                 self.failed(now, index, message);
             }
-            Outcome::Cancelled(message) => {
-                mark!(CancelledUncounted);
-                // It never came to an end of its own: the attempt does not count.
-                self.slab.slots[index as usize].message = Some(message);
-                self.slab.slots[index as usize].cold.uncount_attempt();
-                self.activate(index);
-            }
+            Outcome::Cancelled(message) => self.uncounted(index, message),
         }
         self.step_lot(now);
         self.close_when_idle(now, partition);
         Ok(())
     }
 
-    fn failed(&mut self, now: Time, index: u32, message: M) {
+    pub(super) fn failed(&mut self, now: Time, index: u32, message: M) {
         self.stats.failed += 1;
         if mutants::is(4) {
             return self.finish(index, false, true);
@@ -363,7 +375,7 @@ impl<M> Consumer<M> {
         let mut next = Time::MAX;
         for index in 0..self.slab.capacity() {
             let state = self.slab.slots[index].hot.state;
-            if !matches!(state, State::Running | State::Stopping) {
+            if !state.runs() {
                 continue;
             }
             let at = self.slab.slots[index].cold.at;
@@ -372,7 +384,7 @@ impl<M> Consumer<M> {
                 continue;
             }
             let slot = &mut self.slab.slots[index].hot;
-            if state == State::Running {
+            if state != State::Stopping {
                 slot.state = State::Stopping;
                 slot.flags |= TIMED_OUT;
                 let at = now + self.config.cancel_grace;
@@ -403,7 +415,9 @@ impl<M> Consumer<M> {
     pub(super) fn stop_handlers(&mut self, partition: usize) {
         for index in 0..self.slab.capacity() {
             let slot = &mut self.slab.slots[index].hot;
-            if slot.state == State::Running && usize::from(slot.partition) == partition {
+            if matches!(slot.state, State::Running | State::Joined)
+                && usize::from(slot.partition) == partition
+            {
                 slot.state = State::Stopping;
                 self.slab.slots[index].cold.at = Time::MAX;
                 self.cancels.insert(index as u32);
@@ -423,6 +437,11 @@ impl<M> Consumer<M> {
                 | State::Held
                 | State::Running
                 | State::Stopping
+                | State::Joined
+                | State::ToldDone
+                | State::ToldRetry
+                | State::ToldReject
+                | State::ToldCancelled
                 | State::Burying
                 | State::Buried
                 | State::Copied

@@ -21,6 +21,7 @@ impl<M> Consumer<M> {
             pool,
             identities,
             credit,
+            limits,
             remember_until,
             now,
             ..
@@ -45,7 +46,7 @@ impl<M> Consumer<M> {
             part.since = *now;
             self.blockless += u32::from(part.window.blocks() == 0);
         }
-        credit.credit(part, index, slot.cold.bytes);
+        credit.credit(part, index, slot.cold.bytes, limits);
         part.busy -= 1;
         part.unwritten += 1;
         let touch = part.unwritten >= part.touch_at;
@@ -71,6 +72,7 @@ impl<M> Consumer<M> {
             pool,
             identities,
             credit,
+            limits,
             ..
         } = self;
         let slot = &mut slab.slots[index as usize];
@@ -97,7 +99,7 @@ impl<M> Consumer<M> {
             part.since = self.now;
             self.blockless += u32::from(part.window.blocks() == 0);
         }
-        credit.credit(part, index, bytes);
+        credit.credit(part, index, bytes, limits);
         part.unwritten += 1;
         let touch = part.unwritten >= part.touch_at;
         let (lane, next, tail, flags) =
@@ -137,6 +139,8 @@ impl<M> Consumer<M> {
         mark!(HandedOn);
         if self.slab.slots[next as usize].hot.state == State::Queued {
             self.activate(next);
+        } else if self.config.batch_key > 1 {
+            self.lead_on(next);
         }
     }
 
@@ -197,9 +201,27 @@ impl<M> Consumer<M> {
         }
     }
 
+    /// All handlers of a partition go on without it: first those of heads, then what they have taken along.
+    fn orphan_all(&mut self, partition: usize) {
+        for heads in [true, false] {
+            for index in 0..self.slab.capacity() as u32 {
+                let slot = self.slab.slots[index as usize].hot;
+                let leads = slot.flags & HEAD != 0;
+                let ours = usize::from(slot.partition) == partition && slot.state.runs();
+                if ours && (leads == heads || mutants::is(2)) {
+                    self.orphan(index);
+                }
+            }
+            if self.config.batch_key <= 1 {
+                return;
+            }
+        }
+    }
+
     /// A handler goes on without its partition: it keeps its key busy (S1) and is asked to stop.
     fn orphan(&mut self, index: u32) {
         mark!(Orphaned);
+        let mut behind = false;
         let slot = &mut self.slab.slots[index as usize].hot;
         let partition = usize::from(slot.partition);
         slot.state = State::Orphan;
@@ -207,6 +229,10 @@ impl<M> Consumer<M> {
             Note::Identity(identity) => identity,
             Note::Digest(_) => NONE,
         };
+        if slot.flags & HEAD == 0 && self.config.batch_key > 1 {
+            self.orphan_behind(index);
+            behind = true;
+        }
         self.cancels.insert(index);
         self.abandons.remove(index);
         self.leave_sequence(index);
@@ -214,7 +240,7 @@ impl<M> Consumer<M> {
         part.busy -= 1;
         self.credit
             .disown(part, self.slab.slots[index as usize].cold.bytes);
-        if mutants::is(20) {
+        if mutants::is(20) || (behind && mutants::is(216)) {
             self.cut_loose(index);
         }
     }
@@ -257,7 +283,13 @@ impl<M> Consumer<M> {
             }
         }
         let bytes = self.slab.slots[index as usize].cold.bytes;
-        self.credit.refund(index, bytes);
+        let part = &mut self.partitions[usize::from(slot.partition)];
+        self.credit.refund(part, index, bytes, &self.limits);
+        if slot.flags & HEAD == 0 {
+            self.lanes.unlink(&mut self.slab, index);
+            self.slab.give(index);
+            return;
+        }
         self.slab.give(index);
         if let Some(next) = self.lanes.pop_head(&mut self.slab, index, slot) {
             self.go_on(next);
@@ -269,14 +301,18 @@ impl<M> Consumer<M> {
         let mut abandoned = 0;
         for index in 0..self.slab.capacity() as u32 {
             let slot = self.slab.slots[index as usize].hot;
-            let runs = matches!(slot.state, State::Running | State::Stopping);
-            if runs && usize::from(slot.partition) == partition {
+            if slot.state.runs() && usize::from(slot.partition) == partition {
                 let position = self.pool.position(slot.entry);
                 mark!(Abandoned);
                 self.notice(partition, NoticeKind::Abandoned, position);
-                self.orphan(index);
                 abandoned += 1;
             }
+        }
+        if abandoned > 0 {
+            self.orphan_all(partition);
+        }
+        if self.config.batch_key > 1 {
+            self.give_back_all(partition);
         }
         self.trim_sequences();
         self.step_lot(self.now);
@@ -288,12 +324,7 @@ impl<M> Consumer<M> {
     pub(super) fn clear_partition(&mut self, partition: usize) {
         let number = partition as u16;
         self.lanes.retain_ready(&mut self.slab, |p| p != number);
-        for index in 0..self.slab.capacity() as u32 {
-            let slot = self.slab.slots[index as usize].hot;
-            if slot.partition == number && matches!(slot.state, State::Running | State::Stopping) {
-                self.orphan(index);
-            }
-        }
+        self.orphan_all(partition);
         for index in 0..self.slab.capacity() as u32 {
             let slot = self.slab.slots[index as usize].hot;
             if slot.state != State::Free && slot.flags & HEAD != 0 {
@@ -360,9 +391,9 @@ impl<M> Consumer<M> {
             self.identities.release(identity);
         }
         let bytes = self.slab.slots[index as usize].cold.bytes;
-        self.credit
-            .disown(&mut self.partitions[usize::from(slot.partition)], bytes);
-        self.credit.refund(index, bytes);
+        let part = &mut self.partitions[usize::from(slot.partition)];
+        self.credit.disown(part, bytes);
+        self.credit.refund(part, index, bytes, &self.limits);
         self.slab.give(index);
     }
 

@@ -1,21 +1,20 @@
 //! Pressure: credit in messages and bytes, shares, water marks.
 //!
-//! Half of the credit is shared out evenly over the open partitions, the other half goes to whoever
-//! comes first: no open partition starves (L1), and a single busy one can use more than half. A
-//! partition that holds nothing may take one message beyond the credit, one partition at a time, so
-//! that the message at the frontier can always get in: the cap is the credit plus one message of the
-//! largest size (S7).
+//! Half of the credit is shared out over the open partitions by their weights (`weights.rs`), the other
+//! half goes to whoever comes first: no open partition starves (L1), and a single busy one can use more
+//! than half. A partition that holds nothing may take one message beyond the credit, one partition at a
+//! time, so that the message at the frontier can always get in: the cap is the credit plus one message
+//! of the largest size (S7).
 //!
 //! Messages of one key may have a cap of their own, so that a hot key cannot take all credit. Because a
 //! feed is ordered, its partition's intake is shut until the key has room again; other partitions and
 //! everything that is held go on.
 
-use super::grants::Amount;
 use super::partition::{Doubt, Partition};
 use super::slab::NONE;
 use super::{Consumer, Credit, Flow, NoticeKind};
 use crate::marks::mark;
-use crate::{Limits, PartitionId, Time};
+use crate::{Limits, PartitionId, Time, mutants};
 
 /// What is used, and what is kept free for partitions that have not used their share.
 #[derive(Clone, Debug)]
@@ -25,35 +24,25 @@ pub(super) struct Account {
     pub(super) spare_messages: i64,
     pub(super) spare_bytes: i64,
     pub(super) used_bytes: u64,
-    pub(super) share_messages: u32,
-    pub(super) share_bytes: u64,
-    /// A partition that holds less than this takes from its share only, whatever the others do.
-    /// Zero while anything is unusual: limits that were lowered, a message beyond the credit.
-    pub(super) covered_messages: u32,
-    pub(super) covered_bytes: u64,
-    /// The share, or what one partition may hold if that is less.
-    pub(super) cap_messages: u32,
-    pub(super) cap_bytes: u64,
-    pub(super) open: u32,
+    /// One more than the bytes that a message may have in the usual way of `offer`; 0 when nothing may
+    /// take that: see [`Consumer::new`].
+    pub(super) plain_bytes: u64,
+    /// The same; 0 as well while more is held or set aside than the limits allow.
+    pub(super) plain_bytes_end: u64,
     /// The slot that was admitted beyond the credit.
     pub(super) overdraft: u32,
     /// Something was given back since the shut partitions were last looked at.
     pub(super) refunded: bool,
 }
 
-impl Default for Account {
-    fn default() -> Self {
+impl Account {
+    pub(super) const fn new(plain_bytes: u64) -> Self {
         Self {
             spare_messages: 0,
             spare_bytes: 0,
             used_bytes: 0,
-            share_messages: 0,
-            share_bytes: 0,
-            covered_messages: 0,
-            covered_bytes: 0,
-            cap_messages: 0,
-            cap_bytes: 0,
-            open: 0,
+            plain_bytes,
+            plain_bytes_end: plain_bytes,
             overdraft: NONE,
             refunded: false,
         }
@@ -61,8 +50,24 @@ impl Default for Account {
 }
 
 /// A limit as a signed number, so that what is spare can be.
-fn signed(limit: u64) -> i64 {
+pub(super) fn signed(limit: u64) -> i64 {
     limit.min(1 << 62) as i64
+}
+
+impl Partition {
+    /// What it takes from the spare bytes when it holds `used`: the share is set aside for it, used or
+    /// not.
+    #[inline]
+    fn taken(&self, used: u64) -> i64 {
+        used.max(self.share_bytes) as i64
+    }
+
+    /// What its share covers without a look at the rest of the account: nothing while it holds the
+    /// message beyond the credit, so that the end of that one is noticed.
+    pub(super) fn cover(&mut self, limits: &Limits) {
+        self.covered_messages = self.share_messages.min(limits.partition_messages);
+        self.covered_bytes = self.share_bytes.min(limits.partition_bytes);
+    }
 }
 
 /// How a message would be paid for.
@@ -73,18 +78,12 @@ pub(super) enum Payment {
 }
 
 impl Account {
-    /// What a partition takes from the spare bytes when it holds `used`: the share is set aside for
-    /// it, used or not.
-    #[inline]
-    fn taken(&self, used: u64) -> i64 {
-        used.max(self.share_bytes) as i64
-    }
-
-    /// Whether the share of a partition pays for a message of `bytes`.
+    /// Whether a message of `bytes` may come in the usual way: the share of its partition pays for it.
     #[inline(always)]
     pub(super) fn covers(&self, part: &Partition, bytes: u32) -> bool {
-        part.used_messages < self.covered_messages
-            && part.used_bytes + u64::from(bytes) <= self.covered_bytes
+        part.used_messages < part.covered_messages
+            && part.used_bytes + u64::from(bytes) <= part.covered_bytes
+            && u64::from(bytes) < self.plain_bytes_end
     }
 
     /// Charges a message that the share of its partition pays for.
@@ -95,14 +94,26 @@ impl Account {
         self.used_bytes += u64::from(bytes);
     }
 
-    /// Whether a message of `bytes` can be paid for, and how.
-    pub(super) fn price(&self, limits: &Limits, part: &Partition, bytes: u32) -> Option<Payment> {
+    /// Whether a message of `bytes` can be paid for, and how, while so many are held.
+    pub(super) fn price(
+        &self,
+        limits: &Limits,
+        part: &Partition,
+        bytes: u32,
+        held: u32,
+    ) -> Option<Payment> {
         let after = part.used_bytes + u64::from(bytes);
-        let fits = i64::from(part.used_messages >= self.share_messages) <= self.spare_messages
-            && self.taken(after) - self.taken(part.used_bytes) <= self.spare_bytes
-            && part.used_messages < limits.partition_messages
-            && after <= limits.partition_bytes;
-        if fits {
+        let own = part.used_messages < limits.partition_messages && after <= limits.partition_bytes;
+        let fits = i64::from(part.used_messages >= part.share_messages) <= self.spare_messages
+            && part.taken(after) - part.taken(part.used_bytes) <= self.spare_bytes;
+        // While shares are not paid out, because limits or weights have changed, what lets the message
+        // at a frontier in still is: it was kept free under the shares before, too.
+        let first = part.used_messages == 0
+            && part.share_messages > 0
+            && after <= part.share_bytes
+            && held < limits.messages
+            && self.used_bytes + u64::from(bytes) <= limits.bytes;
+        if own && (fits || (first && !mutants::is(203))) {
             Some(Payment::Credit)
         } else {
             (part.used_messages == 0 && self.overdraft == NONE).then_some(Payment::Overdraft)
@@ -110,65 +121,58 @@ impl Account {
     }
 
     pub(super) fn charge(&mut self, part: &mut Partition, slot: u32, bytes: u32, by: Payment) {
-        self.spare_messages -= i64::from(part.used_messages >= self.share_messages);
-        let before = self.taken(part.used_bytes);
+        self.spare_messages -= i64::from(part.used_messages >= part.share_messages);
+        let before = part.taken(part.used_bytes);
         self.charge_covered(part, bytes);
-        self.spare_bytes -= self.taken(part.used_bytes) - before;
+        self.spare_bytes -= part.taken(part.used_bytes) - before;
         if by == Payment::Overdraft {
             self.overdraft = slot;
+            part.covered_messages = 0;
         }
         self.recover();
     }
 
     /// Gives back what a message of a partition was charged.
     #[inline(always)]
-    pub(super) fn credit(&mut self, part: &mut Partition, slot: u32, bytes: u32) {
+    pub(super) fn credit(&mut self, part: &mut Partition, slot: u32, bytes: u32, limits: &Limits) {
         self.refunded = true;
-        if part.used_messages <= self.covered_messages && part.used_bytes <= self.covered_bytes {
+        if part.used_messages <= part.covered_messages && part.used_bytes <= part.covered_bytes {
             part.used_messages -= 1;
             part.used_bytes -= u64::from(bytes);
             self.used_bytes -= u64::from(bytes);
         } else {
-            self.credit_rest(part, slot, bytes);
+            self.credit_rest(part, slot, bytes, limits);
         }
     }
 
     #[inline(never)]
-    fn credit_rest(&mut self, part: &mut Partition, slot: u32, bytes: u32) {
+    fn credit_rest(&mut self, part: &mut Partition, slot: u32, bytes: u32, limits: &Limits) {
         self.disown(part, bytes);
-        self.refund(slot, bytes);
+        self.refund(part, slot, bytes, limits);
     }
 
     /// Takes a message out of its partition's account; it stays in the bus's until
     /// [`refund`](Self::refund).
     pub(super) fn disown(&mut self, part: &mut Partition, bytes: u32) {
-        let before = self.taken(part.used_bytes);
+        let before = part.taken(part.used_bytes);
         part.used_messages -= 1;
         part.used_bytes -= u64::from(bytes);
-        self.spare_messages -= i64::from(part.used_messages < self.share_messages);
-        self.spare_bytes -= i64::from(bytes) - (before - self.taken(part.used_bytes));
+        self.spare_messages -= i64::from(part.used_messages < part.share_messages);
+        self.spare_bytes -= i64::from(bytes) - (before - part.taken(part.used_bytes));
         self.recover();
     }
 
-    /// Gives back what was charged for a message that no partition owns any more.
-    pub(super) fn refund(&mut self, slot: u32, bytes: u32) {
+    /// Gives back what was charged for a message that its partition does not own any more.
+    pub(super) fn refund(&mut self, part: &mut Partition, slot: u32, bytes: u32, limits: &Limits) {
         self.spare_messages += 1;
         self.spare_bytes += i64::from(bytes);
         self.used_bytes -= u64::from(bytes);
         self.refunded = true;
         if self.overdraft == slot {
             self.overdraft = NONE;
+            part.cover(limits);
         }
         self.recover();
-    }
-
-    /// What a partition may be granted whatever the others hold: one message of the largest size gets
-    /// in even beyond its share.
-    pub(super) fn share(&self, message_bytes_max: u32) -> Amount {
-        Amount {
-            messages: self.share_messages.max(1).into(),
-            bytes: self.share_bytes.max(message_bytes_max.into()),
-        }
     }
 
     /// Never gives back the credit of a message (a fault, for the simulator).
@@ -182,11 +186,10 @@ impl Account {
         self.refunded = true;
     }
 
-    /// What a share covers without a look at the rest of the account, after that has changed.
-    fn recover(&mut self) {
-        let usual = self.spare_messages >= 0 && self.spare_bytes >= 0 && self.overdraft == NONE;
-        self.covered_messages = if usual { self.cap_messages } else { 0 };
-        self.covered_bytes = if usual { self.cap_bytes } else { 0 };
+    /// Whether shares are paid out, after what is spare has changed.
+    pub(super) fn recover(&mut self) {
+        let paid = self.spare_messages >= 0 && self.spare_bytes >= 0;
+        self.plain_bytes_end = if paid { self.plain_bytes } else { 0 };
     }
 }
 
@@ -202,37 +205,7 @@ impl<M> Consumer<M> {
             partition_bytes: limits.partition_bytes.max(1),
             low_water_percent: limits.low_water_percent.clamp(1, 100),
         };
-        self.share_out(0);
-    }
-
-    /// Shares half of the credit out again, after the number of open partitions has changed by
-    /// `change` or the limits have.
-    pub(super) fn share_out(&mut self, change: i32) {
-        let account = &mut self.credit;
-        account.open = account.open.saturating_add_signed(change);
-        let twice = 2 * account.open.max(1);
-        account.share_messages = self.limits.messages / twice;
-        account.share_bytes = signed(self.limits.bytes) as u64 / u64::from(twice);
-        account.cap_messages = account.share_messages.min(self.limits.partition_messages);
-        account.cap_bytes = account.share_bytes.min(self.limits.partition_bytes);
-        account.refunded = true;
-        (self.credit.spare_messages, self.credit.spare_bytes) = self.spare();
-        self.credit.recover();
-        self.end_round();
-    }
-
-    /// What is spare, from what is held.
-    fn spare(&self) -> (i64, i64) {
-        let account = &self.credit;
-        let (mut messages, mut bytes) = (i64::from(self.slab.used()), account.used_bytes);
-        for part in self.partitions.iter().filter(|p| p.is_ours()) {
-            messages += i64::from(account.share_messages.saturating_sub(part.used_messages));
-            bytes += account.share_bytes.saturating_sub(part.used_bytes);
-        }
-        (
-            i64::from(self.limits.messages) - messages,
-            signed(self.limits.bytes) - signed(bytes),
-        )
+        self.share_out();
     }
 
     /// Blocks of the window pool that a partition may still take.
@@ -272,8 +245,8 @@ impl<M> Consumer<M> {
         let low = |used: u64, limit: u64| used.saturating_mul(100) <= limit.saturating_mul(percent);
         let all = low(self.slab.used().into(), self.limits.messages.into())
             && low(self.credit.used_bytes, self.limits.bytes);
-        let share = low(part.used_messages.into(), self.credit.share_messages.into())
-            && low(part.used_bytes, self.credit.share_bytes);
+        let share = low(part.used_messages.into(), part.share_messages.into())
+            && low(part.used_bytes, part.share_bytes);
         let own = low(
             part.used_messages.into(),
             self.limits.partition_messages.into(),
@@ -316,11 +289,15 @@ impl<M> Consumer<M> {
         let account = &self.credit;
         let mut credit = Credit::default();
         if !part.shut || self.is_low(index) {
-            // While more is held than the limits allow, shares are not paid out either.
+            // While more is held and set aside than the limits allow, shares are not paid out either,
+            // but for the first message of each.
             let paid = account.spare_messages >= 0 && account.spare_bytes >= 0;
-            let own = account.share_messages.saturating_sub(part.used_messages);
+            let own = part.share_messages.saturating_sub(part.used_messages);
             let all = if paid {
                 own + account.spare_messages as u32
+            } else if part.used_messages == 0 {
+                own.min(1)
+                    .min(self.limits.messages.saturating_sub(self.slab.used()))
             } else {
                 0
             };
@@ -331,9 +308,11 @@ impl<M> Consumer<M> {
                         .saturating_sub(part.used_messages),
                 )
                 .min((self.slab.capacity() as u32).saturating_sub(self.slab.used()));
-            let own = account.share_bytes.saturating_sub(part.used_bytes);
+            let own = part.share_bytes.saturating_sub(part.used_bytes);
             let all = if paid {
                 own + account.spare_bytes as u64
+            } else if part.used_messages == 0 {
+                own.min(self.limits.bytes.saturating_sub(account.used_bytes))
             } else {
                 0
             };
@@ -362,7 +341,7 @@ impl<M> Consumer<M> {
     }
 
     fn next_flow(&mut self) -> Option<Flow> {
-        if self.credit.refunded && !self.shut.is_empty() && !crate::mutants::is(48) {
+        if self.credit.refunded && !self.shut.is_empty() && !mutants::is(48) {
             self.credit.refunded = false;
             for word in 0..self.partitions.len().div_ceil(64) {
                 let mut bits = self.shut.word(word);

@@ -70,8 +70,8 @@ impl<M> Consumer<M> {
     /// push do not need it; for them there is [`poll_flow`](Self::poll_flow).
     ///
     /// What is held and granted of all partitions together stays within the limits; beyond them a
-    /// partition is only granted up to its share (half of the limits, shared out evenly over the open
-    /// partitions, and at least one message of the largest size). Small increments are saved up while
+    /// partition is only granted up to its share (half of the limits, shared out by
+    /// [`weight`](Self::set_weight) over the open partitions, and at least one message of the largest size). Small increments are saved up while
     /// the feed has something left to deliver and anything is held. Ask until `None`, which ends a
     /// round over all partitions: O(partitions).
     pub fn poll_grant(&mut self) -> Option<Grant> {
@@ -133,7 +133,7 @@ impl<M> Consumer<M> {
 
     fn grant(&mut self, index: usize) -> Option<Grant> {
         let partition = PartitionId(index as u32);
-        let share = self.credit.share(self.config.message_bytes_max);
+        let share = self.share(index);
         let totals = &self.partitions[index].totals;
         let outstanding = totals.outstanding();
         let free = self.round.free;

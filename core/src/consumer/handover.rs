@@ -2,7 +2,6 @@
 
 use super::grants::Totals;
 use super::partition::{Delivery, Doubt, Phase};
-use super::slab::State;
 use super::{Consumer, Drained, Release, WakeReason};
 use crate::marks::mark;
 use crate::{Epoch, PartitionId, Time, mutants};
@@ -74,9 +73,12 @@ impl<M> Consumer<M> {
     }
 
     pub(super) fn drop_partition(&mut self, index: usize) {
-        let running = self.slab.slots.iter().map(|s| &s.hot).filter(|s| {
-            usize::from(s.partition) == index && matches!(s.state, State::Running | State::Stopping)
-        });
+        let running = self
+            .slab
+            .slots
+            .iter()
+            .map(|s| &s.hot)
+            .filter(|s| usize::from(s.partition) == index && s.state.runs());
         let running = running.count() as u32;
         self.drained.handed_back += self.partitions[index].used_messages - running;
         self.clear_partition(index);
@@ -110,7 +112,7 @@ impl<M> Consumer<M> {
         if !mutants::is(21) {
             self.commits.remove(index as u32);
         }
-        self.share_out(-1);
+        self.share_out();
     }
 
     /// Releases a partition: from here on nothing of it starts, nothing of it is committed (S5).

@@ -175,6 +175,10 @@ pub enum Receipt {
 pub enum Outcome<M> {
     /// Succeeded.
     Done,
+    /// The same, with its message: for those of a call of several
+    /// ([`poll_follow`](super::Consumer::poll_follow)), which are handed out again where one before them
+    /// has not ended well.
+    Handled(M),
     /// Failed; try again after the backoff, or dead-letter after the last attempt.
     Retry(M),
     /// Failed for good; dead-letter now.
@@ -195,6 +199,26 @@ impl fmt::Display for Stale {
 }
 
 impl core::error::Error for Stale {}
+
+/// Why a partition was not given a weight. Nothing was changed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotWeighed {
+    /// It is beyond `Config::partitions`.
+    Partition,
+    /// The weight is not one of 1 to [`WEIGHT_MAX`](super::WEIGHT_MAX).
+    Weight,
+}
+
+impl fmt::Display for NotWeighed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Partition => f.write_str("there is no such partition"),
+            Self::Weight => write!(f, "a weight is 1 to {}", super::WEIGHT_MAX),
+        }
+    }
+}
+
+impl core::error::Error for NotWeighed {}
 
 /// Why a message ended as a dead letter.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

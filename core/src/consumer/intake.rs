@@ -36,7 +36,6 @@ impl<M> Consumer<M> {
         if let Some(part) = partitions.get_mut(index)
             && part.expects(now, &arrival)
             && credit.covers(part, arrival.bytes)
-            && u64::from(arrival.bytes) < self.plain_bytes_end
             && arrival.key.is_some()
             && arrival.quarantine.is_none()
             && arrival.position != Position(u64::MAX)
@@ -203,7 +202,7 @@ impl<M> Consumer<M> {
             ..
         } = self;
         let part = &mut partitions[index];
-        let price = credit.price(limits, part, arrival.bytes.min(most));
+        let price = credit.price(limits, part, arrival.bytes.min(most), slab.used());
         let Some(payment) = price.filter(|_| slab.has_room()) else {
             return Err(self.refuse(index, arrival));
         };

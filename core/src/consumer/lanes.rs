@@ -117,6 +117,25 @@ impl Lanes {
         self.table.replace(tag(lane), head, index);
     }
 
+    /// Takes a slot that is behind others out of its lane. O(messages before it).
+    pub(super) fn unlink<M>(&mut self, slab: &mut Slab<M>, index: u32) {
+        let slot = slab.slots[index as usize].hot;
+        let Some(head) = self.head(slab, slot.lane) else {
+            return;
+        };
+        let mut before = head;
+        while slab.slots[before as usize].hot.next != index {
+            before = slab.slots[before as usize].hot.next;
+        }
+        slab.slots[before as usize].hot.next = slot.next;
+        if slot.next == NONE {
+            slab.slots[head as usize].hot.tail = before;
+        }
+        if let Some(depth) = self.depths.get_mut(head as usize) {
+            *depth -= 1;
+        }
+    }
+
     /// Appends a slot to its lane (faults for the simulator only).
     pub(super) fn append<M>(&mut self, slab: &mut Slab<M>, index: u32, lane: u64) {
         match self.head_or_put(slab, index, lane) {
@@ -257,6 +276,7 @@ impl Lanes {
                 return Err("S1: a head is not the head that its lane's table entry names");
             }
             let (mut at, mut depth) = (i as u32, 0);
+            let mut before = slot.state;
             loop {
                 in_lanes += 1;
                 depth += 1;
@@ -267,9 +287,10 @@ impl Lanes {
                 if of.lane != slot.lane || of.state == State::Free {
                     return Err("lanes: a chain holds a stranger");
                 }
-                if at != i as u32 && (of.state != State::Queued || of.flags & HEAD != 0) {
+                if at != i as u32 && (!may_follow(before, of.state) || of.flags & HEAD != 0) {
                     return Err("S1: a message behind the head of its lane is not queued");
                 }
+                before = of.state;
                 if of.next == NONE {
                     break;
                 }
@@ -307,6 +328,23 @@ impl Lanes {
     #[cfg(test)]
     pub(super) fn bytes_per_key(&self, slots: usize) -> usize {
         self.table.bytes() / slots
+    }
+}
+
+/// Whether a message in the one state may stand right behind one in the other: those of one call stand
+/// together, in front of what waits.
+const fn may_follow(before: State, state: State) -> bool {
+    if matches!(state, State::Queued) {
+        return true;
+    }
+    if matches!(state, State::Orphan) {
+        return matches!(before, State::Orphan);
+    }
+    // What was told may wait for a dead letter, too.
+    let letter = matches!(before, State::Burying | State::Buried | State::Reburying);
+    match (state.is_told(), before.runs() || before.is_told()) {
+        (true, in_call) => in_call || letter,
+        (false, in_call) => in_call && matches!(state, State::Joined | State::Stopping),
     }
 }
 

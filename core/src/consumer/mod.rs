@@ -1,6 +1,7 @@
 //! Order, acks, dedupe and pressure of one subscription.
 
 mod bits;
+mod calls;
 mod check;
 mod commit;
 mod dedupe;
@@ -37,11 +38,12 @@ mod suspects;
 mod suspicion;
 mod timeouts;
 mod timers;
+mod weights;
 mod window;
 
 pub use inputs::{
-    Admit, Anchor, Arrival, CommitResult, Continuity, Outcome, Receipt, Refusal, Refused, Resume,
-    Stale, Wake, WakeReason, Why,
+    Admit, Anchor, Arrival, CommitResult, Continuity, NotWeighed, Outcome, Receipt, Refusal,
+    Refused, Resume, Stale, Wake, WakeReason, Why,
 };
 pub use map::{decode_map, decode_parked, decode_suspects};
 pub use mask::Mask;
@@ -53,6 +55,7 @@ pub use places::{ParkedKey, ParkedMode};
 pub use remembered::NotRestored;
 pub use snapshot::SnapshotError;
 pub use suspects::Accused;
+pub use weights::WEIGHT_MAX;
 
 use alloc::vec::Vec;
 
@@ -82,7 +85,7 @@ use crate::{Config, ConfigError, Epoch, Expired, Limits, Order, PartitionId, Pos
 ///   [`dead_letter_result`](Self::dead_letter_result);
 /// - *from the application*: [`settle`](Self::settle), [`set_limits`](Self::set_limits),
 ///   [`drain`](Self::drain), [`release`](Self::release), [`set_parked`](Self::set_parked),
-///   [`reset`](Self::reset), [`pass_gap`](Self::pass_gap);
+///   [`reset`](Self::reset), [`pass_gap`](Self::pass_gap), [`set_weight`](Self::set_weight);
 /// - *time*: [`handle_timeout`](Self::handle_timeout), [`poll_timeout`](Self::poll_timeout);
 /// - *to the adapter*: the other `poll_*`, and [`credit`](Self::credit).
 ///
@@ -129,10 +132,6 @@ pub struct Consumer<M> {
 
     credit: flow::Account,
     round: grants::Round,
-    /// One more than the bytes that a message may have; 0 when the lane of a message is not that of
-    /// its key, identities are not looked at, keys are remembered to be parked, their messages are
-    /// counted, or expiries or sequences are kept. Then every message goes the long way.
-    plain_bytes_end: u64,
     /// Partitions without a block of their own in the window pool: one is kept for each.
     blockless: u32,
     /// The latest time of a dispatch, and the deadline of handlers that start then.
@@ -150,6 +149,24 @@ pub struct Consumer<M> {
     drained: Drained,
     drained_reported: bool,
     stats: Stats,
+}
+
+/// One more than the bytes that a message may have in the usual way of `offer`; 0 when the lane of a
+/// message is not that of its key, identities are not looked at, keys are remembered (to be parked, or for calls of several
+/// messages), their messages are counted, or expiries or sequences are kept. Then every message goes the long way.
+fn plain_bytes(config: &Config) -> u64 {
+    let plain = config.order == Order::Key
+        && config.dedupe.ids > 0
+        && config.parked_keys == 0
+        && config.batch_key == 1
+        && config.sequence.is_none()
+        && config.expired == Expired::Run
+        && config.key_messages == u32::MAX;
+    if plain {
+        u64::from(config.message_bytes_max) + 1
+    } else {
+        0
+    }
 }
 
 impl<M> Consumer<M> {
@@ -174,7 +191,7 @@ impl<M> Consumer<M> {
             identities: Identities::new(config.dedupe, slots),
             pool: Pool::new(config.window_pool),
             timers: Timers::new(slots),
-            parking: Parking::new(partitions, config.parked_keys, slots),
+            parking: Parking::new(partitions, config.parked_keys, config.batch_key > 1, slots),
             expiry: Expiry::new(config.expired, slots),
             sequences: Sequences::new(config.sequence, slots),
             suspects: Suspects::new(config),
@@ -191,19 +208,8 @@ impl<M> Consumer<M> {
             passes: BitSet::new(slots),
             gaps: BitSet::new(slots),
             notices: Notices::new(partitions),
-            credit: flow::Account::default(),
+            credit: flow::Account::new(plain_bytes(config)),
             round: grants::Round::default(),
-            plain_bytes_end: if config.order == Order::Key
-                && config.dedupe.ids > 0
-                && config.parked_keys == 0
-                && config.sequence.is_none()
-                && config.expired == Expired::Run
-                && config.key_messages == u32::MAX
-            {
-                u64::from(config.message_bytes_max) + 1
-            } else {
-                0
-            },
             blockless: config.partitions,
             deadline: (Time::MAX, Time::MAX),
             handlers_at: Time::MAX,
@@ -216,7 +222,7 @@ impl<M> Consumer<M> {
             drained_reported: false,
             stats: Stats::default(),
         };
-        new.share_out(0);
+        new.share_out();
         Ok(new)
     }
 

@@ -146,6 +146,16 @@ pub(super) struct Partition {
     /// Messages and bytes held.
     pub(super) used_messages: u32,
     pub(super) used_bytes: u64,
+    /// Its share of the credit.
+    pub(super) share_messages: u32,
+    pub(super) share_bytes: u64,
+    /// While it holds less than this, it takes from its share only, whatever the others do: the share,
+    /// or what one partition may hold if that is less. No messages while it holds the one beyond the
+    /// credit.
+    pub(super) covered_messages: u32,
+    pub(super) covered_bytes: u64,
+    /// What its share is in proportion to. It outlives epochs.
+    pub(super) weight: u32,
     /// Intake is shut until the load has fallen to the low water mark.
     pub(super) shut: bool,
     /// The lane that had no room for the next message, while the intake is shut.
@@ -210,6 +220,11 @@ impl Partition {
             suspect_until: Position(0),
             used_messages: 0,
             used_bytes: 0,
+            share_messages: 0,
+            share_bytes: 0,
+            covered_messages: 0,
+            covered_bytes: 0,
+            weight: 1,
             shut: false,
             hot: None,
             paused: false,

@@ -49,24 +49,29 @@ pub(super) struct Parking {
     /// A row for each partition; what is taken comes first, in the order of keys.
     pub(super) places: Vec<Place>,
     pub(super) taken: Vec<u32>,
-    /// By slot; 0: no key. Empty while parking is off.
+    /// By slot; 0: no key. Empty while neither parking nor calls of several messages are on.
     pub(super) keys: Vec<u128>,
 }
 
 impl Parking {
-    pub(super) fn new(partitions: usize, most: u32, slots: usize) -> Self {
+    pub(super) fn new(partitions: usize, most: u32, keyed: bool, slots: usize) -> Self {
         let most = most as usize;
         Self {
             most,
             places: vec![Place::default(); partitions * most],
             taken: vec![0; if most > 0 { partitions } else { 0 }],
-            keys: vec![0; if most > 0 { slots } else { 0 }],
+            keys: vec![0; if most > 0 || keyed { slots } else { 0 }],
         }
     }
 
     #[inline]
     pub(super) const fn is_on(&self) -> bool {
         self.most > 0
+    }
+
+    /// Whether the keys of held messages are known.
+    pub(super) const fn keeps_keys(&self) -> bool {
+        !self.keys.is_empty()
     }
 
     pub(super) fn set_key(&mut self, slot: u32, key: Option<u128>) {

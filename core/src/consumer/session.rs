@@ -63,10 +63,11 @@ impl<M> Consumer<M> {
             },
             paused: keep.paused,
             release: keep.release,
+            weight: keep.weight,
             ..Partition::closed()
         };
         self.partitions[index] = fresh;
-        self.share_out(1);
+        self.share_out();
         self.resume(now, index, resume);
         self.begin_watch(now, index);
         self.partitions[index].gate();

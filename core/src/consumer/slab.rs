@@ -8,7 +8,8 @@ use crate::{Time, Token};
 /// No index.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// Where a held message stands. Only the head of a lane is ever beyond `Queued`.
+/// Where a held message stands. Only the head of a lane is ever beyond `Queued`, and
+/// those that share its call (`calls.rs`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub(super) enum State {
@@ -23,6 +24,16 @@ pub(super) enum State {
     Running,
     /// With a handler that was asked to stop.
     Stopping,
+    /// With the handler of the message before it: behind the head of its lane, in the same call.
+    Joined,
+    /// Its handler has said that it succeeded; what is before it in its call has not ended yet.
+    ToldDone,
+    /// The same: it failed.
+    ToldRetry,
+    /// The same: it failed for good.
+    ToldReject,
+    /// The same: it was dropped.
+    ToldCancelled,
     /// Failed; waits for its next attempt in the timer heap.
     Waiting,
     /// To be stored as a dead letter.

@@ -38,7 +38,13 @@ impl<M> Consumer<M> {
             State::Queued | State::Free | State::Orphan => StallState::Behind,
             State::Ready => StallState::Ready,
             State::Held => self.held_back(slot_index),
-            State::Running => StallState::Running,
+            // What was told of it takes effect when its call is over.
+            State::Running
+            | State::Joined
+            | State::ToldDone
+            | State::ToldRetry
+            | State::ToldReject
+            | State::ToldCancelled => StallState::Running,
             State::Stopping => StallState::Stopping,
             State::Waiting => StallState::Retrying,
             State::Burying | State::Buried | State::Reburying => StallState::DeadLetter,

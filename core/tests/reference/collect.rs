@@ -36,10 +36,36 @@ impl Pair {
                 ));
             }
             started.push(d.message);
+            self.follow(d.message, d.token, d.deadline)?;
         }
         started.sort_unstable();
         self.seen.started += started.len() as u32;
         same("starts", &started, &expected)
+    }
+
+    /// What follows in the same call.
+    fn follow(&mut self, first: u32, token: Token, deadline: Time) -> Result<(), String> {
+        loop {
+            let expected = self.model.follower(first);
+            let Some(d) = self.core.poll_follow(self.model.now, token) else {
+                // It may do without where it would have to look for copies.
+                return match expected.filter(|_| !self.model.has_copies()) {
+                    Some(message) => Err(format!("{message} does not follow {first}")),
+                    None => Ok(()),
+                };
+            };
+            same("follows", &Some(d.message), &expected)?;
+            if !self.dispatched.insert(d.token.to_bits()) {
+                return Err(format!("S6: {:?} names two dispatches", d.token));
+            }
+            self.tokens.push(d.token);
+            self.seen.followed_calls += 1;
+            let (p, position, attempt) = self.model.start(d.message, d.token.to_bits(), d.deadline);
+            let epoch = self.model.parts[p].epoch;
+            let said = (d.partition.0 as usize, d.position.0, d.epoch.0, d.attempt);
+            same("start", &said, &(p, position, epoch, attempt))?;
+            same("deadline of a call", &d.deadline, &deadline)?;
+        }
     }
 
     fn gaps(&mut self) -> Result<(), String> {

@@ -8,6 +8,7 @@ use procession_core::{
     Resume, Session, Span, Stamp, Time, Token, Why,
 };
 
+use super::account::far_apart;
 use super::inputs::Ending;
 use super::model::{Model, State};
 use super::ops::{Found, Offer, Op, Resumption, Stale};
@@ -263,6 +264,16 @@ impl Pair {
                 self.core.set_limits(now, &limits);
                 self.model.set_limits(&limits);
             }
+            Op::Weight { p, weight } => {
+                let (p, weight) = (PartitionId(p.into()), weight.into());
+                let core = self.core.set_weight(now, p, weight);
+                same(
+                    "weighed",
+                    &core.is_ok(),
+                    &self.model.set_weight(p.0, weight),
+                )?;
+                self.seen.weighed += u32::from(core.is_ok());
+            }
             Op::Drain { span } => {
                 self.core.drain(now, now + millis(span));
                 self.model.drain(now + millis(span));
@@ -359,7 +370,9 @@ impl Pair {
                     given.log_end = Position(stored.frontier.saturating_sub(2));
                     given.anchor = None;
                 }
-                Resumption::Truncated => given.log_start = Position(stored.frontier + 2),
+                Resumption::Truncated => {
+                    given.log_start = Position(stored.frontier.saturating_add(2));
+                }
                 Resumption::Nothing | Resumption::Committed => {}
             }
         }
@@ -568,6 +581,8 @@ impl Pair {
         let message = held.map_or(0, |h| h.message);
         self.seen.orphans += u32::from(held.is_some_and(|h| h.state == State::Orphan));
         let (ending, outcome) = match outcome {
+            // Behind others of its call, a message must come back.
+            0..5 if self.model.config.batch_key > 1 => (Ending::Done, Outcome::Handled(message)),
             0..5 => (Ending::Done, Outcome::Done),
             5..7 => (Ending::Retry, Outcome::Retry(message)),
             7 => (Ending::Reject, Outcome::Reject(message)),
@@ -578,12 +593,4 @@ impl Pair {
         self.seen.stale += u32::from(!reference);
         same("settle", &core, &reference)
     }
-}
-
-/// Whether a window holds so many leaps that every message may need a block of its own.
-fn far_apart(model: &Model, p: u32) -> bool {
-    model
-        .parts
-        .get(p as usize)
-        .is_some_and(|part| part.window.len() > 60)
 }

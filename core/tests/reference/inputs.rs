@@ -42,6 +42,7 @@ impl Model {
             until: until.unwrap_or(Time::MAX),
             delivery: Delivery::Wanted(self.now),
             release,
+            weight: self.parts[p].weight,
             ..Part::closed()
         };
         self.resume(p, resume);
@@ -437,6 +438,7 @@ impl Model {
             opened: part.opened,
             epoch: part.epoch,
             release: part.release,
+            weight: part.weight,
             ..Part::closed()
         };
     }
@@ -547,6 +549,12 @@ impl Model {
             return true;
         }
         let p = self.held[i].p;
+        let leads = self.is_first(i);
+        if self.is_in_call(i) && !(leads && ending == Ending::Done) {
+            self.say(i, ending);
+            self.close_when_idle(p);
+            return true;
+        }
         match ending {
             Ending::Done => {
                 self.stats.done += 1;

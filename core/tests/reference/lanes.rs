@@ -10,8 +10,15 @@ impl Model {
         for i in 0..self.held.len() {
             let held = &self.held[i];
             let first = !self.held[..i].iter().any(|h| h.lane == held.lane);
-            if first && held.state == State::Queued {
+            if first && held.state == State::Queued && !self.has_orphans(i) {
                 self.activate(i);
+            } else if first && let State::Said(ending) = held.state {
+                let before = self.held.len();
+                self.take_effect(i, ending);
+                if self.held.len() != before {
+                    // The rest was looked at when it was finished.
+                    return;
+                }
             }
         }
     }
@@ -159,6 +166,12 @@ impl Model {
 
     /// A handler goes on without its partition.
     fn orphan(&mut self, i: usize) {
+        if !self.is_first(i) {
+            // Nobody will know how those before it in its call have ended.
+            let held = self.held[i].clone();
+            self.end_identity(&held, false);
+            self.held[i].claimed = false;
+        }
         let held = &mut self.held[i];
         let was = held.clone();
         held.state = State::Orphan;
@@ -182,6 +195,7 @@ impl Model {
                 abandoned += 1;
             }
         }
+        self.unsay(p);
         self.trim_keys();
         abandoned
     }

@@ -1,6 +1,7 @@
 //! A naive `Consumer`, and its comparison with the real one.
 
 mod account;
+mod calls;
 mod collect;
 mod compare;
 mod inputs;

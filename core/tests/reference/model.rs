@@ -50,6 +50,8 @@ pub enum State {
     Told,
     /// The same, without an end.
     Stopped,
+    /// Its handler has said how it ended; what is before it in its call has not ended.
+    Said(super::inputs::Ending),
     /// Runs without its partition.
     Orphan,
 }
@@ -170,6 +172,8 @@ pub struct Part {
     /// Messages and bytes that the session was granted, and that came of it.
     pub granted: (u64, u64),
     pub taken: (u64, u64),
+    /// It outlives epochs.
+    pub weight: u32,
 }
 
 /// A release that must come.
@@ -252,6 +256,7 @@ impl Part {
             relents: false,
             granted: (0, 0),
             taken: (0, 0),
+            weight: 1,
         }
     }
 

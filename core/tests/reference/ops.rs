@@ -62,6 +62,11 @@ pub enum Op {
         partition_messages: u8,
         partition_bytes: u16,
     },
+    /// A partition is weighed, or one that cannot be, or by what is no weight.
+    Weight {
+        p: u8,
+        weight: u16,
+    },
     Drain {
         span: u8,
     },
@@ -232,6 +237,8 @@ pub fn ops() -> impl Strategy<Value = Op> {
                 messages, bytes, partition_messages, partition_bytes,
             }
         ),
+        1 => (0u8..3, prop_oneof![1u16..8, Just(1_000), any::<u16>()])
+            .prop_map(|(p, weight)| Op::Weight { p, weight }),
         1 => prop_oneof![9 => Just(None), 1 => any::<u8>().prop_map(Some)]
             .prop_map(|span| span.map_or(Op::Collect, |span| Op::Drain { span })),
         3 => (any::<u8>(), 0u8..6).prop_map(|(which, how)| Op::Parked { which, how }),

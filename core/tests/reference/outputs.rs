@@ -115,7 +115,7 @@ impl Model {
         let state = match held.state {
             State::Queued | State::Orphan => StallState::Behind,
             State::Ready | State::Parked => StallState::Ready,
-            State::Running => StallState::Running,
+            State::Running | State::Said(_) => StallState::Running,
             State::Stopping => StallState::Stopping,
             State::Waiting(_) => StallState::Retrying,
             State::Burying | State::Buried | State::Reburying(_) => StallState::DeadLetter,

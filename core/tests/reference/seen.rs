@@ -33,10 +33,12 @@ pub struct Seen {
     pub behind: u32,
     pub passed_gaps: u32,
     pub keys_restored: u32,
+    pub weighed: u32,
+    pub followed_calls: u32,
 }
 
 impl Seen {
-    fn counts(&self) -> [u32; 30] {
+    fn counts(&self) -> [u32; 32] {
         [
             self.queued,
             self.duplicates,
@@ -68,6 +70,8 @@ impl Seen {
             self.behind,
             self.passed_gaps,
             self.keys_restored,
+            self.weighed,
+            self.followed_calls,
         ]
     }
 
@@ -107,6 +111,8 @@ impl Seen {
             &mut self.behind,
             &mut self.passed_gaps,
             &mut self.keys_restored,
+            &mut self.weighed,
+            &mut self.followed_calls,
         ];
         for (mine, other) in mine.into_iter().zip(other.counts()) {
             *mine += other;

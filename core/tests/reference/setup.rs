@@ -36,6 +36,7 @@ prop_compose! {
         abandon in any::<bool>(),
         ids in 0u32..7,
         age in proptest::option::of(1u64..200),
+        batch in prop_oneof![1 => Just(1u32), 1 => 2u32..6],
         sequence in proptest::option::of((1u32..4, prop_oneof![1u32..4, Just(8u32)], 1u64..60, 0usize..3)),
     ) -> Config {
         Config {
@@ -59,6 +60,7 @@ prop_compose! {
             },
             key_messages: of_key,
             suspects: 0,
+            batch_key: if unordered || sequence.is_some() { 1 } else { batch },
             message_bytes_max: 100,
             window: 4_096,
             window_pool: 64 * 1_024,

@@ -26,6 +26,7 @@ impl Checker {
         if let Some(tenure) = process.tenures[partition as usize].take() {
             process.epochs[partition as usize] = Some(tenure.epoch);
         }
+        process.orphan_calls(partition);
         for run in process.runs.iter_mut().filter(|r| r.partition == partition) {
             run.orphan = true;
         }
@@ -167,6 +168,7 @@ impl Checker {
     /// The core begins a new epoch: what it held comes again, what runs changes nothing any more.
     pub(crate) fn rewritten(&mut self, member: usize, partition: u32, from: u64) {
         self.tally.rewrites += 1;
+        self.processes[member].orphan_calls(partition);
         for run in &mut self.processes[member].runs {
             run.orphan |= run.partition == partition;
         }

@@ -3,6 +3,7 @@
 //! The checker keeps its own books, from what went into the core and what came out, and asks the
 //! broker's side for the truth about logs. It shares no code or structure with the core.
 
+mod calls;
 mod intake;
 mod order;
 mod parking;

@@ -21,7 +21,7 @@ impl Checker {
     pub(crate) fn dispatched(
         &mut self,
         member: usize,
-        dispatch: &Dispatch<u32>,
+        (dispatch, follows): (&Dispatch<u32>, Option<u64>),
         all: &[Entry],
         logs: &[Log],
         now: u64,
@@ -39,8 +39,13 @@ impl Checker {
         self.facts[e as usize].starts += 1;
         let (ids, age) = (self.config.dedupe.ids, self.config.dedupe.age.as_nanos());
         let (rules, process) = (&self.rules, &self.processes[member]);
-        let alone = lane.is_none() || process.runs.iter().all(|r| r.lane != lane);
+        let call = follows.unwrap_or_else(|| dispatch.token.to_bits());
+        let mut others = process.runs.iter().filter(|r| r.call != call || r.orphan);
+        let alone = lane.is_none() || others.all(|r| r.lane != lane);
         rules.hold(Rule::TwoOfAKey, alone, at)?;
+        let mut others = process.runs.iter().filter(|r| r.call == call);
+        let same = others.all(|r| all[r.entry as usize].key == entry.key);
+        rules.hold(Rule::CallOfTwoKeys, same, at)?;
         let identity = entry.identity;
         let mut runs = process.runs.iter();
         let alone = ids == 0 || runs.all(|r| all[r.entry as usize].identity != identity);
@@ -80,8 +85,10 @@ impl Checker {
             let before = &log.entries[..log.seek(all, entry.position)];
             let earlier = before.iter().find(|&&b| {
                 let before = &all[b as usize];
+                let together = follows.is_some() && process.is_in_call(call, b);
                 lane_of((order, keyless), before) == lane
                     && !tenure.finished(b, all, log)
+                    && !together
                     && !self.overtakes(entry, before)
             });
             rules.hold(Rule::StartOutOfOrder, earlier.is_none(), || {
@@ -93,7 +100,7 @@ impl Checker {
         let (rules, process) = (&self.rules, &mut self.processes[member]);
         let token = dispatch.token.to_bits();
         rules.hold(Rule::TokenTwice, process.tokens.insert(token), at)?;
-        self.processes[member].runs.push(Run {
+        let run = Run {
             token: dispatch.token.to_bits(),
             entry: e,
             partition,
@@ -103,8 +110,16 @@ impl Checker {
             cancelled: false,
             cancelled_at: u64::MAX,
             orphan: false,
-        });
-        Ok(())
+            remembered: true,
+            call,
+        };
+        let process = &mut self.processes[member];
+        process.runs.push(run);
+        let most = self.config.batch_key;
+        let fits = most == 1 && follows.is_none() || process.joins(call, &run, most);
+        self.rules.hold(Rule::CallTooLarge, fits, || {
+            format!("msg={e} partition={partition} at={now}: more than {most}")
+        })
     }
 
     /// The core asks a handler to stop.
@@ -169,12 +184,15 @@ impl Checker {
         let counted = after.done > before.done;
         let success = (all[run.entry as usize].identity, now);
         if run.orphan {
-            if ending == Ending::Done {
+            if ending == Ending::Done && run.remembered {
                 // Its success is a fact of this process, whoever owns the partition now (S4).
                 process.successes.push(success);
             }
             let nothing = !counted && after.failed == before.failed;
             return rules.hold(Rule::OldResultCounted, nothing, at);
+        }
+        if self.config.batch_key > 1 {
+            return self.said(member, &run, ending, (before, after), all, now);
         }
         let Some(tenure) = process.tenures[run.partition as usize].as_mut() else {
             return rules.hold(Rule::RunWithoutTenure, false, at);

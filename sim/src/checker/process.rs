@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use procession_core::{Config, NoticeKind, Stats};
 
+use super::calls::Book;
 use super::{Checked, Tenure};
 use crate::rule::{Rule, Rules};
 
@@ -23,6 +24,10 @@ pub(crate) struct Run {
     pub(crate) cancelled_at: u64,
     /// Its partition was lost or given up meanwhile.
     pub(crate) orphan: bool,
+    /// Its success is remembered, orphaned or not.
+    pub(crate) remembered: bool,
+    /// The call that it belongs to: the token of its first message.
+    pub(crate) call: u64,
 }
 
 /// The books of one process, from its start to its death.
@@ -32,6 +37,8 @@ pub(crate) struct Process {
     /// By partition: the epoch in which it was held last.
     pub(crate) epochs: Vec<Option<u64>>,
     pub(crate) runs: Vec<Run>,
+    /// Calls that get more than one message, where there may be such.
+    pub(crate) books: Vec<Book>,
     /// Every token that was handed out.
     pub(crate) tokens: BTreeSet<u64>,
     /// Identities in the order in which their success was recorded, and when.
@@ -55,6 +62,7 @@ impl Process {
             tenures: (0..partitions).map(|_| None).collect(),
             epochs: vec![None; partitions],
             runs: Vec::new(),
+            books: Vec::new(),
             tokens: BTreeSet::new(),
             successes: Vec::new(),
             before: Vec::new(),

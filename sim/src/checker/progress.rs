@@ -93,6 +93,7 @@ impl Checker {
     /// The core leaves handlers of a partition behind, because the hand-over cannot wait.
     pub(crate) fn left_behind(&mut self, member: usize, partition: u32, now: u64) -> Checked {
         let process = &mut self.processes[member];
+        process.orphan_calls(partition);
         let Some(tenure) = process.tenures[partition as usize].as_mut() else {
             return Ok(());
         };

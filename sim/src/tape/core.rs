@@ -239,6 +239,7 @@ impl Core {
         self.tell(now, || {
             let settled = match outcome {
                 Outcome::Done => Settled::Done,
+                Outcome::Handled(_) => Settled::Handled,
                 Outcome::Retry(_) => Settled::Retry,
                 Outcome::Reject(_) => Settled::Reject,
                 Outcome::Cancelled(_) => Settled::Cancelled,
@@ -262,6 +263,14 @@ impl Core {
         self.tell(now, || Call::SetLimits(*limits));
         self.consumer.set_limits(now, limits);
         self.answer(&());
+    }
+
+    /// Whether the partition and the weight are such.
+    pub(crate) fn set_weight(&mut self, now: Time, partition: PartitionId, weight: u32) -> bool {
+        self.tell(now, || Call::SetWeight(partition, weight));
+        let weighed = self.consumer.set_weight(now, partition, weight).is_ok();
+        self.answer(&weighed);
+        weighed
     }
 
     pub(crate) fn drain(&mut self, now: Time, deadline: Time) {
@@ -425,6 +434,13 @@ impl Core {
         let dispatch = self.consumer.poll_dispatch(now);
         self.answer(&dispatch);
         lies::dispatch(dispatch, &mut self.lies)
+    }
+
+    pub(crate) fn poll_follow(&mut self, now: Time, token: Token) -> Option<Dispatch<u32>> {
+        self.tell(now, || Call::Follow(token.to_bits()));
+        let dispatch = self.consumer.poll_follow(now, token);
+        self.answer(&dispatch);
+        dispatch
     }
 
     pub(crate) fn poll_dead_letter(&mut self) -> Option<DeadLetter<'_, u32>> {

@@ -167,6 +167,10 @@ impl Player {
                 return self.take(&stopped, played, aloud, |_| None);
             }
             Call::SetLimits(limits) => core.set_limits(now, limits),
+            Call::SetWeight(p, weight) => {
+                let weighed = core.set_weight(now, *p, *weight).is_ok();
+                return self.take(&weighed, played, aloud, |_| None);
+            }
             Call::Drain(by) => core.drain(now, Time::from_nanos(*by)),
             Call::Timeout => core.handle_timeout(now),
             Call::Offer(arrival) => {
@@ -180,6 +184,7 @@ impl Player {
             Call::Settle(token, settled, message) => {
                 let outcome = match settled {
                     Settled::Done => Outcome::Done,
+                    Settled::Handled => Outcome::Handled(*message),
                     Settled::Retry => Outcome::Retry(*message),
                     Settled::Reject => Outcome::Reject(*message),
                     Settled::Cancelled => Outcome::Cancelled(*message),
@@ -195,6 +200,14 @@ impl Player {
                     })
                 });
                 return;
+            }
+            Call::Follow(token) => {
+                let known = self.tokens[m].get(token).copied();
+                let dispatch = known.and_then(|t| core.poll_follow(now, t));
+                if let Some(dispatch) = &dispatch {
+                    self.tokens[m].insert(dispatch.token.to_bits(), dispatch.token);
+                }
+                return self.take(&dispatch, played, aloud, |d| d.clone().map(Event::Started));
             }
             Call::DeadLetterResult(token, receipt) => {
                 if let Some(&token) = self.tokens[m].get(token) {

@@ -174,6 +174,7 @@ impl World {
             core.set_limits(time, &limits);
         }
         self.members[member as usize].limits = Some(limits);
+        self.weigh_all(member, bits);
         self.after(member)
     }
 

@@ -274,6 +274,9 @@ impl World {
             let (e, entry) = (burial.entry, self.entries[burial.entry as usize]);
             self.checker
                 .buried(m, burial.partition, (e, burial.why), &entry);
+            let at = (burial.partition, e);
+            self.checker
+                .confirmed(m, at, (&before, &after), &self.entries, self.now)?;
         } else if current && matches!(burial.receipt, Receipt::NotStored | Receipt::Unknown) {
             let kinds = &[NoticeKind::DeadLetterRetried];
             self.checker.expect_notice(m, burial.partition, kinds);

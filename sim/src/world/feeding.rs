@@ -1,8 +1,7 @@
 //! From the log to the core: sessions, batches, losses, heartbeats.
 
 use procession_core::{
-    Admit, Arrival, Continuity, Grant, NoticeKind, PartitionId, Position, Refusal, Stamp, Start,
-    Time, Why,
+    Admit, Arrival, Continuity, NoticeKind, PartitionId, Position, Refusal, Stamp, Start, Time, Why,
 };
 
 use super::World;
@@ -235,54 +234,6 @@ impl World {
         }
     }
 
-    /// A feed may deliver more. All that is held and granted is within the limits; beyond them nobody
-    /// has more than its share outstanding (S7).
-    #[inline(never)]
-    pub(super) fn granted(&mut self, member: u32, grant: Grant) -> Checked {
-        let m = member as usize;
-        let p = grant.partition.0;
-        let story = || format!("member={member} {grant:?} at={}", self.now);
-        let rules = &self.checker.rules;
-        let feeds = &self.members[m].feeds;
-        let delivery = feeds[p as usize].delivery.as_ref();
-        let this = delivery.filter(|d| d.session() == (grant.epoch, grant.session));
-        let Some(before) = this.map(|d| d.granted) else {
-            return rules.hold(Rule::GrantOfOldSession, false, story);
-        };
-        rules.hold(Rule::GrantOfOldSession, true, story)?;
-        let after = (grant.messages, grant.bytes);
-        let grows = after != before && after.0 >= before.0 && after.1 >= before.1;
-        rules.hold(Rule::GrantDidNotGrow, grows, story)?;
-        if let Some(delivery) = &mut self.members[m].feeds[p as usize].delivery {
-            delivery.granted = after;
-        }
-        let member = &self.members[m];
-        let Some(core) = &member.core else {
-            return Ok(());
-        };
-        let limits = member.limits.unwrap_or(self.plan.config.limits);
-        let stats = core.stats();
-        let (mut all, mut open) = ((u64::from(stats.held), stats.held_bytes), 0);
-        let mut mine = (0, 0);
-        for (q, feed) in member.feeds.iter().enumerate() {
-            open += u64::from(core.epoch(PartitionId(q as u32)).is_some());
-            let outstanding = feed.delivery.as_ref().map_or((0, 0), Delivery::outstanding);
-            all = (all.0 + outstanding.0, all.1 + outstanding.1);
-            if q == p as usize {
-                mine = outstanding;
-            }
-        }
-        let most = u64::from(self.plan.config.message_bytes_max);
-        let share = (u64::from(limits.messages) / (2 * open)).max(1);
-        let share_bytes = (limits.bytes / (2 * open)).max(most);
-        let messages = mine.0 <= share || all.0 <= u64::from(limits.messages);
-        let bytes = mine.1 <= share_bytes || all.1 <= limits.bytes;
-        let fits = (after.0 == before.0 || messages) && (after.1 == before.1 || bytes);
-        rules.hold(Rule::MoreGranted, fits, || {
-            format!("{grant:?} at={}: {mine:?} of {all:?}, {limits:?}", self.now)
-        })
-    }
-
     /// A feed takes messages from the log, within credit mostly.
     pub(super) fn pump(&mut self, member: u32, partition: u32) {
         let m = member as usize;
@@ -457,6 +408,7 @@ impl World {
                 self.checker.rules.hold(Rule::RefusedOffer, same, || {
                     format!("{refused} at={}: {before:?} {after:?}", self.now)
                 })?;
+                self.refused(member, refused.why, &refused.arrival)?;
                 match refused.why {
                     Refusal::Credit | Refusal::Window => Ok(Offered::Refused(arrival.quarantine)),
                     Refusal::TooLarge => {

@@ -12,14 +12,25 @@ use crate::site::Site;
 const MILLI: u64 = 1_000_000;
 
 impl World {
-    /// A message is handed to a handler.
+    /// A message is handed to a handler, or to the call that another one has begun. Each is a handler of
+    /// its own here: what is said of the messages of a call comes in any order, and at any time.
     #[inline(never)]
-    pub(super) fn started(&mut self, member: u32, dispatch: Dispatch<u32>) -> Checked {
+    pub(super) fn started(
+        &mut self,
+        member: u32,
+        dispatch: Dispatch<u32>,
+        follows: Option<Token>,
+    ) -> Checked {
         let m = member as usize;
         self.mark(dispatch.token.to_bits(), 51, dispatch.position.0);
         self.note(|_, out| out.push_str(&format!("             m{member} start {dispatch:?}\n")));
-        self.checker
-            .dispatched(m, &dispatch, &self.entries, &self.logs, self.now)?;
+        self.checker.dispatched(
+            m,
+            (&dispatch, follows.map(Token::to_bits)),
+            &self.entries,
+            &self.logs,
+            self.now,
+        )?;
         let (e, p) = (dispatch.message, dispatch.partition.0 as usize);
         let life = self.members[m].life;
         let owns = self.seats[p].is_some_and(|s| (s.member, s.life) == (member, life));
@@ -34,6 +45,7 @@ impl World {
         let (life, handler) = (process.life, process.handlers.len() as u32);
         process.handlers.push(Handler {
             token: dispatch.token,
+            follows: follows.is_some(),
             entry: e,
             attempt,
             behaviour,
@@ -141,7 +153,12 @@ impl World {
             return Ok(());
         };
         self.members[member as usize].handlers[number as usize].settled = true;
-        self.tell_result(member, handler.token, handler.entry, ending)?;
+        self.tell_result(
+            member,
+            handler.token,
+            (handler.entry, handler.follows),
+            ending,
+        )?;
         let (n, start) = handler.attempt;
         if self.fate.decide(Site::LateResult, n, start) {
             let life = self.members[member as usize].life;
@@ -163,7 +180,12 @@ impl World {
                 Ending::Reject,
                 Ending::Cancelled,
             ][self.fate.draw(Site::DoubleSettle, n, start, 0, 3) as usize];
-            self.tell_result(member, handler.token, handler.entry, other)?;
+            self.tell_result(
+                member,
+                handler.token,
+                (handler.entry, handler.follows),
+                other,
+            )?;
             if let Some(core) = &mut self.members[member as usize].core {
                 let time = procession_core::Time::from_nanos(self.now);
                 core.dead_letter_result(time, handler.token, Receipt::NotStored);
@@ -182,10 +204,21 @@ impl World {
             Ending::Reject,
             Ending::Cancelled,
         ][self.fate.draw(Site::LateResult, n, start, 0, 3) as usize];
-        self.tell_result(member, handler.token, handler.entry, ending)
+        self.tell_result(
+            member,
+            handler.token,
+            (handler.entry, handler.follows),
+            ending,
+        )
     }
 
-    fn tell_result(&mut self, member: u32, token: Token, e: u32, ending: Ending) -> Checked {
+    fn tell_result(
+        &mut self,
+        member: u32,
+        token: Token,
+        (e, follows): (u32, bool),
+        ending: Ending,
+    ) -> Checked {
         let m = member as usize;
         let time = self.time();
         self.note(|_, out| {
@@ -197,6 +230,7 @@ impl World {
             return Ok(());
         };
         let outcome = match ending {
+            Ending::Done if follows => Outcome::Handled(e),
             Ending::Done => Outcome::Done,
             Ending::Retry => Outcome::Retry(e),
             Ending::Reject => Outcome::Reject(e),
@@ -259,7 +293,8 @@ impl World {
         self.checker
             .given_up(member as usize, token.to_bits(), self.now)?;
         let handlers = &self.members[member as usize].handlers;
-        let entry = handlers.iter().rfind(|h| h.token == token).map(|h| h.entry);
+        let entry = handlers.iter().rfind(|h| h.token == token);
+        let entry = entry.map(|h| (h.entry, h.follows));
         match entry {
             Some(e) => self.tell_result(member, token, e, Ending::Cancelled),
             None => Ok(()),

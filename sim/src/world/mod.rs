@@ -4,6 +4,7 @@ mod broker;
 mod chaos;
 mod commits;
 mod covering;
+mod credit;
 mod feeding;
 mod handlers;
 mod outputs;

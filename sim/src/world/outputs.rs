@@ -87,7 +87,13 @@ impl World {
                 && let Some(dispatch) = core!().poll_dispatch(time)
             {
                 any = true;
-                self.started(member, dispatch)?;
+                let token = dispatch.token;
+                self.started(member, dispatch, None)?;
+                while self.plan.config.batch_key > 1
+                    && let Some(dispatch) = core!().poll_follow(time, token)
+                {
+                    self.started(member, dispatch, Some(token))?;
+                }
             }
             while let Some(letter) = core!().poll_dead_letter() {
                 any = true;

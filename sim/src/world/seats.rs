@@ -39,6 +39,8 @@ impl World {
         process.wake = u64::MAX;
         process.paused_until = 0;
         process.limits = None;
+        process.weights.fill(1);
+        self.weigh_all(member, 0);
     }
 
     /// A free partition is given to a member that is ready.

@@ -36,6 +36,8 @@ pub enum Call {
     DeadLetterResult(u64, Receipt),
     /// `settle`: the token's bits, how it ended, the message.
     Settle(u64, Settled, u32),
+    /// `poll_follow`, by the token's bits.
+    Follow(u64),
     /// `import_identities`: how long after they were written, and what was.
     Import(u64, Vec<u8>),
     /// `release`: the key.
@@ -48,6 +50,8 @@ pub enum Call {
     PassGap(PartitionId, u128),
     /// `set_limits`.
     SetLimits(Limits),
+    /// `set_weight`: the weight.
+    SetWeight(PartitionId, u32),
     /// `drain`.
     Drain(u64),
     /// `handle_timeout`.
@@ -67,6 +71,8 @@ pub enum Settled {
     Reject,
     /// It was dropped.
     Cancelled,
+    /// It succeeded, and its message came back.
+    Handled,
 }
 
 /// What a partition is opened with; `Resume`, with a map of its own.
@@ -150,11 +156,12 @@ impl Poll {
     ];
 }
 
-const SETTLED: [(&str, Settled); 4] = [
+const SETTLED: [(&str, Settled); 5] = [
     ("done", Settled::Done),
     ("retry", Settled::Retry),
     ("reject", Settled::Reject),
     ("cancelled", Settled::Cancelled),
+    ("handled", Settled::Handled),
 ];
 
 const RESULTS: [(&str, CommitResult); 7] = [
@@ -213,12 +220,14 @@ impl Call {
             Self::CommitResult(..) => "commit-result",
             Self::DeadLetterResult(..) => "dead-letter-result",
             Self::Settle(..) => "settle",
+            Self::Follow(_) => "follow",
             Self::Import(..) => "import",
             Self::Release(_) => "release",
             Self::SetParked(..) => "set-parked",
             Self::Reset(..) => "reset",
             Self::PassGap(..) => "pass-gap",
             Self::SetLimits(_) => "set-limits",
+            Self::SetWeight(..) => "set-weight",
             Self::Drain(_) => "drain",
             Self::Timeout => "timeout",
             Self::Polls(_) => "poll",
@@ -250,8 +259,10 @@ impl Call {
             | Self::CommitResult(..)
             | Self::DeadLetterResult(..)
             | Self::Settle(..)
+            | Self::Follow(_)
             | Self::Reset(..)
             | Self::SetLimits(_)
+            | Self::SetWeight(..)
             | Self::Drain(_)
             | Self::Timeout
             | Self::Polls(_) => {}
@@ -275,11 +286,13 @@ impl Call {
             | Self::CommitResult(..)
             | Self::DeadLetterResult(..)
             | Self::Settle(..)
+            | Self::Follow(_)
             | Self::Release(_)
             | Self::SetParked(..)
             | Self::PassGap(..)
             | Self::Reset(..)
             | Self::SetLimits(_)
+            | Self::SetWeight(..)
             | Self::Drain(_)
             | Self::Timeout => 0,
         }
@@ -317,6 +330,7 @@ impl Call {
             "commit-result" => Self::CommitResult(p, e, 0, CommitResult::Stored),
             "dead-letter-result" => Self::DeadLetterResult(0, Receipt::Stored),
             "settle" => Self::Settle(0, Settled::Done, 0),
+            "follow" => Self::Follow(0),
             "import" => Self::Import(0, Vec::new()),
             "release" => Self::Release(0),
             "set-parked" => Self::SetParked(0, ParkedMode::Follow),
@@ -329,6 +343,7 @@ impl Call {
                 partition_bytes: 0,
                 low_water_percent: 0,
             }),
+            "set-weight" => Self::SetWeight(p, 0),
             "drain" => Self::Drain(0),
             "timeout" => Self::Timeout,
             _ => return None,
@@ -379,6 +394,7 @@ impl Call {
                 choice(to, "outcome", settled, &SETTLED)?;
                 small(to, "message", message)
             }
+            Self::Follow(token) => to.number("token", token),
             Self::Import(elapsed, bytes) => {
                 to.number("elapsed", elapsed)?;
                 to.bytes("identities", bytes)
@@ -397,6 +413,10 @@ impl Call {
                 to.wide("key", key)
             }
             Self::SetLimits(limits) => crate::config::limits(limits, to),
+            Self::SetWeight(p, weight) => {
+                small(to, "partition", &mut p.0)?;
+                small(to, "weight", weight)
+            }
             Self::Drain(deadline) => to.number("deadline", deadline),
         }
     }

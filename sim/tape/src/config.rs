@@ -37,6 +37,7 @@ pub fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fault> {
         partitions,
         limits: l,
         key_messages,
+        batch_key,
         message_bytes_max,
         window,
         window_pool,
@@ -70,6 +71,7 @@ pub fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fault> {
     small(to, "partitions", partitions)?;
     limits(l, to)?;
     small(to, "key-messages", key_messages)?;
+    small(to, "batch-key", batch_key)?;
     small(to, "message-bytes-max", message_bytes_max)?;
     small(to, "window", window)?;
     small(to, "window-pool", window_pool)?;

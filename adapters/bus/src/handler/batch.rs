@@ -13,8 +13,8 @@ use futures_util::future::Shared;
 use super::{Context, Handler, HandlerError};
 use crate::Envelope;
 
-/// A handler that is called with up to `most` messages at once, each of another key: for stores that take
-/// many rows in one transaction.
+/// A handler that is called with up to `most` messages at once, each of another key unless it asks for
+/// [several of one](Batch::of_one_key): for stores that take many rows in one transaction.
 ///
 /// Nobody waits for a batch to fill: while one call runs, what becomes ready gathers for the next one, so
 /// a quiet topic is handled message by message and a busy one in large batches. One call runs at a time
@@ -52,6 +52,7 @@ where
             at_once: 1,
             state: Mutex::default(),
         }),
+        of_one_key: 1,
     }
 }
 
@@ -60,6 +61,7 @@ where
 pub struct Batch<F> {
     handle: Arc<F>,
     desk: Arc<Desk>,
+    of_one_key: u32,
 }
 
 /// What a call says of its messages.
@@ -92,6 +94,23 @@ impl<F> Batch<F> {
         });
         Self { desk, ..self }
     }
+
+    /// A call may get up to so many messages of one key, in the order of the log (1 unless this is said; at
+    /// most what a call takes, and 256). It works on keys in the order of the log: with `order = "sequence"` or
+    /// `"unordered"` there is one of a key in a call.
+    ///
+    /// What the call says of a message counts when all before it of its key are done (S2). Behind one that
+    /// failed, all of its key are handed out again, whatever was said of them, and without costing an
+    /// attempt; so do not store what is behind a failure. Behind one that is rejected they count when its
+    /// dead letter is stored.
+    #[must_use]
+    pub fn of_one_key(self, messages: u32) -> Self {
+        let most = u32::try_from(self.desk.most).unwrap_or(u32::MAX).min(256);
+        Self {
+            of_one_key: messages.clamp(1, most),
+            ..self
+        }
+    }
 }
 
 impl<F, Fut> Handler for Batch<F>
@@ -106,7 +125,8 @@ where
         context: Context,
     ) -> impl Future<Output = Result<(), HandlerError>> + Send + 'static {
         let handle = Arc::clone(&self.handle);
-        let (place, index) = self.desk.join((envelope, context));
+        let call = context.call();
+        let (place, index) = self.desk.join((envelope, context), call);
         Member {
             desk: Arc::clone(&self.desk),
             place,
@@ -123,6 +143,10 @@ where
                 call.boxed().shared()
             },
         }
+    }
+
+    fn of_one_key(&self) -> u32 {
+        self.of_one_key
     }
 }
 
@@ -152,6 +176,8 @@ struct State {
 #[derive(Default)]
 struct Gathered {
     place: Place,
+    /// Messages of a key that are still to come: they are handed out together, and are in one call (S1).
+    expected: u32,
     /// Those of cancelled attempts are gone.
     messages: Vec<Option<(Envelope, Context)>>,
     wakers: Vec<Option<Waker>>,
@@ -170,15 +196,22 @@ impl Desk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn join(&self, message: (Envelope, Context)) -> (Place, usize) {
+    /// A message gathers for the next call; it is the `number`th of `count` that come right after each
+    /// other.
+    fn join(&self, message: (Envelope, Context), (number, count): (u32, u32)) -> (Place, usize) {
         let mut state = self.state();
-        let full = |gathered: &Gathered| self.most <= gathered.messages.len();
+        let room = if number == 0 { count as usize } else { 0 };
+        let full = |gathered: &Gathered| {
+            let held = gathered.messages.len();
+            0 < held && self.most < held + room
+        };
         if state.queue.back().is_none_or(full) {
             state.queue.push_back(Gathered::default());
         }
         let Some(gathered) = state.queue.back_mut() else {
             return (Place::default(), 0);
         };
+        gathered.expected = count.saturating_sub(number + 1);
         gathered.messages.push(Some(message));
         gathered.wakers.push(None);
         (Arc::clone(&gathered.place), gathered.messages.len() - 1)
@@ -268,7 +301,8 @@ impl<B: Fn(Vec<(Envelope, Context)>, Ended) -> Call> Member<B> {
         let waited = core::mem::replace(&mut self.waited, true);
         let mut state = self.desk.state();
         let first = state.queue.front();
-        let is_first = first.is_some_and(|first| Arc::ptr_eq(&first.place, &self.place));
+        let is_first = first
+            .is_some_and(|first| Arc::ptr_eq(&first.place, &self.place) && first.expected == 0);
         let due = is_first && state.running < self.desk.at_once;
         if !due || !waited {
             let Some(gathered) = state.find(&self.place) else {

@@ -37,6 +37,11 @@ impl Context {
         }
     }
 
+    /// Which one of how many messages of its key that are to go into one call of a batch.
+    pub(crate) const fn call(&self) -> (u32, u32) {
+        self.attempt.call
+    }
+
     /// The number of the attempt, from 1.
     #[must_use]
     pub const fn attempt(&self) -> u32 {

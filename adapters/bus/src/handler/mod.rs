@@ -31,6 +31,13 @@ pub trait Handler<T = Envelope>: Send + Sync + 'static {
         message: T,
         context: Context,
     ) -> impl Future<Output = Result<(), HandlerError>> + Send + 'static;
+
+    /// How many messages of one key may be handed out together. More than 1 is for handlers that make one
+    /// call of them ([`Batch::of_one_key`]).
+    #[doc(hidden)]
+    fn of_one_key(&self) -> u32 {
+        1
+    }
 }
 
 impl<T, F, Fut> Handler<T> for F

@@ -344,6 +344,8 @@ impl SubscribeSettings {
             partitions: room.max(partitions),
             limits: self.limits(),
             key_messages: self.key_credit_messages.unwrap_or(u32::MAX),
+            // Up to the handler.
+            batch_key: 1,
             message_bytes_max: u32::try_from(self.message_bytes_max).unwrap_or(u32::MAX),
             window: self.window,
             window_pool: self.window_pool.min(usable),

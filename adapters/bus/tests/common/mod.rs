@@ -62,6 +62,11 @@ impl Seen {
 }
 
 impl Arrived {
+    /// One that is there already.
+    pub fn next_now(&mut self) -> Option<(String, u64)> {
+        self.0.try_recv().ok()
+    }
+
     /// The next `count` reports.
     pub async fn take(&mut self, count: usize) -> Vec<(String, u64)> {
         let mut all = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use procession_core::{Dispatch, NoticeKind, Outcome, Span, Token};
+use procession_core::{Dispatch, NoticeKind, Outcome, Span, Time, Token};
 
 use super::attempt_task::{AttemptTask, Begun, Finish, Report, begin, notice_blocked};
 use super::driver::SubscriptionDriver;
@@ -31,7 +31,11 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
             let Some(dispatch) = self.core.poll_dispatch(now) else {
                 return false;
             };
-            self.attempt(dispatch);
+            if self.options.core.batch_key > 1 {
+                self.begin_call(now, dispatch);
+            } else {
+                self.attempt(dispatch, (0, 1));
+            }
             if DISPATCH_BUDGET <= self.now.since(begun) {
                 return true;
             }
@@ -39,7 +43,22 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         true
     }
 
-    fn attempt(&mut self, dispatch: Dispatch<Held<W::Message>>) {
+    /// Begins an attempt of each message of a call, one right after the other.
+    fn begin_call(&mut self, now: Time, first: Dispatch<Held<W::Message>>) {
+        let token = first.token;
+        let mut call = core::mem::take(&mut self.call);
+        call.push(first);
+        while let Some(next) = self.core.poll_follow(now, token) {
+            call.push(next);
+        }
+        let count = u32::try_from(call.len()).unwrap_or(u32::MAX);
+        for (number, dispatch) in (0..).zip(call.drain(..)) {
+            self.attempt(dispatch, (number, count));
+        }
+        self.call = call;
+    }
+
+    fn attempt(&mut self, dispatch: Dispatch<Held<W::Message>>, call: (u32, u32)) {
         let Dispatch {
             token,
             partition,
@@ -64,6 +83,7 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
             epoch,
             position,
             deadline,
+            call,
             cancellation: self.spare.clone(),
         };
         let since = self.now;
@@ -165,6 +185,10 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         }
         let mut stop = None;
         let outcome = match finish {
+            // Behind one that did not end well in the same call, it is handed out again.
+            Finish::Verdict(Verdict::Done) if self.options.core.batch_key > 1 => {
+                Outcome::Handled(held)
+            }
             Finish::Verdict(Verdict::Done) => Outcome::Done,
             Finish::Verdict(Verdict::Retry(error)) | Finish::Panicked(error) => {
                 held.error = Some(error);

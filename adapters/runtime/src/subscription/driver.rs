@@ -6,7 +6,7 @@ use core::task::{Context, Poll};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use procession_core::{ConfigError, Drained, NoticeKind, Span, Time};
+use procession_core::{ConfigError, Dispatch, Drained, NoticeKind, Span, Time};
 
 use super::alarms::Alarms;
 use super::attempt_task::Report;
@@ -73,6 +73,7 @@ where
     pub(super) now: Time,
     // Buffers, used again and again.
     pub(super) map: Vec<u8>,
+    pub(super) call: Vec<Dispatch<Held<W::Message>>>,
     events: Vec<FeedEvent>,
     report_batch: Vec<Report>,
     control_batch: Vec<Control>,
@@ -140,6 +141,7 @@ where
         files: Files::default(),
         stale_health: true,
         health_at: Time::ZERO,
+        call: Vec::new(),
         events: Vec::new(),
         report_batch: Vec::new(),
         control_batch: Vec::new(),
@@ -263,6 +265,10 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                     if self.core.reset(self.now, partition, to) {
                         self.alarms.clear(NoticeKind::OutOfRange, partition);
                     }
+                }
+                Control::Weight(partition, weight) => {
+                    // The handle has looked at the weight; a partition that cannot be is nobody's.
+                    self.core.set_weight(self.now, partition, weight);
                 }
                 Control::Record(asked) => self.record(asked),
             }

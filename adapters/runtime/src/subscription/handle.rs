@@ -4,7 +4,9 @@ use core::fmt;
 use core::task::{Context, Poll};
 use std::sync::Arc;
 
-use procession_core::{Drained, Limits, OnReset, ParkedMode, PartitionId, Time};
+use procession_core::{
+    Drained, Limits, NotWeighed, OnReset, ParkedMode, PartitionId, Time, WEIGHT_MAX,
+};
 
 use super::shared::{Control, Shared};
 use super::{Health, Notice, Recording, asked};
@@ -71,6 +73,20 @@ impl SubscriptionHandle {
     /// Changes the credit, up to the figures given at the start.
     pub fn set_limits(&self, limits: Limits) {
         self.shared.control(Control::Limits(limits));
+    }
+
+    /// Says how much of the credit a partition may count on, in proportion to the other open partitions'
+    /// weights: 1 to [`WEIGHT_MAX`], and 1 until somebody speaks of it. It stays until this subscription
+    /// ends, whoever owns the partition meanwhile; of a partition that cannot be it changes nothing.
+    ///
+    /// # Errors
+    /// The weight is out of range; nothing was changed.
+    pub fn set_weight(&self, partition: PartitionId, weight: u32) -> Result<(), NotWeighed> {
+        if !(1..=WEIGHT_MAX).contains(&weight) {
+            return Err(NotWeighed::Weight);
+        }
+        self.shared.control(Control::Weight(partition, weight));
+        Ok(())
     }
 
     /// Lets a parked key run again, by its hash, where this member owns it.

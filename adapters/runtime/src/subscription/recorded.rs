@@ -220,6 +220,7 @@ impl<M> Recorded<M> {
         if let Some(flight) = self.writes() {
             let settled = match &outcome {
                 Outcome::Done => Settled::Done,
+                Outcome::Handled(_) => Settled::Handled,
                 Outcome::Retry(_) => Settled::Retry,
                 Outcome::Reject(_) => Settled::Reject,
                 Outcome::Cancelled(_) => Settled::Cancelled,
@@ -252,6 +253,14 @@ impl<M> Recorded<M> {
         self.tell(now, call, |core| core.set_limits(now, limits));
     }
 
+    /// Whether there is such a partition, and such a weight.
+    pub(super) fn set_weight(&mut self, now: Time, partition: PartitionId, weight: u32) -> bool {
+        let call = || Call::SetWeight(partition, weight);
+        self.tell(now, call, |core| {
+            core.set_weight(now, partition, weight).is_ok()
+        })
+    }
+
     pub(super) fn drain(&mut self, now: Time, by: Time) {
         let call = || Call::Drain(by.as_nanos());
         self.tell(now, call, |core| core.drain(now, by));
@@ -282,6 +291,11 @@ impl<M> Recorded<M> {
             }
         }
         dispatch
+    }
+
+    pub(super) fn poll_follow(&mut self, now: Time, token: Token) -> Option<Dispatch<M>> {
+        let call = || Call::Follow(token.to_bits());
+        self.tell(now, call, |core| core.poll_follow(now, token))
     }
 
     pub(super) fn poll_dead_letter(&mut self) -> Option<DeadLetter<'_, M>> {

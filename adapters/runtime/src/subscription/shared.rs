@@ -27,6 +27,7 @@ pub(super) enum Control {
     ReleaseKey(u128),
     SetParked(u128, ParkedMode),
     Reset(PartitionId, OnReset),
+    Weight(PartitionId, u32),
     Record(Asked),
 }
 
@@ -61,6 +62,7 @@ impl Shared {
             | Control::ReleaseKey(_)
             | Control::SetParked(..)
             | Control::Reset(..)
+            | Control::Weight(..)
             | Control::Record(_) => CONTROLS_MAX,
         };
         drop(self.controls.push_bounded(control, limit));

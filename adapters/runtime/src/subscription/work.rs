@@ -70,6 +70,10 @@ pub struct Attempt {
     pub position: Position,
     /// When the handler will be asked to stop (clock of the shell); `Time::MAX` for never.
     pub deadline: Time,
+    /// Which one of how many messages of its key that are handed out together it is, from 0 (`batch_key`).
+    /// The attempts of such a call begin one right after the other, in the order of the log, and are to be
+    /// one call of the handler (S1).
+    pub call: (u32, u32),
     /// Raised when it is asked to stop. Its future is dropped right afterwards.
     pub cancellation: Cancellation,
 }

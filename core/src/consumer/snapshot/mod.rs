@@ -130,7 +130,7 @@ impl<M> Consumer<M> {
         slots.filter_map(|(index, slot)| {
             let out = matches!(
                 slot.hot.state,
-                State::Running | State::Stopping | State::Buried | State::Orphan
+                State::Running | State::Stopping | State::Joined | State::Buried | State::Orphan
             );
             out.then(|| slot.hot.token(index))
         })

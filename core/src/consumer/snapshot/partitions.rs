@@ -64,6 +64,13 @@ impl Partition {
             // Sums over its slots.
             used_messages: _,
             used_bytes: _,
+            // See `share_out`.
+            share_messages: _,
+            share_bytes: _,
+            covered_messages: _,
+            covered_bytes: _,
+            // Before the rest, because it outlives epochs.
+            weight: _,
             shut,
             hot,
             paused,

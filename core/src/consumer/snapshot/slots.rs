@@ -11,7 +11,7 @@ use super::io::{Fault, Io, Reader, Writer, told};
 use super::need;
 use crate::Time;
 
-const STATES: [State; 14] = [
+const STATES: [State; 19] = [
     State::Free,
     State::Queued,
     State::Ready,
@@ -26,11 +26,16 @@ const STATES: [State; 14] = [
     State::Passed,
     State::Orphan,
     State::Ahead,
+    State::Joined,
+    State::ToldDone,
+    State::ToldRetry,
+    State::ToldReject,
+    State::ToldCancelled,
 ];
 
 /// Whether the message is with somebody else.
 const fn is_away(state: State) -> bool {
-    matches!(state, State::Running | State::Stopping | State::Orphan)
+    state.runs() || matches!(state, State::Orphan)
 }
 
 impl<M> Slab<M> {
@@ -123,7 +128,7 @@ impl<M> Consumer<M> {
             told(to.u64(&mut { *stamp }));
             to.put(*bytes);
             to.put(*counts);
-            if self.parking.is_on() {
+            if self.parking.keeps_keys() {
                 told(to.key(&mut self.parking.key(index as u32).unwrap_or(0)));
             }
             if let Some(mut expires) = self.expiry.get(index as u32) {
@@ -206,7 +211,7 @@ impl<M> Consumer<M> {
         let generation = NonZeroU32::new(generation).ok_or("a slot has no generation")?;
         let mut state = State::Free;
         from.choice(&mut state, &STATES)?;
-        let parked = self.parking.is_on();
+        let parked = self.parking.keeps_keys();
         let slot = &mut self.slab.slots[index as usize];
         slot.hot.generation = generation;
         slot.hot.state = state;

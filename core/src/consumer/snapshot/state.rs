@@ -158,8 +158,6 @@ impl<M> Consumer<M> {
             notices,
             credit,
             round,
-            // Of the configuration.
-            plain_bytes_end: _,
             // Counted.
             blockless: _,
             deadline,
@@ -190,7 +188,8 @@ impl<M> Consumer<M> {
         };
         told(rest.fields(to));
         for part in partitions {
-            // Those that were never ours are as they were made.
+            // Those that were never ours are as they were made, but for their weights.
+            told(to.u32(&mut { part.weight }));
             told(to.flag(&mut { part.known }));
             if part.known {
                 told(part.clone().fields(to));
@@ -219,13 +218,8 @@ impl<M> Consumer<M> {
             spare_messages: _,
             spare_bytes: _,
             used_bytes: _,
-            share_messages: _,
-            share_bytes: _,
-            covered_messages: _,
-            covered_bytes: _,
-            cap_messages: _,
-            cap_bytes: _,
-            open: _,
+            plain_bytes: _,
+            plain_bytes_end: _,
             overdraft,
             refunded,
         } = credit;
@@ -282,7 +276,7 @@ impl<M> Consumer<M> {
         need(from.0.is_empty(), "something is left over")?;
         self.sum_up();
         self.credit.overdraft = overdraft;
-        self.share_out(0);
+        self.share_out();
         self.credit.refunded = refunded;
         self.round = round;
         Ok(())
@@ -294,12 +288,17 @@ impl<M> Consumer<M> {
         taken: &mut Taken,
         from: &mut Reader<'_>,
     ) -> Result<(), Fault> {
-        let mut known = false;
+        let (mut weight, mut known) = (0, false);
+        from.u32(&mut weight)?;
+        let inside = (1..=super::super::WEIGHT_MAX).contains(&weight);
+        need(inside, "a weight is out of range")?;
+        self.partitions[index].weight = weight;
         from.flag(&mut known)?;
         if !known {
             return Ok(());
         }
         let mut part = Partition::closed();
+        part.weight = weight;
         part.fields(from)?;
         need(part.known, "a partition is known and is not")?;
         let identities = self.identities.capacity();
@@ -387,7 +386,5 @@ impl<M> Consumer<M> {
         }
         let parts = self.partitions.iter();
         self.blockless = parts.filter(|p| p.window.blocks() == 0).count() as u32;
-        let parts = self.partitions.iter();
-        self.credit.open = parts.filter(|p| p.is_ours()).count() as u32;
     }
 }

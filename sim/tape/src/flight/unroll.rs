@@ -68,11 +68,12 @@ const ADMITS: [Result<Admit, Refusal>; 7] = [
     Err(Refusal::TooLarge),
 ];
 
-const SETTLED: [Settled; 4] = [
+const SETTLED: [Settled; 5] = [
     Settled::Done,
     Settled::Retry,
     Settled::Reject,
     Settled::Cancelled,
+    Settled::Handled,
 ];
 
 impl<'a> Rows<'a> {

@@ -1,0 +1,261 @@
+//! Calls of several messages of one key, scenario by scenario.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod support;
+
+use procession_core::*;
+use support::*;
+
+fn calls(most: u32) -> Config {
+    Config {
+        batch_key: most,
+        ..config()
+    }
+}
+
+/// Positions 1 to `count` of key 7, and the call that begins with the first.
+fn call(bus: &mut Consumer<u64>, count: u64) -> Vec<Dispatch<u64>> {
+    for position in 1..=count {
+        let _ = offer(bus, position, 7);
+    }
+    next_call(bus, at(1))
+}
+
+fn next_call(bus: &mut Consumer<u64>, now: Time) -> Vec<Dispatch<u64>> {
+    let first = bus.poll_dispatch(now).unwrap();
+    let token = first.token;
+    let mut call = vec![first];
+    call.extend(core::iter::from_fn(|| bus.poll_follow(now, token)));
+    bus.check_invariants().unwrap();
+    call
+}
+
+fn messages(call: &[Dispatch<u64>]) -> Vec<(u64, u32)> {
+    call.iter().map(|d| (d.message, d.attempt)).collect()
+}
+
+fn settle(bus: &mut Consumer<u64>, now: u64, of: &Dispatch<u64>, outcome: Outcome<u64>) {
+    bus.settle(at(now), of.token, outcome).unwrap();
+    bus.check_invariants().unwrap();
+}
+
+fn frontier(bus: &Consumer<u64>) -> u64 {
+    bus.frontier(P).unwrap().0
+}
+
+#[test]
+fn a_call_gets_the_next_messages_of_its_key_and_no_more_than_it_may() {
+    let mut bus = live(&calls(3));
+    let _ = offer(&mut bus, 10, 8);
+    let got = call(&mut bus, 0);
+    assert_eq!(messages(&got), [(10, 1)], "nothing of another key");
+    let mut bus = live(&calls(3));
+    let got = call(&mut bus, 5);
+    assert_eq!(messages(&got), [(1, 1), (2, 1), (3, 1)]);
+    assert!(bus.poll_dispatch(at(1)).is_none(), "S1: the key is busy");
+    assert!(got.iter().all(|d| d.deadline == got[0].deadline));
+    assert_eq!(bus.stats().running, 3);
+    let mut bus = live(&config());
+    let got = call(&mut bus, 5);
+    assert_eq!(messages(&got), [(1, 1)], "off, if nobody asks");
+}
+
+#[test]
+fn s2_what_is_said_takes_effect_in_the_order_of_the_log() {
+    let mut bus = live(&calls(8));
+    let got = call(&mut bus, 4);
+    settle(&mut bus, 2, &got[2], Outcome::Handled(3));
+    settle(&mut bus, 2, &got[1], Outcome::Handled(2));
+    assert_eq!((bus.stats().done, frontier(&bus)), (0, 1));
+    settle(&mut bus, 2, &got[0], Outcome::Done);
+    assert_eq!((bus.stats().done, frontier(&bus)), (3, 4));
+    let _ = offer(&mut bus, 5, 7);
+    assert!(
+        bus.poll_dispatch(at(2)).is_none(),
+        "S1: the call still runs"
+    );
+    assert!(bus.poll_follow(at(2), got[0].token).is_none(), "stale");
+    settle(&mut bus, 2, &got[3], Outcome::Done);
+    assert_eq!(frontier(&bus), 5);
+    assert_eq!(messages(&next_call(&mut bus, at(2))), [(5, 1)]);
+}
+
+#[test]
+fn s2_what_is_done_behind_a_failure_is_handed_out_again_and_costs_no_attempt() {
+    let mut bus = live(&calls(8));
+    let got = call(&mut bus, 4);
+    settle(&mut bus, 2, &got[0], Outcome::Done);
+    settle(&mut bus, 2, &got[2], Outcome::Handled(3));
+    settle(&mut bus, 2, &got[1], Outcome::Retry(2));
+    assert_eq!(bus.stats().failed, 0, "the call still runs");
+    bus.handle_timeout(at(10_000));
+    assert!(bus.poll_dispatch(at(10_000)).is_none(), "S1");
+    settle(&mut bus, 10_000, &got[3], Outcome::Reject(4));
+    assert_eq!((bus.stats().done, bus.stats().failed), (1, 1));
+    assert!(bus.poll_dead_letter().is_none(), "it was given back");
+    bus.handle_timeout(at(60_000));
+    let again = next_call(&mut bus, at(60_000));
+    assert_eq!(messages(&again), [(2, 2), (3, 1), (4, 1)]);
+    for of in &again {
+        let stale = bus.settle(at(60_000), got[1].token, Outcome::Done);
+        assert_eq!(stale, Err(Stale), "S6");
+        settle(&mut bus, 60_000, of, Outcome::Done);
+    }
+    assert_eq!(frontier(&bus), 5);
+}
+
+#[test]
+fn s2_behind_a_rejected_message_what_is_done_waits_for_the_dead_letter() {
+    let mut bus = live(&calls(8));
+    let got = call(&mut bus, 3);
+    settle(&mut bus, 2, &got[0], Outcome::Reject(1));
+    settle(&mut bus, 2, &got[1], Outcome::Handled(2));
+    assert!(bus.poll_dead_letter().is_none(), "the call still runs");
+    settle(&mut bus, 2, &got[2], Outcome::Handled(3));
+    let token = bus.poll_dead_letter().unwrap().token;
+    bus.dead_letter_result(at(3), token, Receipt::NotStored);
+    bus.check_invariants().unwrap();
+    assert_eq!((bus.stats().done, frontier(&bus)), (0, 1));
+    bus.handle_timeout(at(60_000));
+    let token = bus.poll_dead_letter().unwrap().token;
+    bus.dead_letter_result(at(60_000), token, Receipt::Stored);
+    bus.check_invariants().unwrap();
+    assert_eq!((bus.stats().done, frontier(&bus)), (2, 4));
+    assert_eq!(bus.stats().held, 0);
+}
+
+#[test]
+fn s2_where_a_key_is_parked_what_is_behind_a_rejected_message_follows_it() {
+    let mut bus = live(&Config {
+        parked_keys: 2,
+        ..calls(8)
+    });
+    let got = call(&mut bus, 2);
+    settle(&mut bus, 2, &got[1], Outcome::Handled(2));
+    settle(&mut bus, 2, &got[0], Outcome::Reject(1));
+    let token = bus.poll_dead_letter().unwrap().token;
+    bus.dead_letter_result(at(3), token, Receipt::Stored);
+    let letter = bus.poll_dead_letter().unwrap();
+    assert_eq!(
+        (letter.message, letter.why, letter.attempts),
+        (&2, Why::Parked, 0)
+    );
+}
+
+#[test]
+fn a_message_that_is_only_called_done_must_be_the_first() {
+    let mut bus = live(&calls(8));
+    let got = call(&mut bus, 2);
+    let before = bus.stats();
+    assert_eq!(bus.settle(at(2), got[1].token, Outcome::Done), Err(Stale));
+    assert_eq!(bus.stats(), before);
+    settle(&mut bus, 2, &got[0], Outcome::Done);
+    settle(&mut bus, 2, &got[1], Outcome::Done);
+    assert_eq!(bus.stats().done, 2, "it is the first one now");
+}
+
+#[test]
+fn l3_a_timeout_is_that_of_the_whole_call() {
+    let mut bus = live(&calls(8));
+    let got = call(&mut bus, 3);
+    settle(&mut bus, 2, &got[1], Outcome::Handled(2));
+    bus.handle_timeout(got[0].deadline);
+    let cancelled: Vec<_> = core::iter::from_fn(|| bus.poll_cancel()).collect();
+    assert_eq!(cancelled, [got[0].token, got[2].token]);
+    let now = got[0].deadline;
+    bus.settle(now, got[0].token, Outcome::Cancelled(1))
+        .unwrap();
+    bus.settle(now, got[2].token, Outcome::Cancelled(3))
+        .unwrap();
+    bus.check_invariants().unwrap();
+    assert_eq!(bus.stats().failed, 1, "of those behind, no attempt counts");
+    bus.handle_timeout(now + Span::from_secs(60));
+    let again = next_call(&mut bus, now + Span::from_secs(60));
+    assert_eq!(messages(&again), [(1, 2), (2, 1), (3, 1)]);
+}
+
+#[test]
+fn s1_s6_a_lost_call_keeps_its_key_busy_until_all_of_it_has_ended() {
+    let mut bus = live(&calls(8));
+    let got = call(&mut bus, 3);
+    settle(&mut bus, 2, &got[1], Outcome::Handled(2));
+    bus.lose(at(3), P, E1);
+    bus.check_invariants().unwrap();
+    assert_eq!(core::iter::from_fn(|| bus.poll_cancel()).count(), 2);
+    let start = open(&mut bus, Epoch(2), &Resume::default());
+    for position in 1..4 {
+        let arrival = Arrival {
+            epoch: start.epoch,
+            session: start.session,
+            ..arrival(position, 7)
+        };
+        let _ = bus.offer(at(4), arrival).unwrap();
+    }
+    // In any order, and by any outcome.
+    settle(&mut bus, 5, &got[2], Outcome::Handled(3));
+    assert!(
+        bus.poll_dispatch(at(5)).is_none(),
+        "S1: the first still runs"
+    );
+    settle(&mut bus, 5, &got[0], Outcome::Done);
+    // S4: the first has succeeded in this process. Of the others nobody knows.
+    assert!(bus.poll_dispatch(at(5)).is_none_or(|d| d.message != 1));
+}
+
+#[test]
+fn s5_a_drain_waits_for_a_call_and_leaves_it_behind_in_the_end() {
+    let mut bus = live(&calls(8));
+    let got = call(&mut bus, 3);
+    settle(&mut bus, 2, &got[0], Outcome::Retry(1));
+    bus.drain(at(10), at(810));
+    bus.handle_timeout(at(610));
+    assert_eq!(core::iter::from_fn(|| bus.poll_cancel()).count(), 2);
+    settle(&mut bus, 620, &got[1], Outcome::Handled(2));
+    bus.handle_timeout(at(710));
+    bus.check_invariants().unwrap();
+    bus.handle_timeout(at(810));
+    let release = bus.poll_release().unwrap();
+    assert_eq!((release.abandoned, release.handed_back), (1, 2));
+    assert_eq!(release.frontier, Position(1), "S3: nothing of it was done");
+    settle(&mut bus, 900, &got[2], Outcome::Handled(3));
+    assert_eq!(bus.stats().held, 0);
+}
+
+#[test]
+fn s11_a_call_goes_on_from_a_snapshot() {
+    let config = calls(8);
+    let mut bus = live(&config);
+    let got = call(&mut bus, 3);
+    settle(&mut bus, 2, &got[1], Outcome::Handled(2));
+    let mut bytes = Vec::new();
+    let write = |m: &u64, out: &mut Vec<u8>| out.extend(m.to_le_bytes());
+    bus.snapshot(None, write, &mut bytes);
+    let read = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_le_bytes);
+    let mut bus: Consumer<u64> = Consumer::restore(&config, &bytes, read).unwrap();
+    assert_eq!(bus.outstanding().count(), 2);
+    settle(&mut bus, 3, &got[2], Outcome::Handled(3));
+    settle(&mut bus, 3, &got[0], Outcome::Done);
+    assert_eq!((bus.stats().done, frontier(&bus)), (3, 4));
+}
+
+#[test]
+fn calls_of_several_need_keys_in_the_order_of_the_log() {
+    let refused = |config: Config| Consumer::<u64>::new(&config).map(drop).unwrap_err().field;
+    assert_eq!(refused(calls(0)), "batch_key");
+    assert_eq!(refused(calls(257)), "batch_key");
+    let order = Order::Unordered;
+    assert_eq!(refused(Config { order, ..calls(2) }), "batch_key");
+    let sequence = Some(SequenceOrder {
+        keys: 8,
+        hold_messages: 8,
+        gap_timeout: Span::from_secs(1),
+        on_gap: OnGap::GoOn,
+    });
+    assert_eq!(
+        refused(Config {
+            sequence,
+            ..calls(2)
+        }),
+        "batch_key"
+    );
+}

@@ -1,0 +1,221 @@
+//! Shares of the credit, and weights: what a partition may count on, whatever the others hold.
+
+use procession_core::{Arrival, Grant, PartitionId, Refusal};
+
+use super::World;
+use crate::checker::{Checked, State};
+use crate::member::Delivery;
+use crate::rule::Rule;
+
+/// What half is shared out into: in proportion to weights, but nobody has less than `one`, or than an
+/// even share if that is less; the lightest have just that, and the others share what is left. The
+/// share of the one whose weight stands at `mine`.
+fn share_out(half: u64, one: u64, weights: &[u32], mine: usize) -> u64 {
+    let floor = u128::from(one.min(half / weights.len().max(1) as u64));
+    let mut sorted: Vec<u128> = weights.iter().map(|w| u128::from(*w)).collect();
+    sorted.sort_unstable();
+    let (mut rest, mut sum) = (u128::from(half), sorted.iter().sum::<u128>());
+    for weight in sorted {
+        if rest * weight >= floor * sum {
+            break;
+        }
+        (rest, sum) = (rest - floor, sum - weight);
+    }
+    let mine = rest * u128::from(weights[mine]) / sum.max(1);
+    mine.max(floor) as u64
+}
+
+/// What one partition holds, and what its share is: messages and bytes.
+struct Holding {
+    partition: u32,
+    held: (u64, u64),
+    share: (u64, u64),
+}
+
+impl World {
+    /// The partitions that a core has open, and what each holds as the checker knows it.
+    fn holdings(&self, member: u32) -> Vec<Holding> {
+        let member = &self.members[member as usize];
+        let Some(core) = &member.core else {
+            return Vec::new();
+        };
+        let most = self.plan.config.message_bytes_max;
+        let limits = member.limits.unwrap_or(self.plan.config.limits);
+        let open: Vec<u32> = (0..self.plan.config.partitions)
+            .filter(|p| core.epoch(PartitionId(*p)).is_some())
+            .collect();
+        let weights: Vec<u32> = open.iter().map(|p| member.weights[*p as usize]).collect();
+        let holding = |(i, &p): (usize, &u32)| {
+            let messages = u64::from(limits.messages) / 2;
+            let share = (
+                share_out(messages, 1, &weights, i),
+                share_out(limits.bytes / 2, most.into(), &weights, i),
+            );
+            Holding {
+                partition: p,
+                held: (0, 0),
+                share,
+            }
+        };
+        open.iter().enumerate().map(holding).collect()
+    }
+
+    /// Adds what each holds.
+    fn with_held(&self, member: u32, mut of: Vec<Holding>) -> Vec<Holding> {
+        let tenures = &self.checker.processes[member as usize].tenures;
+        let most = self.plan.config.message_bytes_max;
+        for holding in &mut of {
+            let Some(tenure) = &tenures[holding.partition as usize] else {
+                continue;
+            };
+            for (entry, e) in self.entries.iter().zip(0..) {
+                if tenure.state(e) == State::Held {
+                    holding.held.0 += 1;
+                    holding.held.1 += u64::from(entry.bytes.min(most));
+                }
+            }
+        }
+        of
+    }
+
+    /// A feed may deliver more. All that is held and granted is within the limits; beyond them nobody
+    /// has more than its share outstanding (S7).
+    #[inline(never)]
+    pub(super) fn granted(&mut self, member: u32, grant: Grant) -> Checked {
+        let m = member as usize;
+        let p = grant.partition.0;
+        let story = || format!("member={member} {grant:?} at={}", self.now);
+        let rules = &self.checker.rules;
+        let feeds = &self.members[m].feeds;
+        let delivery = feeds[p as usize].delivery.as_ref();
+        let this = delivery.filter(|d| d.session() == (grant.epoch, grant.session));
+        let Some(before) = this.map(|d| d.granted) else {
+            return rules.hold(Rule::GrantOfOldSession, false, story);
+        };
+        rules.hold(Rule::GrantOfOldSession, true, story)?;
+        let after = (grant.messages, grant.bytes);
+        let grows = after != before && after.0 >= before.0 && after.1 >= before.1;
+        rules.hold(Rule::GrantDidNotGrow, grows, story)?;
+        if let Some(delivery) = &mut self.members[m].feeds[p as usize].delivery {
+            delivery.granted = after;
+        }
+        let Some(core) = &self.members[m].core else {
+            return Ok(());
+        };
+        let limits = self.members[m].limits.unwrap_or(self.plan.config.limits);
+        let stats = core.stats();
+        let mut all = (u64::from(stats.held), stats.held_bytes);
+        let mut mine = (0, 0);
+        for (q, feed) in self.members[m].feeds.iter().enumerate() {
+            let outstanding = feed.delivery.as_ref().map_or((0, 0), Delivery::outstanding);
+            all = (all.0 + outstanding.0, all.1 + outstanding.1);
+            if q == p as usize {
+                mine = outstanding;
+            }
+        }
+        let most = u64::from(self.plan.config.message_bytes_max);
+        let holdings = self.holdings(member);
+        let share = holdings.iter().find(|h| h.partition == p);
+        let share = share.map_or((0, 0), |h| h.share);
+        let messages = mine.0 <= share.0.max(1) || all.0 <= u64::from(limits.messages);
+        let bytes = mine.1 <= share.1.max(most) || all.1 <= limits.bytes;
+        let fits = (after.0 == before.0 || messages) && (after.1 == before.1 || bytes);
+        let rules = &self.checker.rules;
+        rules.hold(Rule::MoreGranted, fits, || {
+            format!("{grant:?} at={}: {mine:?} of {all:?}, {limits:?}", self.now)
+        })
+    }
+
+    /// The core has refused a message for want of credit: then its partition has used its share up, or
+    /// shares are not paid out because limits or weights have changed, and it holds something (L1).
+    pub(super) fn refused(&self, member: u32, why: Refusal, arrival: &Arrival<u32>) -> Checked {
+        let (m, p) = (member as usize, arrival.partition.0);
+        let config = &self.plan.config;
+        let tenure = self.checker.processes[m].tenures[p as usize].as_ref();
+        let leased = tenure.is_some_and(|t| self.now < t.until);
+        let held = tenure.map_or(0, |t| u64::from(t.held));
+        // What only one key waits for is another matter, and so is a rewrite that nobody knows of yet.
+        let counted = config.key_messages < u32::MAX || self.logs.iter().any(|l| l.rewrites > 0);
+        if why != Refusal::Credit || !leased || counted {
+            return Ok(());
+        }
+        let Some(core) = &self.members[m].core else {
+            return Ok(());
+        };
+        let limits = self.members[m].limits.unwrap_or(config.limits);
+        if 2 * held >= u64::from(limits.messages) {
+            return Ok(());
+        }
+        let holdings = self.holdings(member);
+        let own = holdings.iter().find(|h| h.partition == p);
+        if own.is_none_or(|h| held >= h.share.0) {
+            return Ok(());
+        }
+        let holdings = self.with_held(member, holdings);
+        let stats = core.stats();
+        let all = (u64::from(stats.held), stats.held_bytes);
+        let reserved = holdings.iter().fold(all, |sum, h| {
+            (
+                sum.0 + h.share.0.saturating_sub(h.held.0),
+                sum.1 + h.share.1.saturating_sub(h.held.1),
+            )
+        });
+        let Some(own) = holdings.iter().find(|h| h.partition == p) else {
+            return Ok(());
+        };
+        let bytes = u64::from(arrival.bytes.min(config.message_bytes_max));
+        let after = own.held.1 + bytes;
+        let may = own.held.0 < u64::from(limits.partition_messages)
+            && after <= limits.partition_bytes
+            && own.held.0 < own.share.0
+            && after <= own.share.1;
+        let paid = reserved.0 <= u64::from(limits.messages) && reserved.1 <= limits.bytes;
+        let first =
+            own.held.0 == 0 && all.0 < u64::from(limits.messages) && all.1 + bytes <= limits.bytes;
+        let rules = &self.checker.rules;
+        rules.hold(Rule::RefusedItsShare, !(may && (paid || first)), || {
+            format!(
+                "member={member} msg={} partition={p} at={}: it holds {:?} of {:?}, {limits:?}",
+                arrival.message, self.now, own.held, own.share
+            )
+        })
+    }
+
+    /// A process that starts weighs its partitions, where the run does that.
+    pub(super) fn weigh_all(&mut self, member: u32, n: u64) {
+        let time = self.time();
+        for p in 0..self.plan.config.partitions {
+            let Some(weight) = self.plan.weight(p, n) else {
+                return;
+            };
+            let process = &mut self.members[member as usize];
+            let Some(core) = &mut process.core else {
+                return;
+            };
+            if core.set_weight(time, PartitionId(p), weight) {
+                process.weights[p as usize] = weight;
+            }
+            // Neither is there such a weight, nor such a partition.
+            let beyond = PartitionId(self.plan.config.partitions);
+            let nothing =
+                !core.set_weight(time, PartitionId(p), 0) && !core.set_weight(time, beyond, 1);
+            debug_assert!(nothing, "invariant: wrong weights are refused");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::share_out;
+
+    #[test]
+    fn shares_are_in_proportion_above_the_floor() {
+        let shares = |half, one, weights: &[u32]| -> Vec<u64> {
+            let all = 0..weights.len();
+            all.map(|i| share_out(half, one, weights, i)).collect()
+        };
+        assert_eq!(shares(100, 1, &[1, 2, 1]), [25, 50, 25]);
+        assert_eq!(shares(100, 20, &[1_000, 1, 10]), [60, 20, 20]);
+        assert_eq!(shares(2, 1, &[1, 1, 1]), [0, 0, 0]);
+    }
+}
