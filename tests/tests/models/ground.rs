@@ -209,7 +209,7 @@ impl Ground {
 
     /// Keeps a copy of the log aside, as a backup does.
     pub(crate) fn keep_copy(&self) {
-        self.harm(|log, copy| copy_files(log, copy));
+        self.harm(copy_files);
     }
 
     /// Puts the copy in the place of the log: what came after it is lost.
