@@ -239,6 +239,53 @@ fn a_gap_stops_its_key_until_the_owner_passes_it() {
     assert_eq!(run(&mut bus, 10_000), [2, 3]);
 }
 
+/// What is passed lies before the first of those that are ahead, also while one that is late is in front of
+/// it: the owner is not asked again.
+#[test]
+fn a_gap_that_is_passed_behind_a_late_message_is_not_told_again() {
+    for settled_first in [false, true] {
+        let mut bus = live(OnGap::Stop);
+        feed(&mut bus, &[2, 4, 5]);
+        assert_eq!(run(&mut bus, 0), [1]);
+        assert_eq!(gaps(&mut bus, 100), [(2, 3, 4)]);
+        offer_at(&mut bus, 100, 4, Some(1));
+        let late = bus.poll_dispatch(at(100)).unwrap();
+        assert_eq!(late.position, Position(4));
+        let settle = |bus: &mut Consumer<u64>| {
+            bus.settle(at(110), late.token, Outcome::Done).unwrap();
+        };
+        if settled_first {
+            settle(&mut bus);
+        }
+        assert!(bus.pass_gap(at(110), P, 1));
+        bus.check_invariants().unwrap();
+        if !settled_first {
+            settle(&mut bus);
+        }
+        assert_eq!(run(&mut bus, 120), [2, 3]);
+        assert_eq!(gaps(&mut bus, 10_000), []);
+    }
+}
+
+/// What is missing has come meanwhile, behind a late message: then nothing is passed.
+#[test]
+fn nothing_is_passed_where_nothing_is_missing_any_more() {
+    let mut bus = live(OnGap::Stop);
+    feed(&mut bus, &[2, 4]);
+    assert_eq!(run(&mut bus, 0), [1]);
+    assert_eq!(gaps(&mut bus, 100), [(2, 3, 4)]);
+    offer_at(&mut bus, 100, 3, Some(1));
+    let late = bus.poll_dispatch(at(100)).unwrap();
+    offer_at(&mut bus, 100, 4, Some(3));
+    bus.pass_gap(at(100), P, 1);
+    bus.settle(at(110), late.token, Outcome::Done).unwrap();
+    assert_eq!(run(&mut bus, 120), [4, 2]);
+    // All from 2 on are known to be passed: another one is a copy, not late.
+    offer_at(&mut bus, 130, 5, Some(3));
+    assert_eq!(run(&mut bus, 130), []);
+    assert_eq!(copies(&mut bus, 130), [(5, true)]);
+}
+
 #[test]
 fn a_stopped_key_goes_on_when_what_is_missing_comes() {
     let mut bus = live(OnGap::Stop);

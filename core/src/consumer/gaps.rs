@@ -246,13 +246,32 @@ impl<M> Consumer<M> {
         if !core::mem::take(stopped) {
             return false;
         }
+        // The first of those that are ahead. It need not be in front: one that is late may be.
+        let next = self.sequences.entries[entry as usize].next;
+        let (mut first, mut waiting) = (None, None);
         for index in 0..self.slab.capacity() as u32 {
             let place = self.sequences.place(index);
-            let ahead = self.slab.slots[index as usize].hot.state == State::Ahead;
-            if place.entry == entry && ahead {
-                self.sequences.entries[entry as usize].go_on(place.sequence);
-                self.activate(index);
+            let state = self.slab.slots[index as usize].hot.state;
+            let held = state == State::Ahead || state == State::Queued;
+            if place.entry != entry || !held {
+                continue;
             }
+            if state == State::Ahead {
+                waiting = Some(index);
+            }
+            if next.is_none_or(|next| next <= place.sequence)
+                && first.is_none_or(|first| place.sequence < first)
+            {
+                first = Some(place.sequence);
+            }
+        }
+        if let Some(first) = first
+            && next != Some(first)
+        {
+            self.sequences.entries[entry as usize].go_on(first);
+        }
+        if let Some(index) = waiting {
+            self.activate(index);
         }
         true
     }

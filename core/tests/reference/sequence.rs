@@ -239,10 +239,18 @@ impl Model {
             return false;
         };
         known.stopped = false;
-        let waits = |h: &Held| (h.p, h.key) == (p, Some(key)) && is_ahead(h.state);
-        if let Some(i) = self.held.iter().position(waits) {
-            let sequence = self.held[i].sequence.unwrap();
-            self.key_of(p, key).go_on(sequence);
+        let next = known.next;
+        let ours = |h: &&Held| (h.p, h.key) == (p, Some(key));
+        let waits = |h: &&Held| is_ahead(h.state) || h.state == State::Queued;
+        let of_key = self.held.iter().filter(ours).filter(waits);
+        let ahead = of_key.filter_map(|h| h.sequence.filter(|s| next <= Some(*s)));
+        if let Some(first) = ahead.min()
+            && next != Some(first)
+        {
+            self.key_of(p, key).go_on(first);
+        }
+        let waiting = |h: &Held| (h.p, h.key) == (p, Some(key)) && is_ahead(h.state);
+        if let Some(i) = self.held.iter().position(waiting) {
             self.activate(i);
         }
         true

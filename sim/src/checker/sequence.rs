@@ -215,10 +215,16 @@ impl Checker {
             return;
         };
         let of = held(tenure, all).filter(|(_, e)| e.key_hash() == Some(key));
-        let first = of.filter_map(|(_, e)| e.sequenced()).min_by_key(|s| s.1);
+        // What is late is not what the owner was asked about.
+        let next = |key| tenure.sequences.next.get(&key).map_or(0, |run| run.next);
+        let ahead = of.filter_map(|(_, e)| e.sequenced());
+        let first = ahead.filter(|s| next(s.0) <= s.1).min_by_key(|s| s.1);
         if let Some((key, sequence)) = first {
+            let passes = next(key) < sequence;
             tenure.sequences.stopped.retain(|k| *k != key);
-            tenure.sequences.next.insert(key, Run::at(sequence));
+            if passes {
+                tenure.sequences.next.insert(key, Run::at(sequence));
+            }
         }
     }
 
