@@ -8,6 +8,7 @@ use super::{Burial, World, Write};
 use crate::checker::Checked;
 use crate::coverage::Mark;
 use crate::event::Event;
+use crate::plan::Flavour;
 use crate::rule::Rule;
 use crate::site::Site;
 
@@ -45,6 +46,7 @@ impl World {
             map,
             result,
             generation: self.generation,
+            opens: self.opens[p as usize],
             landed: false,
         });
         if let Some(lands) = lands {
@@ -71,12 +73,15 @@ impl World {
             commit,
             map,
             generation,
+            opens,
             ..
         } = self.writes[number as usize].clone();
         let p = commit.partition.0 as usize;
         let owns = self.seats[p].is_some_and(|s| (s.member, s.life) == (member, life));
         let record = &self.records[p];
-        let fenced = generation != self.generation;
+        // Who opens a partition writes its record anew, and what is sent expects the record as it was.
+        let anew = self.plan.flavour == Flavour::JetStream && opens != self.opens[p];
+        let fenced = anew || generation != self.generation;
         if !owns || fenced || !record.is_before(commit.epoch.0, commit.write) {
             self.hit(if !owns {
                 Mark::FormerOwner

@@ -49,6 +49,8 @@ struct Write {
     result: CommitResult,
     /// The generation in which it was sent.
     generation: u32,
+    /// How often its partition had been opened by then.
+    opens: u64,
     /// It reached the broker.
     landed: bool,
 }
@@ -114,6 +116,8 @@ pub(crate) struct World {
     barrier: u64,
     /// Per partition, so that decisions about one do not hang on another.
     assignments: Vec<u64>,
+    /// How often each was opened.
+    opens: Vec<u64>,
     sessions: Vec<u64>,
     hash: u64,
     trace: Option<String>,
@@ -190,6 +194,7 @@ impl World {
             silent: false,
             barrier: 0,
             assignments: vec![0; partitions as usize],
+            opens: vec![0; partitions as usize],
             sessions: vec![0; partitions as usize],
             hash: plan.seed,
             trace: watch.trace.then(String::new),

@@ -94,6 +94,7 @@ impl World {
             }
         }
         let epoch = self.records[p].open();
+        self.opens[p] += 1;
         let life = self.members[member as usize].life;
         let lease_end = match self.plan.flavour {
             Flavour::JetStream => self.now + self.plan.lease,
