@@ -24,9 +24,10 @@ pub enum OnGap {
 /// The first number seen of a key is adopted, and from then on each is judged when it is the turn of its
 /// message: the one that comes next runs; one that is ahead is held until what is missing has come; one
 /// that was passed is finished without a handler, and told; one that its key has gone on without (a gap
-/// that was told, a number from before the adopted one) is late: told, and handled (S9). A number is passed when its message ends in
-/// any way: success, dead letter, expiry, copy. A retry keeps it pending. So the order of a key is that
-/// of its numbers and not of the log, as far as the hold reaches (S2).
+/// that was told, a number from before the adopted one) is late: told, and handled (S9). A number is
+/// passed when its message ends in any way: success, dead letter, expiry, copy. A retry keeps it
+/// pending. So the order of a key is that of its numbers and not of the log, as far as the hold reaches
+/// (S2).
 ///
 /// What is known of a partition's keys ends with its epoch, because whoever owned it in between may have
 /// gone on: keys are adopted anew. Costs 64 + 16 to 32 bytes a key and 24 a message in flight.

@@ -119,7 +119,7 @@ impl Subscription {
     /// tell every member.
     ///
     /// # Errors
-    /// The weight is out of range; nothing was changed.
+    /// The weight is out of range, or no topic can have the partition; nothing was changed.
     pub fn set_weight(&self, partition: u32, weight: u32) -> Result<(), NotWeighed> {
         self.guard.0.set_weight(PartitionId(partition), weight)
     }

@@ -109,8 +109,10 @@ async fn weights_are_taken_or_refused() {
     assert_eq!(subscription.set_weight(0, 0), Err(NotWeighed::Weight));
     assert_eq!(subscription.set_weight(0, 1_001), Err(NotWeighed::Weight));
     assert_eq!(subscription.set_weight(0, 1_000), Ok(()));
-    // A partition that cannot be is nobody's.
-    assert_eq!(subscription.set_weight(u32::MAX, 2), Ok(()));
+    // One that this topic does not have is nobody's; one that none can have is a mistake.
+    assert_eq!(subscription.set_weight(999, 2), Ok(()));
+    let none = subscription.set_weight(u32::MAX, 2);
+    assert_eq!(none, Err(NotWeighed::Partition));
     bus.publish("orders", order("a", 1)).await.unwrap();
     arrived.take(1).await;
     drop(subscription);

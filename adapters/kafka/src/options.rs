@@ -130,8 +130,8 @@ impl KafkaOptions {
         Ok(Self::at(servers.join(","), url))
     }
 
-    /// librdkafka's mock cluster with one broker, in this process and for all of its buses: for quick tests. It is **not a
-    /// broker**; it knows no retention, no settings of topics and no time.
+    /// librdkafka's mock cluster with one broker, in this process and for all of its buses: for quick
+    /// tests. It is **not a broker**; it knows no retention, no settings of topics and no time.
     #[must_use]
     pub fn mock() -> Self {
         Self {

@@ -86,8 +86,9 @@ pub enum Answer {
     /// It is not in the log, and sending it again would change nothing (too large, not permitted).
     NotStored,
     /// It was to go in only behind a certain message of its key, and another one is the last: it is not
-    /// in the log, and neither is an earlier send of its identity. Only a broker that looks for copies
-    /// of an identity before it compares can say so; another one says [`Unknown`](Self::Unknown).
+    /// in the log, and neither is an earlier send of its identity. A broker that compares before it looks
+    /// for copies finds its own copy in the way: an adapter that cannot tell says
+    /// [`Unknown`](Self::Unknown).
     Conflict,
     /// It is not in the log, for a passing reason. It is sent again under the same identity.
     Retry,

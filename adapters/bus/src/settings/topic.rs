@@ -19,8 +19,9 @@ pub struct TopicSettings {
     pub storage: Storage,
     /// How its messages lie on JetStream when it is created: `partitioned` (default; a subject a
     /// partition) or `keyed` (a subject a key, which
-    /// [`Bus::publish_expecting`](crate::Bus::publish_expecting) needs). Default: what is there. Kafka
-    /// knows partitions only, and refuses `keyed`.
+    /// [`Bus::publish_expecting`](crate::Bus::publish_expecting) needs). Default: what is there; with
+    /// `mode = "skip"`, which looks at nothing, `partitioned`. Kafka knows partitions only, and refuses
+    /// `keyed`.
     pub layout: Option<Layout>,
     /// The form in which this bus publishes to it: `binary` (default), `structured` or `predecessor`.
     /// Messages of every form are received, whatever it is.

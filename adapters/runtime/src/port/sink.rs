@@ -75,8 +75,8 @@ pub enum SinkReceipt {
     },
     /// Not in the log, and it never will be: refused by the broker.
     NotStored(PortError),
-    /// Not in the log: another message than the [expected](super::Expect) one is the last of its key. The
-    /// broker had looked for an earlier copy of this identity before it compared.
+    /// Not in the log: another message than the [expected](super::Expect) one is the last of its key, and
+    /// that is no earlier copy of this identity, nor is one before it.
     Conflict(PortError),
     /// Not in the log for a passing reason; may be sent again.
     Retry(PortError),

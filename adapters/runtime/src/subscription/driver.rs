@@ -6,7 +6,7 @@ use core::task::{Context, Poll};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use procession_core::{ConfigError, Dispatch, Drained, NoticeKind, Span, Time};
+use procession_core::{ConfigError, Dispatch, Drained, NoticeKind, PartitionId, Span, Time};
 
 use super::alarms::Alarms;
 use super::attempt_task::Report;
@@ -241,6 +241,13 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
     fn hear_owner(&mut self, cx: &mut Context<'_>) -> bool {
         let mut batch = core::mem::take(&mut self.control_batch);
         let busy = self.shared.controls.poll_drain(cx, &mut batch).is_ready() && !batch.is_empty();
+        if busy {
+            for (partition, weight) in self.shared.take_weights() {
+                // The handle has looked at the weight; a partition that cannot be is nobody's.
+                self.core
+                    .set_weight(self.now, PartitionId(partition), weight);
+            }
+        }
         for control in batch.drain(..) {
             match control {
                 Control::Drain(deadline) => self.drain(deadline),
@@ -266,10 +273,8 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                         self.alarms.clear(NoticeKind::OutOfRange, partition);
                     }
                 }
-                Control::Weight(partition, weight) => {
-                    // The handle has looked at the weight; a partition that cannot be is nobody's.
-                    self.core.set_weight(self.now, partition, weight);
-                }
+                // Taken above.
+                Control::Weights => {}
                 Control::Record(asked) => self.record(asked),
             }
         }

@@ -12,6 +12,9 @@ use super::shared::{Control, Shared};
 use super::{Health, Notice, Recording, asked};
 use crate::port::PortError;
 
+/// One past the last partition that a core can have.
+const PARTITIONS_MAX: u32 = 65_535;
+
 /// The owner's hold on a running subscription. Cheap to clone; dropping it ends nothing (the bus
 /// decides what a drop means and calls [`abort`](Self::abort)).
 #[derive(Clone)]
@@ -77,15 +80,19 @@ impl SubscriptionHandle {
 
     /// Says how much of the credit a partition may count on, in proportion to the other open partitions'
     /// weights: 1 to [`WEIGHT_MAX`], and 1 until somebody speaks of it. It stays until this subscription
-    /// ends, whoever owns the partition meanwhile; of a partition that cannot be it changes nothing.
+    /// ends, whoever owns the partition meanwhile; of a partition that the topic does not have it changes
+    /// nothing. None is lost, however many are said at once; of one partition the last counts.
     ///
     /// # Errors
-    /// The weight is out of range; nothing was changed.
+    /// The weight or the partition is out of range; nothing was changed.
     pub fn set_weight(&self, partition: PartitionId, weight: u32) -> Result<(), NotWeighed> {
         if !(1..=WEIGHT_MAX).contains(&weight) {
             return Err(NotWeighed::Weight);
         }
-        self.shared.control(Control::Weight(partition, weight));
+        if PARTITIONS_MAX <= partition.0 {
+            return Err(NotWeighed::Partition);
+        }
+        self.shared.weigh(partition, weight);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! What the handle and the driver share.
 
 use core::task::{Context, Poll};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use procession_core::{Limits, OnReset, ParkedMode, PartitionId, Time};
 
@@ -27,7 +27,8 @@ pub(super) enum Control {
     ReleaseKey(u128),
     SetParked(u128, ParkedMode),
     Reset(PartitionId, OnReset),
-    Weight(PartitionId, u32),
+    /// There are [weights](Shared::take_weights) to be told.
+    Weights,
     Record(Asked),
 }
 
@@ -39,6 +40,8 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct State {
     health: Health,
+    /// The last weight that was said of each partition, until the driver takes it.
+    weights: BTreeMap<u32, u32>,
     notices: VecDeque<Notice>,
     missed: u64,
     end: Option<End>,
@@ -62,10 +65,29 @@ impl Shared {
             | Control::ReleaseKey(_)
             | Control::SetParked(..)
             | Control::Reset(..)
-            | Control::Weight(..)
+            | Control::Weights
             | Control::Record(_) => CONTROLS_MAX,
         };
         drop(self.controls.push_bounded(control, limit));
+    }
+
+    /// Says the weight of a partition. At most one a partition waits: the last. A full mailbox loses
+    /// none, because the driver takes them with whatever it hears.
+    pub(super) fn weigh(&self, partition: PartitionId, weight: u32) {
+        let is_first = {
+            let weights = &mut self.state.lock().weights;
+            let is_first = weights.is_empty();
+            weights.insert(partition.0, weight);
+            is_first
+        };
+        if is_first {
+            self.control(Control::Weights);
+        }
+    }
+
+    /// The weights that were said since the last call.
+    pub(super) fn take_weights(&self) -> BTreeMap<u32, u32> {
+        core::mem::take(&mut self.state.lock().weights)
     }
 
     pub(super) fn health(&self) -> Health {

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use procession_core::Span;
+use procession_core::{PartitionId, Span};
 use procession_sim::{Call, Failure, Judged, judge, parse};
 
 use super::super::{DriverOptions, NotRecorded, Notice};
@@ -163,4 +163,40 @@ fn there_is_no_report_without_a_recorder_and_none_after_the_end() {
     assert_eq!(wait(before), Err(NotRecorded::Off));
     world.millis(2_000);
     assert_eq!(wait(world.handle.record()), Err(NotRecorded::Ended));
+}
+
+/// Weights are state, not commands that queue: many at once fill no mailbox, and of each partition the
+/// last counts.
+#[test]
+fn every_weight_that_is_said_reaches_the_core() {
+    let mut options = recorded(1 << 20, None);
+    options.core.partitions = 500;
+    let world = World::assigned(ScriptFeed::default(), options);
+    for weight in [1_000, 2] {
+        for partition in 0..500 {
+            let said = world.handle.set_weight(PartitionId(partition), weight);
+            assert_eq!(said, Ok(()));
+        }
+    }
+    let report = world.handle.record();
+    world.shell.run();
+    let failure = replayed(&wait(report).unwrap());
+    let weights: Vec<_> = failure
+        .tape
+        .steps
+        .iter()
+        .filter_map(|step| match step.call {
+            Call::SetWeight(partition, weight) => Some((partition.0, weight)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(weights, (0..500).map(|p| (p, 2)).collect::<Vec<_>>());
+    // A drain finds its way beside as many of them.
+    for partition in 0..500 {
+        let said = world.handle.set_weight(PartitionId(partition), 7);
+        assert_eq!(said, Ok(()));
+    }
+    world.handle.drain(world.in_millis(1_000));
+    world.shell.run();
+    assert!(world.end().is_some());
 }
