@@ -27,3 +27,18 @@ pub(crate) fn is(mutant: u8) -> bool {
 pub(crate) const fn is(_mutant: u8) -> bool {
     false
 }
+
+/// One more turn of a walk that has an end in a sound core. In one that is broken on purpose it may have
+/// none, and that is to be seen.
+///
+/// # Panics
+/// With the feature, after more turns than `most`.
+#[cfg(feature = "mutants")]
+pub(crate) fn turn(turns: &mut usize, most: usize) {
+    *turns += 1;
+    assert!(*turns <= most, "L6: a walk without end");
+}
+
+/// One more turn of a walk that has an end: in a build without the feature it is taken for granted.
+#[cfg(not(feature = "mutants"))]
+pub(crate) const fn turn(_turns: &mut usize, _most: usize) {}

@@ -3,7 +3,6 @@
 use super::Consumer;
 use super::partition::{Doubt, Phase};
 use super::slab::State;
-use super::window::Note;
 use crate::Time;
 
 impl<M> Consumer<M> {
@@ -32,12 +31,6 @@ impl<M> Consumer<M> {
         let mut blockless = 0;
         for (index, part) in self.partitions.iter().enumerate() {
             part.window.check(&self.pool, part.doubt != Doubt::No)?;
-            let slots = || {
-                self.slab.slots.iter().map(|s| &s.hot).filter(move |s| {
-                    usize::from(s.partition) == index
-                        && !matches!(s.state, State::Free | State::Orphan)
-                })
-            };
             blockless += u32::from(part.window.blocks() == 0);
             if (part.starts_until, part.takes_until) != part.gates() {
                 return Err("S5: a partition takes or starts what it may not");
@@ -48,13 +41,25 @@ impl<M> Consumer<M> {
             if part.parked != (self.parking.taken(index) > 0) {
                 return Err("S2: messages of a parked key are not looked at");
             }
+            let mut held = 0;
+            for slot in self.slab.slots.iter().map(|s| &s.hot) {
+                if usize::from(slot.partition) != index
+                    || matches!(slot.state, State::Free | State::Orphan)
+                {
+                    continue;
+                }
+                held += 1;
+                if self.pool.is_done(slot.entry) {
+                    return Err("S3: a held message is marked finished");
+                }
+            }
             if part.phase == Phase::Closed {
-                if slots().next().is_some() || part.window.blocks() > 0 || part.resumed.is_some() {
+                if held > 0 || part.window.blocks() > 0 || part.resumed.is_some() {
                     return Err("S5: a released partition still holds something");
                 }
                 continue;
             }
-            if part.used_messages as usize != slots().count() {
+            if part.used_messages != held {
                 return Err("S7: a partition's count is not what is held of it");
             }
             if part.window.blocks() > self.blocks_max() {
@@ -66,28 +71,16 @@ impl<M> Consumer<M> {
             }
             let unfinished = part.window.blocks_from_head(&self.pool).map(|view| {
                 let from = !0u64 << view.first.min(63);
-                let held = if view.deltas.len() == 64 {
+                let all = if view.deltas.len() == 64 {
                     !0
                 } else {
                     (1 << view.deltas.len()) - 1
                 };
                 let from = if view.first == 64 { 0 } else { from };
-                (!view.done & held & from).count_ones() as usize
+                (!view.done & all & from).count_ones()
             });
-            if part.phase == Phase::Open && unfinished.sum::<usize>() != slots().count() {
+            if part.phase == Phase::Open && unfinished.sum::<u32>() != held {
                 return Err("S9: an unfinished position is not held");
-            }
-            for slot in slots() {
-                if self.pool.is_done(slot.entry) {
-                    return Err("S3: a held message is marked finished");
-                }
-                if let Note::Identity(identity) = self.pool.note(slot.entry)
-                    && slot.state == State::Running
-                    && self.identities.is_done(identity)
-                    && part.phase == Phase::Closed
-                {
-                    return Err("S4: a finished identity runs");
-                }
             }
         }
         if blockless != self.blockless {

@@ -359,14 +359,18 @@ impl Identities {
             }
             before = entry.until;
         }
-        let done = self.entries.iter().filter(|e| e.refs_done & 1 == 1).count();
-        if done != self.done as usize {
+        let (mut done, mut doubtful) = (0, 0);
+        for entry in &self.entries {
+            done += entry.refs_done & 1;
+            doubtful += entry.copies();
+        }
+        if done != self.done {
             return Err("dedupe: the count of done identities is wrong");
         }
         if self.done > self.settings.ids {
             return Err("S7: more identities than configured");
         }
-        if self.doubtful != self.entries.iter().map(Entry::copies).sum::<u32>() {
+        if self.doubtful != doubtful {
             return Err("S4: held messages that may be copies are miscounted");
         }
         Ok(())

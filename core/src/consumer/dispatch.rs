@@ -26,7 +26,10 @@ impl<M> Consumer<M> {
         if self.deadline.0 != now {
             self.deadline = (now, self.deadline_from(now));
         }
+        let mut turns = 0;
         loop {
+            // Who is set free on the way comes once more.
+            mutants::turn(&mut turns, 4 * self.slab.capacity());
             let Self {
                 slab,
                 lanes,
@@ -320,6 +323,7 @@ impl<M> Consumer<M> {
         Some(self.copied(index))
     }
 
+    #[inline(never)]
     fn copied(&mut self, index: u32) -> Copied<M> {
         let slot = self.slab.slots[index as usize].hot;
         let message = self.slab.slots[index as usize]

@@ -17,6 +17,7 @@ impl<M> Consumer<M> {
     pub(super) fn doubt(&mut self, index: usize) {
         if !mutants::is(34) {
             self.partitions[index].doubt = Doubt::Standing;
+            self.credit.moved = true;
         }
     }
 
@@ -47,6 +48,7 @@ impl<M> Consumer<M> {
             return;
         }
         part.doubt = Doubt::No;
+        self.credit.moved = true;
         part.gate();
         let Some(first) = part.window.first_entry() else {
             return;

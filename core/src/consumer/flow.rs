@@ -33,6 +33,8 @@ pub(super) struct Account {
     pub(super) overdraft: u32,
     /// Something was given back since the shut partitions were last looked at.
     pub(super) refunded: bool,
+    /// Something that grants follow from has changed since a round of them began.
+    pub(super) moved: bool,
 }
 
 impl Account {
@@ -45,6 +47,7 @@ impl Account {
             plain_bytes_end: plain_bytes,
             overdraft: NONE,
             refunded: false,
+            moved: true,
         }
     }
 }
@@ -89,6 +92,7 @@ impl Account {
     /// Charges a message that the share of its partition pays for.
     #[inline(always)]
     pub(super) fn charge_covered(&mut self, part: &mut Partition, bytes: u32) {
+        self.moved = true;
         part.used_messages += 1;
         part.used_bytes += u64::from(bytes);
         self.used_bytes += u64::from(bytes);
@@ -136,6 +140,9 @@ impl Account {
     #[inline(always)]
     pub(super) fn credit(&mut self, part: &mut Partition, slot: u32, bytes: u32, limits: &Limits) {
         self.refunded = true;
+        if !mutants::is(245) {
+            self.moved = true;
+        }
         if part.used_messages <= part.covered_messages && part.used_bytes <= part.covered_bytes {
             part.used_messages -= 1;
             part.used_bytes -= u64::from(bytes);
@@ -168,6 +175,7 @@ impl Account {
         self.spare_bytes += i64::from(bytes);
         self.used_bytes -= u64::from(bytes);
         self.refunded = true;
+        self.moved = true;
         if self.overdraft == slot {
             self.overdraft = NONE;
             part.cover(limits);
@@ -184,6 +192,7 @@ impl Account {
     /// Room was made by something else than a refund: shut partitions are looked at again.
     pub(super) fn look_again(&mut self) {
         self.refunded = true;
+        self.moved = true;
     }
 
     /// Whether shares are paid out, after what is spare has changed.
@@ -371,6 +380,7 @@ impl<M> Consumer<M> {
         let part = &mut self.partitions[partition];
         if part.shut {
             part.shut = false;
+            self.credit.moved = true;
             part.hot = None;
             self.shut.remove(partition as u32);
             if part.paused && part.phase == super::partition::Phase::Open {

@@ -73,8 +73,16 @@ impl<M> Consumer<M> {
     /// partition is only granted up to its share (half of the limits, shared out by
     /// [`weight`](Self::set_weight) over the open partitions, and at least one message of the largest size). Small increments are saved up while
     /// the feed has something left to deliver and anything is held. Ask until `None`, which ends a
-    /// round over all partitions: O(partitions).
+    /// round over all partitions: O(partitions), and O(1) where nothing has changed since the last one.
+    #[inline]
     pub fn poll_grant(&mut self) -> Option<Grant> {
+        if self.round.left == 0 && !self.credit.moved {
+            return None;
+        }
+        self.next_grant()
+    }
+
+    fn next_grant(&mut self) -> Option<Grant> {
         if self.round.left == 0 {
             self.begin_round();
         }
@@ -99,9 +107,11 @@ impl<M> Consumer<M> {
     /// What is free may be more than a round knows, never less: limits and shares end it.
     pub(super) fn end_round(&mut self) {
         self.round.left = 0;
+        self.credit.moved = true;
     }
 
     fn begin_round(&mut self) {
+        self.credit.moved = false;
         let mut used = Amount {
             messages: self.slab.used().into(),
             bytes: self.credit.used_bytes,

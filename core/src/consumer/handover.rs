@@ -138,6 +138,7 @@ impl<M> Consumer<M> {
     }
 
     /// This partition may be given up now.
+    #[inline]
     pub fn poll_release(&mut self) -> Option<Release> {
         let index = self.releases.pop()?;
         self.partitions[index as usize].release.take()
@@ -161,10 +162,17 @@ impl<M> Consumer<M> {
     }
 
     /// The end of a drain, once: every partition is released, and every release was polled.
+    #[inline]
     pub fn poll_drained(&mut self) -> Option<Drained> {
-        let over = self.draining.is_some()
-            && !self.drained_reported
-            && self.releases.is_empty()
+        if self.draining.is_none() || self.drained_reported {
+            return None;
+        }
+        self.drain_over()
+    }
+
+    #[inline(never)]
+    fn drain_over(&mut self) -> Option<Drained> {
+        let over = self.releases.is_empty()
             && (mutants::is(54)
                 || !self
                     .partitions

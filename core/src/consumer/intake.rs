@@ -100,6 +100,7 @@ impl<M> Consumer<M> {
         let Some(part) = self.partitions.get_mut(index) else {
             return Ok(self.void());
         };
+        self.credit.moved = true;
         let session = arrival.session == part.session || mutants::is(15);
         if part.phase != Phase::Open
             || part.epoch != arrival.epoch
@@ -174,6 +175,7 @@ impl<M> Consumer<M> {
     }
 
     fn received(&mut self, index: usize, arrival: &Arrival<M>) {
+        self.credit.moved = true;
         self.partitions[index].received(arrival);
     }
 
@@ -314,6 +316,7 @@ impl<M> Consumer<M> {
     #[cold]
     fn pass(&mut self, now: Time, index: usize, arrival: &Arrival<M>) {
         let part = &mut self.partitions[index];
+        self.credit.moved = true;
         part.received(arrival);
         if part.window.len == 0 {
             part.frontier = part.floor;

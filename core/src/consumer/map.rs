@@ -438,15 +438,24 @@ pub fn decode_map(map: &[u8], frontier: Position) -> Option<alloc::vec::Vec<(Pos
     let finished = decode(map, frontier, None, Position(u64::MAX))?.finished;
     let mut ranges = alloc::vec::Vec::new();
     let mut from = None;
-    let bits = finished.words().chain([0]).zip(0u64..);
-    for (bit, set) in bits.flat_map(|(w, n)| (0..64).map(move |i| (64 * n + i, w >> i & 1 == 1))) {
-        match (from, set) {
-            (None, true) => from = Some(bit),
-            (Some(start), false) => {
-                ranges.push((Position(frontier.0 + start), Position(frontier.0 + bit)));
-                from = None;
+    for (word, nth) in finished.words().chain([0]).zip(0u64..) {
+        let at = |bit: u32| Position(frontier.0 + 64 * nth + u64::from(bit));
+        let mut bit = 0;
+        while bit < 64 {
+            let rest = word >> bit;
+            if let Some(start) = from {
+                // Ones end with the word at the latest: zeros come in from above.
+                bit += (!rest).trailing_zeros();
+                if bit < 64 {
+                    ranges.push((start, at(bit)));
+                    from = None;
+                }
+            } else if rest == 0 {
+                break;
+            } else {
+                bit += rest.trailing_zeros();
+                from = Some(at(bit));
             }
-            (None, false) | (Some(_), true) => {}
         }
     }
     Some(ranges)

@@ -26,6 +26,7 @@ mod outputs;
 mod parked;
 mod partition;
 mod places;
+mod quiet;
 mod remembered;
 mod runs;
 mod sequence;

@@ -108,6 +108,7 @@ impl<M> Consumer<M> {
         Some(self.passed(index))
     }
 
+    #[inline(never)]
     fn passed(&mut self, index: u32) -> Passed<M> {
         let slot = self.slab.slots[index as usize].hot;
         let message = self.slab.slots[index as usize]

@@ -392,6 +392,9 @@ impl Sequences {
     }
 
     pub(super) fn check(&self) -> Result<(), &'static str> {
+        if !self.is_on() && self.table.len() == 0 {
+            return Ok(());
+        }
         let (mut at, mut idle) = (self.oldest, 0);
         while let Some(entry) = self.entries.get(at as usize) {
             idle += 1;

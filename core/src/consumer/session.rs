@@ -303,6 +303,7 @@ impl<M> Consumer<M> {
         part.gate();
         if part.lapsed && now < until {
             part.lapsed = false;
+            self.credit.moved = true;
             if part.phase == Phase::Open {
                 self.wake_held(index);
             }
@@ -327,6 +328,7 @@ impl<M> Consumer<M> {
         if part.delivery != Delivery::Starting {
             return;
         }
+        self.credit.moved = true;
         part.delivery = Delivery::Live;
         let blind = core::mem::take(&mut part.blind);
         let unproven = part.unproven.take();
@@ -468,6 +470,7 @@ impl<M> Consumer<M> {
             }
             part.session = Session(part.session.0 + 1);
             part.delivery = Delivery::Starting;
+            self.credit.moved = true;
             part.next_delivery = 1;
             part.totals = Totals::default();
             let mut expect: Option<Anchor> = part.last.or(part.anchor).filter(|_| !part.blind);

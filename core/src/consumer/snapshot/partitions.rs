@@ -219,20 +219,25 @@ fn amount_fields(amount: &mut Amount, io: &mut impl Io) -> Result<(), Fault> {
     io.u64(bytes)
 }
 
-/// A walk over so many partitions.
+/// A walk over so many partitions, and whether anything has changed since it began: where nothing has,
+/// what is left is told with one more than all added.
 pub(super) fn round_fields(
-    round: &mut Round,
+    (round, moved): (&mut Round, &mut bool),
     partitions: usize,
     io: &mut impl Io,
 ) -> Result<(), Fault> {
     let Round { first, left, free } = round;
-    for number in [first, left] {
-        let mut wide = *number as u64;
-        io.u64(&mut wide)?;
-        *number = usize::try_from(wide)
-            .ok()
-            .filter(|n| *n <= partitions)
-            .ok_or("a walk is beyond all partitions")?;
-    }
+    let still = partitions as u64 + 1;
+    let told = |n: u64, most: u64| match usize::try_from(n) {
+        Ok(small) if n <= most => Ok(small),
+        Ok(_) | Err(_) => Err("a walk is beyond all partitions"),
+    };
+    let mut wide = *first as u64;
+    io.u64(&mut wide)?;
+    *first = told(wide, still - 1)?;
+    let mut wide = *left as u64 + if *moved { 0 } else { still };
+    io.u64(&mut wide)?;
+    *moved = wide < still;
+    *left = told(if *moved { wide } else { wide - still }, still - 1)?;
     amount_fields(free, io)
 }

@@ -212,7 +212,8 @@ impl<M> Consumer<M> {
             set.write(to);
         }
         notices.write(to);
-        told(round_fields(&mut { *round }, partitions.len(), to));
+        let walk = (&mut { *round }, &mut { credit.moved });
+        told(round_fields(walk, partitions.len(), to));
         let Account {
             // What follows from the limits, and from what is held.
             spare_messages: _,
@@ -222,6 +223,8 @@ impl<M> Consumer<M> {
             plain_bytes_end: _,
             overdraft,
             refunded,
+            // With the round.
+            moved: _,
         } = credit;
         to.put(*overdraft);
         told(to.flag(&mut { *refunded }));
@@ -268,8 +271,8 @@ impl<M> Consumer<M> {
         self.suspects.read(from)?;
         self.read_levels(from)?;
         let partitions = self.partitions.len();
-        let mut round = self.round;
-        round_fields(&mut round, partitions, from)?;
+        let (mut round, mut moved) = (self.round, true);
+        round_fields((&mut round, &mut moved), partitions, from)?;
         let (mut overdraft, mut refunded) = (NONE, false);
         from.u32(&mut overdraft)?;
         from.flag(&mut refunded)?;
@@ -278,6 +281,7 @@ impl<M> Consumer<M> {
         self.credit.overdraft = overdraft;
         self.share_out();
         self.credit.refunded = refunded;
+        self.credit.moved = moved;
         self.round = round;
         Ok(())
     }
