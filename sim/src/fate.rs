@@ -59,20 +59,23 @@ struct Struck {
     states: u16,
 }
 
-/// Where the hashes of each site begin: taken once for a run, not for each decision.
+/// Where the hashes of each site begin, taken once for a run, and its chance.
 #[derive(Debug)]
 struct Roots {
+    /// Chance of each fault site, in 65,536ths; 0 is off.
+    chances: [u16; SITES],
     decisions: [u64; SITES],
     draws: [u64; SITES],
     log_draws: [u64; SITES],
 }
 
 impl Roots {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, chances: [u16; SITES]) -> Self {
         // The domain of draws differs from that of decisions: whether a fault happens says nothing
         // about its size.
         let all = |domain| Site::ALL.map(|s| root(seed, s.code() + domain));
         Self {
+            chances,
             decisions: all(0),
             draws: all(1_000),
             log_draws: all(2_000),
@@ -84,8 +87,6 @@ impl Roots {
 #[derive(Clone, Debug)]
 pub struct Fate {
     roots: Rc<Roots>,
-    /// Chance of each fault site, in 65,536ths; 0 is off.
-    chances: [u16; SITES],
     /// If there is a list, exactly these faults happen, whatever the chances.
     only: Option<Rc<BTreeSet<Decision>>>,
     /// After healing, no fault happens any more.
@@ -106,8 +107,7 @@ impl Fate {
     #[must_use]
     pub fn new(seed: u64, chances: [u16; SITES]) -> Self {
         Self {
-            roots: Rc::new(Roots::new(seed)),
-            chances,
+            roots: Rc::new(Roots::new(seed, chances)),
             only: None,
             healed: false,
             fired: Rc::default(),
@@ -164,30 +164,47 @@ impl Fate {
     #[inline]
     #[must_use]
     pub fn always(&self, site: Site, entity: u64, occurrence: u64) -> bool {
+        if self.only.is_some() {
+            return self.is_listed(site, entity, occurrence);
+        }
         // Most sites are off in most runs.
-        (self.chances[site as usize] > 0 || self.only.is_some())
-            && self.strikes(site, entity, occurrence)
+        self.roots.chances[site as usize] > 0 && self.strikes(site, entity, occurrence)
     }
 
+    #[inline(never)]
     fn strikes(&self, site: Site, entity: u64, occurrence: u64) -> bool {
+        let chance = u64::from(self.roots.chances[site as usize]);
+        let happens = (self.bits(site, entity, occurrence) >> 48) < chance;
+        if happens {
+            self.happened(site, entity, occurrence);
+        }
+        happens
+    }
+
+    #[cold]
+    fn is_listed(&self, site: Site, entity: u64, occurrence: u64) -> bool {
         let decision = Decision {
             site,
             entity,
             occurrence,
         };
-        let happens = if let Some(only) = &self.only {
-            only.contains(&decision)
-        } else {
-            let chance = u64::from(self.chances[site as usize]);
-            (self.bits(site, entity, occurrence) >> 48) < chance
-        };
+        let happens = self.only.as_ref().is_some_and(|o| o.contains(&decision));
         if happens {
-            self.mark(site);
-            if let Some(noted) = &self.noted {
-                noted.borrow_mut().insert(decision);
-            }
+            self.happened(site, entity, occurrence);
         }
         happens
+    }
+
+    #[inline(never)]
+    fn happened(&self, site: Site, entity: u64, occurrence: u64) {
+        self.mark(site);
+        if let Some(noted) = &self.noted {
+            noted.borrow_mut().insert(Decision {
+                site,
+                entity,
+                occurrence,
+            });
+        }
     }
 
     /// Notes that a fault happened.

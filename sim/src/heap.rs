@@ -41,17 +41,7 @@ impl Heap {
             .pushed
             .checked_add(1)
             .expect("invariant: runs are short");
-        // Two of three are among the next eight.
-        let near = self.events.len().saturating_sub(8);
-        let index = match self.events.get(near) {
-            Some(&other) if other < key && near > 0 => {
-                self.events[..near].partition_point(|&other| other > key)
-            }
-            Some(_) | None => {
-                let soon = self.events[near..].iter().rev();
-                self.events.len() - soon.take_while(|&&other| other < key).count()
-            }
-        };
+        let index = self.events.partition_point(|&other| other > key);
         self.events.insert(index, key);
     }
 

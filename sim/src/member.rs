@@ -81,6 +81,17 @@ pub(crate) struct Handler {
     pub(crate) settled: bool,
 }
 
+/// Shares of the credit, and what they were reckoned for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shares {
+    /// Open partitions, one bit each.
+    pub(crate) open: u64,
+    pub(crate) limits: Option<Limits>,
+    pub(crate) weights: Vec<u32>,
+    /// By partition: messages and bytes.
+    pub(crate) of: Vec<(u64, u64)>,
+}
+
 /// A process.
 pub(crate) struct Member {
     /// Counts its lives.
@@ -97,6 +108,7 @@ pub(crate) struct Member {
     pub(crate) limits: Option<Limits>,
     /// By partition: what it said last of how much of the credit that may count on.
     pub(crate) weights: Vec<u32>,
+    pub(crate) shares: Shares,
     /// When its timer is set for.
     pub(crate) wake: u64,
     /// It is draining, and starts again when that is over.
@@ -116,6 +128,7 @@ impl Member {
             paused_until: 0,
             limits: None,
             weights: vec![1; partitions as usize],
+            shares: Shares::default(),
             wake: u64::MAX,
             draining: false,
             left: None,

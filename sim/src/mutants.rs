@@ -223,6 +223,11 @@ pub const MUTANTS: &[Mutant] = &[
         20_000,
         "does not keep the key of what a lost call has taken along busy",
     ),
+    mutant(
+        245,
+        5_000,
+        "does not look at grants again when credit comes back",
+    ),
     mutant(CANARY, 1, "calls a sound run broken"),
 ];
 

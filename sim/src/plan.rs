@@ -163,7 +163,7 @@ impl Plan {
             crash_at: at_event(18, Site::CrashAtEvent),
             shake_at: at_event(19, Site::ShakeAtEvent),
             // One of 32 is as long as it gets.
-            calm_at: (d.even(190, 0, 31) > 0).then(|| d.even(191, 560, 720)),
+            calm_at: (d.even(190, 0, 127) > 0).then(|| d.even(191, 600, 696)),
             audit: true,
             latency: None,
             killer: d.killer(profile, messages),

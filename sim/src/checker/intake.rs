@@ -250,7 +250,9 @@ impl Checker {
                 let covered = !rewritten && tenure.covers(entry.position, self.roomy);
                 rules.hold(Rule::CoveredByCommit, !covered, at)?;
                 tenure.set(e, State::Held);
-                tenure.sequences.taken_in(e, now);
+                if self.config.sequence.is_some() {
+                    tenure.sequences.taken_in(e, now);
+                }
                 let alone = tenure.held == 1;
                 let counted = self.config.key_messages < u32::MAX;
                 let within = alone

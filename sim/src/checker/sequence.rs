@@ -59,6 +59,9 @@ impl Tenure {
     /// The recorded progress calls a message finished: so its number is, unless others of its key are on
     /// their way.
     pub(super) fn seen_finished(&mut self, entry: &Entry, all: &[Entry]) {
+        if entry.sequenced().is_none() {
+            return;
+        }
         let other = held(self, all).any(|(_, e)| e.key == entry.key && e.sequenced().is_some());
         if !other {
             self.sequences.pass(entry);

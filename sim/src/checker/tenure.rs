@@ -146,9 +146,10 @@ impl Tenure {
 
     pub(crate) fn set(&mut self, entry: u32, state: State) {
         if self.states.len() <= entry as usize {
-            self.states.resize(entry as usize + 8, State::Unseen);
-            self.failures.resize(entry as usize + 8, 0);
-            self.waits.resize(entry as usize + 8, 0);
+            let room = (entry as usize + 1).next_multiple_of(64);
+            self.states.resize(room, State::Unseen);
+            self.failures.resize(room, 0);
+            self.waits.resize(room, 0);
         }
         let before = std::mem::replace(&mut self.states[entry as usize], state);
         self.held += u32::from(state == State::Held);

@@ -63,6 +63,13 @@ impl Core {
         self.fresh.get()
     }
 
+    /// Whether there is nothing to ask it for. With a tape it is asked all the same, and so is a liar.
+    #[inline]
+    pub(crate) fn is_quiet(&self, full: bool) -> bool {
+        let quiet = self.consumer.is_quiet() && (full || !self.consumer.is_ready());
+        quiet && self.tape.is_none() && lies::none()
+    }
+
     /// It was asked for everything, or (`true`) it is to be asked although it was told nothing.
     pub(crate) fn refresh(&self, fresh: bool) {
         self.fresh.set(fresh);

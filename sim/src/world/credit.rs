@@ -4,7 +4,7 @@ use procession_core::{Arrival, Grant, PartitionId, Refusal};
 
 use super::World;
 use crate::checker::{Checked, State};
-use crate::member::Delivery;
+use crate::member::{Delivery, Shares};
 use crate::rule::Rule;
 
 /// What half is shared out into: in proportion to weights, but nobody has less than `one`, or than an
@@ -58,6 +58,34 @@ impl World {
             }
         };
         open.iter().enumerate().map(holding).collect()
+    }
+
+    /// The share of one partition: reckoned anew when others are open, or weights or limits have changed.
+    fn share_of(&mut self, member: u32, partition: u32) -> (u64, u64) {
+        let process = &self.members[member as usize];
+        let Some(core) = &process.core else {
+            return (0, 0);
+        };
+        let open = (0..self.plan.config.partitions)
+            .filter(|p| core.epoch(PartitionId(*p)).is_some())
+            .fold(0u64, |open, p| open | 1 << (p % 64));
+        let limits = process.limits.unwrap_or(self.plan.config.limits);
+        let shares = &process.shares;
+        let same = shares.open == open && shares.limits == Some(limits);
+        if !same || shares.weights != process.weights {
+            let mut of = vec![(0, 0); self.plan.config.partitions as usize];
+            for holding in self.holdings(member) {
+                of[holding.partition as usize] = holding.share;
+            }
+            let process = &mut self.members[member as usize];
+            process.shares = Shares {
+                open,
+                limits: Some(limits),
+                weights: process.weights.clone(),
+                of,
+            };
+        }
+        self.members[member as usize].shares.of[partition as usize]
     }
 
     /// Adds what each holds.
@@ -114,9 +142,7 @@ impl World {
             }
         }
         let most = u64::from(self.plan.config.message_bytes_max);
-        let holdings = self.holdings(member);
-        let share = holdings.iter().find(|h| h.partition == p);
-        let share = share.map_or((0, 0), |h| h.share);
+        let share = self.share_of(member, p);
         let messages = mine.0 <= share.0.max(1) || all.0 <= u64::from(limits.messages);
         let bytes = mine.1 <= share.1.max(most) || all.1 <= limits.bytes;
         let fits = (after.0 == before.0 || messages) && (after.1 == before.1 || bytes);

@@ -220,10 +220,10 @@ impl World {
         match (&self.members[m].core, self.plan.flavour) {
             (None, _) => false,
             (Some(core), Flavour::JetStream) => {
-                let credit = core.credit(PartitionId(partition));
                 delivery.is_some_and(|d| match &d.stalled {
                     // What was refused before waits until it fits.
                     Some(s) => {
+                        let credit = core.credit(PartitionId(partition));
                         let bytes = self.entries[s.entry as usize].bytes;
                         credit.messages > 0 && u64::from(bytes) <= credit.bytes
                     }
@@ -355,9 +355,13 @@ impl World {
             return Ok(Offered::Over);
         };
         let before = (core.stats(), core.frontier(arrival.partition));
-        let epoch = core.epoch(arrival.partition);
+        let (epoch, fresh) = (core.epoch(arrival.partition), core.is_fresh());
         let result = core.offer(time, arrival.clone());
         let noticed = core.epoch(arrival.partition) != epoch;
+        if result.is_err() && !noticed {
+            // Nothing was changed, but that the feed may be told to pause.
+            core.refresh(fresh || !core.is_quiet(true));
+        }
         self.note(|_, out| {
             let what = match &result {
                 Ok(admit) => format!("{admit:?}"),

@@ -6,6 +6,7 @@ use super::World;
 use super::commits::letter_parts;
 use crate::checker::Checked;
 use crate::event::Event;
+use crate::plan::Flavour;
 use crate::rule::Rule;
 use crate::site::Site;
 use crate::tape::Core;
@@ -46,7 +47,19 @@ impl World {
             if !ends {
                 break;
             }
-            if !self.ask(member, lazy)? || self.members[m].core.is_none() {
+            let process = &self.members[m];
+            let full = process.running >= self.plan.concurrency;
+            let Some(core) = &process.core else { break };
+            let quiet = core.is_quiet(full);
+            if quiet && !self.events.is_multiple_of(AUDIT_EVERY) {
+                break;
+            }
+            let any = self.ask(member, lazy)?;
+            if any && quiet {
+                let what = "L6: a core that says that it is quiet has something to say";
+                return Err(Verdict::invariant(what, format!("at={}", self.now)));
+            }
+            if !any || self.members[m].core.is_none() {
                 break;
             }
         }
@@ -164,8 +177,12 @@ impl World {
         Ok(any)
     }
 
-    /// Asks for grants, when all else was asked for: what follows of them is up to the feeds.
+    /// Asks for grants, when all else was asked for: what follows of them is up to the feeds. Feeds that
+    /// push need none.
     fn ask_grants(&mut self, member: u32) -> Checked {
+        if self.plan.flavour == Flavour::Kafka {
+            return Ok(());
+        }
         let m = member as usize;
         while let Some(grant) = self.members[m].core.as_mut().and_then(Core::poll_grant) {
             self.mark(grant.messages, 56, grant.bytes);
@@ -216,7 +233,11 @@ impl World {
         let (entries, log) = (&self.entries, &self.logs[p]);
         self.checker
             .commit_asked(member as usize, &commit, &ranges, entries, log, self.now)?;
-        let keys = procession_core::decode_parked(&map, commit.frontier).unwrap_or_default();
+        let keys = if map.is_empty() {
+            Vec::new()
+        } else {
+            procession_core::decode_parked(&map, commit.frontier).unwrap_or_default()
+        };
         self.checker
             .parked_told(member as usize, commit.partition.0, &keys, self.now)?;
         self.commit_sent(member, commit, map);

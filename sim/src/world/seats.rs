@@ -363,11 +363,15 @@ impl World {
         let Some(tenure) = known.filter(|t| feed.epoch == Some(epoch) && t.until < until) else {
             return;
         };
+        // What has not run out goes on as it was: there is nothing to look after.
+        let goes_on = self.now < tenure.until;
         tenure.until = until;
         let time = self.time();
         if let Some(core) = &mut self.members[member as usize].core {
+            let fresh = core.is_fresh();
             let until = Time::from_nanos(until);
             core.extend(time, PartitionId(partition), Epoch(epoch), until);
+            core.refresh(fresh || !goes_on);
         }
     }
 
