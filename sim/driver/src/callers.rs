@@ -3,8 +3,9 @@
 use core::future::poll_fn;
 use core::pin::pin;
 use core::task::Poll;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use procession_core::Time;
 use procession_runtime::port::{Headers, Outgoing};
@@ -28,23 +29,46 @@ pub(crate) struct Caller {
     pub(crate) next: Arc<AtomicU32>,
     /// Callers that are not done.
     pub(crate) left: Arc<AtomicU32>,
+    pub(crate) todo: Todo,
+    /// Which caller it is.
+    pub(crate) number: usize,
+}
+
+/// What callers have not heard of yet, by caller: it outlives the process.
+#[derive(Clone)]
+pub(crate) struct Todo(Arc<Mutex<Vec<BTreeMap<usize, Publish>>>>);
+
+impl Todo {
+    pub(crate) fn new(callers: &[Vec<Publish>]) -> Self {
+        let of = |publishes: &Vec<Publish>| publishes.iter().copied().enumerate().collect();
+        Self(Arc::new(Mutex::new(callers.iter().map(of).collect())))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<BTreeMap<usize, Publish>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn heard(&self, (caller, index): (usize, usize)) {
+        self.lock()[caller].remove(&index);
+    }
 }
 
 impl Caller {
-    /// Publishes everything, in order.
-    pub(crate) async fn run(self, publishes: Vec<Publish>) {
+    /// Publishes everything that it has not heard of, in order.
+    pub(crate) async fn run(self) {
         let shell = self.recorder.shell.clone();
-        for publish in publishes {
+        let publishes = self.todo.lock()[self.number].clone();
+        for (index, publish) in publishes {
             if 0 < publish.pause {
                 let at = Time::from_nanos(shell.now().as_nanos() + publish.pause);
                 shell.timer().until(at).await;
             }
-            self.publish(publish).await;
+            self.publish(publish, (self.number, index)).await;
         }
         self.left.fetch_sub(1, Ordering::Relaxed);
     }
 
-    async fn publish(&self, publish: Publish) {
+    async fn publish(&self, publish: Publish, place: (usize, usize)) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let message = self.plan.messages[publish.message as usize];
         let deadline = self.recorder.shell.now() + publish.within;
@@ -65,7 +89,9 @@ impl Caller {
             deadline: deadline.as_nanos(),
         });
         let lane = message.key.map(work::lane);
-        let heard = |recorder: &Recorder, result| {
+        let todo = self.todo.clone();
+        let heard = move |recorder: &Recorder, result| {
+            todo.heard(place);
             recorder.write(What::Heard {
                 publish: number,
                 result: told(&result),
@@ -81,10 +107,7 @@ impl Caller {
                     let recorder = self.recorder.clone();
                     self.recorder.shell.spawn(Box::pin(async move {
                         let result = result.await;
-                        recorder.write(What::Heard {
-                            publish: number,
-                            result: told(&result),
-                        });
+                        heard(&recorder, result);
                     }));
                 }
                 Err(error) => heard(&self.recorder, Err(error)),
@@ -96,9 +119,11 @@ impl Caller {
                     Poll::Ready(())
                 })
                 .await;
+                self.todo.heard(place);
             }
             How::DropLate => {
                 drop(self.handle.enqueue(outgoing, lane, deadline, true).await);
+                self.todo.heard(place);
             }
         }
     }

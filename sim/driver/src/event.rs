@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use procession_core::Why;
 use procession_runtime::subscription::{Ending, Incident};
 
 /// One thing that happened.
@@ -104,6 +105,7 @@ pub enum What {
         partition: u32,
         position: u64,
         message: u32,
+        why: Why,
     },
     Commit {
         partition: u32,
@@ -133,6 +135,8 @@ pub enum What {
         epoch: u64,
         position: u64,
         message: u32,
+        /// Which one of how many messages of one call.
+        call: (u32, u32),
     },
     /// The end of a handler, or of its future.
     End {

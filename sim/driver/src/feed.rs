@@ -78,6 +78,9 @@ impl Watched {
             ..
         } = event
         {
+            if self.sabotage == Some(Sabotage::LoseMap) {
+                resume.map = Default::default();
+            }
             self.recorder.write(What::Resumes {
                 partition: partition.0,
                 epoch: epoch.0,

@@ -15,6 +15,12 @@ pub(crate) struct Story {
     pub(crate) trace: u64,
     /// By message.
     pub(crate) keys: Vec<Option<u32>>,
+    /// By message: from when on it is not to be handled any more; none where nobody looks.
+    pub(crate) expires: Vec<Option<u64>>,
+    /// Deaths after which a message may be called a suspect; 0: never.
+    pub(crate) suspects: u32,
+    /// Whether what follows a dead letter of its key follows it there.
+    pub(crate) parks: bool,
     /// How much later than asked for anything may end, in nanoseconds.
     pub(crate) slack: u64,
     /// Whether identities are remembered.

@@ -62,11 +62,12 @@ impl Observer<u32> for Hooks {
             position: position.0,
         });
     }
-    fn buried(&mut self, partition: PartitionId, position: Position, message: &u32, _: Why) {
+    fn buried(&mut self, partition: PartitionId, position: Position, message: &u32, why: Why) {
         self.0.write(What::Buried {
             partition: partition.0,
             position: position.0,
             message: *message,
+            why,
         });
     }
     fn commit(

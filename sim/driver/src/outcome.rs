@@ -4,13 +4,15 @@ use core::fmt::{self, Write};
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
+use procession_core::Why;
+
 use crate::check::{Breach, check};
 use crate::dice::mix;
 use crate::event::{Event, Outcome as End, Told, What};
 use crate::history::Story;
 use crate::plan::Plan;
 use crate::sabotage::Sabotage;
-use crate::world::World;
+use crate::world::{LATER_LIVES, World};
 
 /// What came of a run.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,12 +46,17 @@ pub struct Tally {
     pub stored: u64,
     pub refused: u64,
     pub unknown: u64,
+    pub calls: u64,
+    pub expired: u64,
+    pub suspected: u64,
+    pub publishers_died: u64,
 }
 
 impl Tally {
     fn of(events: &[Event]) -> Self {
         let mut tally = Self::default();
         for event in events {
+            tally.notable(event);
             let counter = match event.what {
                 What::Begin { .. } => &mut tally.attempts,
                 What::End { outcome, .. } => match outcome {
@@ -77,6 +84,19 @@ impl Tally {
         tally
     }
 
+    /// What is counted besides.
+    fn notable(&mut self, event: &Event) {
+        let expired = |why| why == Why::Expired;
+        match event.what {
+            What::Begin { call: (0, of), .. } if 1 < of => self.calls += 1,
+            What::Passed { .. } => self.expired += 1,
+            What::Buried { why, .. } if expired(why) => self.expired += 1,
+            What::Buried { why, .. } if why == Why::Suspect => self.suspected += 1,
+            What::Crashed if LATER_LIVES <= event.life => self.publishers_died += 1,
+            _ => {}
+        }
+    }
+
     /// Adds another one.
     pub const fn add(&mut self, other: &Self) {
         self.attempts += other.attempts;
@@ -94,6 +114,10 @@ impl Tally {
         self.stored += other.stored;
         self.refused += other.refused;
         self.unknown += other.unknown;
+        self.calls += other.calls;
+        self.expired += other.expired;
+        self.suspected += other.suspected;
+        self.publishers_died += other.publishers_died;
     }
 
     /// What never happened, of everything that should.
@@ -115,6 +139,10 @@ impl Tally {
             ("stored", self.stored),
             ("refused", self.refused),
             ("unknown", self.unknown),
+            ("calls of several messages", self.calls),
+            ("expired messages", self.expired),
+            ("suspects", self.suspected),
+            ("deaths of the publisher", self.publishers_died),
         ];
         let never = counts.into_iter().filter(|(_, count)| *count == 0);
         never.map(|(name, _)| name).collect()

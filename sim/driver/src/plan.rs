@@ -1,6 +1,6 @@
 //! What a seed stands for: settings, messages and everything that goes wrong.
 
-use procession_core::{Backoff, Config, ProducerConfig, Span};
+use procession_core::{Backoff, Config, Expired, ProducerConfig, Span};
 use procession_runtime::port::LeaseSpec;
 
 use crate::dice::{Dice, Site};
@@ -31,6 +31,10 @@ pub(crate) struct Faults {
     pub(crate) hurries: bool,
     pub(crate) lags: bool,
     pub(crate) hung_ports: bool,
+    pub(crate) publisher_crashes: bool,
+    pub(crate) expiry: bool,
+    pub(crate) kills: bool,
+    pub(crate) calls: bool,
 }
 
 /// One message of the plan.
@@ -40,6 +44,10 @@ pub(crate) struct Message {
     pub(crate) key: Option<u32>,
     /// No attempt ever succeeds.
     pub(crate) poison: bool,
+    /// From then on, in nanoseconds, it is not to be handled any more.
+    pub(crate) expires: Option<u64>,
+    /// Whoever handles it dies of it.
+    pub(crate) kills: bool,
 }
 
 /// How a caller publishes.
@@ -83,6 +91,12 @@ pub(crate) enum Chaos {
         long: u64,
     },
     Online,
+    /// The publisher's process dies; what it has sent lands, or never does.
+    KillPublisher {
+        lands: bool,
+        back: u64,
+    },
+    StartPublisher,
     /// The port of a member hangs for a while, and its driver does not.
     Hang {
         seat: u32,
@@ -161,20 +175,30 @@ impl Plan {
             hurries: on(14),
             lags: on(15),
             hung_ports: on(16),
+            publisher_crashes: on(17),
+            expiry: on(18),
+            kills: on(19),
+            calls: on(20),
         };
+        let config = config(dice, faults, partitions(dice));
         let keys = set(0, 1, 12) as u32;
         let count = set(1, 50, 300) as u32;
         let keyless = set(2, 0, 3) == 0;
         let messages = (0..u64::from(count)).map(|number| {
             let key = dice.draw(Site::Message, number, 0, 0, u64::from(keys) - 1) as u32;
             let none = keyless && dice.chance(Site::Message, number, 1, 10);
+            let expires = faults.expiry && dice.chance(Site::Message, number, 3, 10);
             Message {
                 key: (!none).then_some(key),
                 poison: faults.poison && dice.chance(Site::Message, number, 2, 4),
+                expires: expires
+                    .then(|| dice.draw(Site::Message, number, 4, 1_000, 10_000) * MILLI),
+                // One of them at most: each costs some lives, and each life a lease.
+                kills: 0 < config.suspects && number == u64::from(count / 3),
             }
         });
         let messages: Vec<_> = messages.collect();
-        let (members, partitions) = (set(3, 1, 3) as u32, set(4, 1, 4) as u32);
+        let (members, partitions) = (set(3, 1, 3) as u32, partitions(dice));
         let lease = Span::from_millis(set(5, 1_000, 4_000));
         let mut plan = Self {
             dice,
@@ -197,7 +221,7 @@ impl Plan {
             keys,
             callers: callers(dice, faults, keys, &messages),
             messages,
-            config: config(dice, partitions),
+            config,
             concurrency: set(8, 1, 8) as usize,
             lease: LeaseSpec {
                 lease,
@@ -231,6 +255,7 @@ impl Plan {
             (faults.pauses, 4),
             (faults.hand_overs, 5),
             (faults.hung_ports, 6),
+            (faults.publisher_crashes, 7),
         ];
         for kind in kinds.into_iter().filter(|kind| kind.0).map(|kind| kind.1) {
             let times = if kind < 3 {
@@ -258,6 +283,10 @@ impl Plan {
                     },
                     3 if roll(n, 110, 0, 3) == 0 => Chaos::Abort { seat, back },
                     3 => Chaos::Crash { seat, back },
+                    7 => Chaos::KillPublisher {
+                        lands: roll(n, 117, 0, 1) == 0,
+                        back: roll(n, 118, 0, 1_000) * MILLI,
+                    },
                     6 => Chaos::Hang {
                         seat,
                         long: roll(n, 116, lease / 4 / MILLI, 2 * lease / MILLI) * MILLI,
@@ -291,7 +320,11 @@ const fn backoff(first: u64, max: u64) -> Backoff {
     }
 }
 
-fn config(dice: Dice, partitions: u32) -> Config {
+fn partitions(dice: Dice) -> u32 {
+    dice.draw(Site::Setting, 4, 0, 1, 4) as u32
+}
+
+fn config(dice: Dice, faults: Faults, partitions: u32) -> Config {
     let set = |number, low, high| dice.draw(Site::Setting, number, 1, low, high);
     let mut config = Config {
         partitions,
@@ -320,6 +353,16 @@ fn config(dice: Dice, partitions: u32) -> Config {
     config.dedupe.ids = [0, 4_096, 4_096][set(12, 0, 2) as usize];
     if 3_072 == config.map_bytes && set(13, 0, 1) == 0 {
         config.parked_keys = set(14, 1, 4) as u32;
+    }
+    if faults.expiry {
+        config.expired =
+            [Expired::Report, Expired::DeadLetter, Expired::Run][set(15, 0, 2) as usize];
+    }
+    if faults.kills && 3_072 == config.map_bytes {
+        config.suspects = set(16, 2, 3) as u32;
+    }
+    if faults.calls {
+        config.batch_key = set(17, 2, 8) as u32;
     }
     config
 }

@@ -29,10 +29,16 @@ pub enum Sabotage {
     NeverSent,
     /// Dead letters are confirmed and not stored.
     BuryNothing,
+    /// What a message says of its expiry is not told.
+    ForgetExpiry,
+    /// The messages of a call are handled as if they had nothing to do with each other.
+    PartCalls,
+    /// The map of a record is not told.
+    LoseMap,
 }
 
 /// All of them.
-pub const SABOTAGES: [Sabotage; 13] = [
+pub const SABOTAGES: [Sabotage; 16] = [
     Sabotage::SwallowCommit,
     Sabotage::SwapRecords,
     Sabotage::DropRecord,
@@ -46,4 +52,7 @@ pub const SABOTAGES: [Sabotage; 13] = [
     Sabotage::StoredIsRefused,
     Sabotage::NeverSent,
     Sabotage::BuryNothing,
+    Sabotage::ForgetExpiry,
+    Sabotage::PartCalls,
+    Sabotage::LoseMap,
 ];

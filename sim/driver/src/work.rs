@@ -5,7 +5,7 @@ use core::task::{Context, Poll};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use procession_core::PartitionId;
+use procession_core::{PartitionId, Time};
 use procession_runtime::port::{BoxFuture, Headers, Outgoing, Record};
 use procession_runtime::subscription::{Attempt, Decoded, Letter, Verdict, Work};
 use procession_runtime::{Clock, Shell};
@@ -26,6 +26,8 @@ pub(crate) struct Application {
     /// How often each message was run.
     times: Mutex<Vec<u64>>,
     lost: AtomicU32,
+    /// Lives that have just died of a message.
+    killed: Mutex<Vec<u32>>,
 }
 
 impl Application {
@@ -37,7 +39,19 @@ impl Application {
             healed_at: AtomicU64::new(u64::MAX),
             runs: AtomicU64::new(0),
             lost: AtomicU32::new(0),
+            killed: Mutex::default(),
         }
+    }
+
+    /// Lives that have just died of a message.
+    pub(crate) fn take_killed(&self) -> Vec<u32> {
+        let mut killed = self.killed.lock().unwrap_or_else(PoisonError::into_inner);
+        core::mem::take(&mut killed)
+    }
+
+    fn dies(&self, life: u32) {
+        let mut killed = self.killed.lock().unwrap_or_else(PoisonError::into_inner);
+        killed.push(life);
     }
 
     fn run(&self, message: u32) -> (u64, u64) {
@@ -87,15 +101,17 @@ impl Work for Handlers {
 
     fn decode(&self, _: PartitionId, record: Record) -> Decoded<u32> {
         let (message, _) = read(&record.payload);
-        let key = self.application.plan.messages[message as usize].key;
-        let identity = identity(message);
+        let planned = self.application.plan.messages[message as usize];
+        let (key, identity) = (planned.key, identity(message));
+        let forgets = self.application.sabotage == Some(Sabotage::ForgetExpiry);
+        let expires = planned.expires.filter(|_| !forgets);
         Decoded {
             lane: key.map_or(identity as u64, lane),
             key: key.map(key_hash),
             identity,
             bytes: record.bytes,
             sequence: None,
-            expires: None,
+            expires: expires.map(Time::from_nanos),
             quarantine: None,
             message,
         }
@@ -112,7 +128,9 @@ impl Work for Handlers {
         let lose = self.application.sabotage == Some(Sabotage::LoseSettle)
             && self.application.lost.fetch_add(1, Ordering::Relaxed) == 20;
         let lie = self.application.sabotage == Some(Sabotage::FailureIsSuccess);
+        let parts = self.application.sabotage == Some(Sabotage::PartCalls);
         let recorder = self.recorder.clone();
+        let application = Arc::clone(&self.application);
         Box::pin(async move {
             recorder.write(What::Begin {
                 run,
@@ -120,6 +138,7 @@ impl Work for Handlers {
                 epoch: attempt.epoch.0,
                 position: attempt.position.0,
                 message,
+                call: if parts { (0, 1) } else { attempt.call },
             });
             let shell = recorder.shell.clone();
             let mut guard = Guard {
@@ -131,7 +150,7 @@ impl Work for Handlers {
                 Yield(false).await;
             }
             if 0 < deed.sleep {
-                let at = procession_core::Time::from_nanos(shell.now().as_nanos() + deed.sleep);
+                let at = Time::from_nanos(shell.now().as_nanos() + deed.sleep);
                 shell.timer().until(at).await;
             }
             let verdict = match deed.end {
@@ -157,6 +176,10 @@ impl Work for Handlers {
                     std::panic::resume_unwind(Box::new("panics"));
                 }
                 End::Hang => core::future::pending().await,
+                End::Kill => {
+                    application.dies(guard.recorder.shell.entity);
+                    core::future::pending().await
+                }
             };
             drop(guard);
             if lose {
@@ -196,6 +219,8 @@ enum End {
     Reject,
     Panic,
     Hang,
+    /// The process dies.
+    Kill,
 }
 
 fn deed(application: &Application, message: u32, time: u64, now: u64) -> Deed {
@@ -204,7 +229,10 @@ fn deed(application: &Application, message: u32, time: u64, now: u64) -> Deed {
     let number = u64::from(message) << 16 | time;
     let roll = |what, low, high| dice.draw(Site::Handler, number, what, low, high);
     let healed = application.healed_at.load(Ordering::Relaxed) <= now;
-    let end = if plan.messages[message as usize].poison {
+    let planned = plan.messages[message as usize];
+    let end = if planned.kills {
+        End::Kill
+    } else if planned.poison {
         if message.is_multiple_of(3) {
             End::Reject
         } else {

@@ -1,40 +1,45 @@
 //! A publisher, members of one group, the in-process broker, and what happens to them.
 
+mod publishing;
+
 use core::task::{Context, Poll, Waker};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use procession_core::{Span, Time};
+use procession_core::{Expired, Span, Time};
 use procession_memory::MemoryBroker;
 use procession_memory::hooks::Members;
 use procession_runtime::Spawner;
 use procession_runtime::port::{
     BoxFuture, Broker, FeedSpec, StartAt, Storage, TopicMode, TopicSpec,
 };
-use procession_runtime::publisher::{PublisherHandle, PublisherOptions, publisher};
 use procession_runtime::subscription::{DriverOptions, SubscriptionHandle, subscribe};
 
-use crate::callers::Caller;
+use crate::callers::Todo;
 use crate::event::{Event, What};
 use crate::executor::{Executor, Spins};
 use crate::feed::Watched;
 use crate::history::{Stored, Story};
 use crate::lag::Lag;
 use crate::line::Line;
-use crate::observer::{Hooks, PublishHooks};
+use crate::observer::Hooks;
 use crate::plan::{CLOSE_GRACE, Chaos, MILLI, Plan};
 use crate::recorder::{History, Recorder};
 use crate::sabotage::Sabotage;
 use crate::shell::SimShell;
-use crate::sink::Lying;
 use crate::work::{Application, Handlers, key_hash, read};
+pub(crate) use crate::world::publishing::LATER_LIVES;
+use crate::world::publishing::Publishing;
 
 const TOPIC: &str = "t";
 const LETTERS: &str = "t-dlq-g";
 const GROUP: &str = "g";
 /// How long everything may take, once no fault happens any more.
 const HEALED: u64 = 180_000 * MILLI;
+/// How long a process that dies of a message lives on at most, and when it starts again.
+const KILL_TICK: u64 = 5 * MILLI;
+const KILL_BACK: u64 = 20 * MILLI;
 /// How long the last drain may take.
 const LAST_DRAIN: Span = Span::from_secs(20);
 
@@ -58,12 +63,18 @@ pub(crate) struct World {
     executor: Executor,
     history: History,
     application: Arc<Application>,
-    /// Keeps the broker, and is the publisher's connection.
+    /// Keeps the broker.
     broker: MemoryBroker<SimShell>,
     url: String,
     seats: Vec<Seat>,
     lives: u32,
-    publisher: Option<PublisherHandle>,
+    publisher: Option<Publishing>,
+    publishers: u32,
+    /// Numbers publishes.
+    next_publish: Arc<AtomicU32>,
+    todo: Todo,
+    /// Seats and names of all lives.
+    names: BTreeMap<u32, (u32, String)>,
     callers_left: Arc<AtomicU32>,
     line: Line,
     /// Those of the members, by life.
@@ -103,6 +114,7 @@ impl World {
         let plan = Arc::new(plan);
         Self {
             application: Arc::new(Application::new(Arc::clone(&plan), sabotage)),
+            todo: Todo::new(&plan.callers),
             agenda: plan.schedule.clone(),
             seats: (0..plan.members).map(|_| Seat::default()).collect(),
             plan,
@@ -113,6 +125,9 @@ impl World {
             url,
             lives: 0,
             publisher: None,
+            publishers: 0,
+            next_publish: Arc::default(),
+            names: BTreeMap::new(),
             callers_left: Arc::default(),
             line: Line::default(),
             lines: Vec::new(),
@@ -143,6 +158,13 @@ impl World {
                 .iter()
                 .map(|message| message.key)
                 .collect(),
+            expires: {
+                let looks = self.plan.config.expired != Expired::Run;
+                let expires = self.plan.messages.iter();
+                expires.map(|m| m.expires.filter(|_| looks)).collect()
+            },
+            suspects: self.plan.config.suspects,
+            parks: 0 < self.plan.config.parked_keys,
             slack: self.plan.unfair.slack() + CLOSE_GRACE.as_nanos(),
             remembers: 0 < self.plan.config.dedupe.ids,
         }
@@ -150,20 +172,75 @@ impl World {
 
     fn live(&mut self) -> Result<(), Spins> {
         self.start_publisher();
-        // The first of the earliest: the order of the making decides.
-        while let Some(next) = (0..self.agenda.len()).min_by_key(|&i| self.agenda[i].0) {
-            let (at, chaos) = self.agenda.remove(next);
-            self.executor.run_until(at)?;
-            self.happen(chaos);
+        while let Some(at) = self.agenda.iter().map(|(at, _)| *at).min() {
+            self.go_on(at)?;
         }
         let healed_at = self.executor.now();
         while self.executor.now() < healed_at + HEALED && !self.is_settled() {
             if 0 < self.plan.config.parked_keys {
                 self.release_keys();
             }
-            self.executor.run_until(self.executor.now() + 100 * MILLI)?;
+            self.go_on(self.executor.now() + 100 * MILLI)?;
         }
         self.end()
+    }
+
+    /// Until then, and what is to happen by then happens. The first of the earliest comes first: the
+    /// order of the making decides.
+    fn go_on(&mut self, until: u64) -> Result<(), Spins> {
+        loop {
+            let next = (0..self.agenda.len()).min_by_key(|&i| self.agenda[i].0);
+            let next = next.filter(|&i| self.agenda[i].0 <= until);
+            let end = next.map_or(until, |i| self.agenda[i].0);
+            if self.run_until(end)? {
+                // Who died comes back, perhaps before that.
+                continue;
+            }
+            let Some(next) = next else { return Ok(()) };
+            let (_, chaos) = self.agenda.remove(next);
+            self.happen(chaos);
+        }
+    }
+
+    /// Until then, or until somebody dies of a message: whether that was so.
+    fn run_until(&mut self, end: u64) -> Result<bool, Spins> {
+        loop {
+            let step = if 0 < self.plan.config.suspects {
+                end.min(self.executor.now() + KILL_TICK)
+            } else {
+                end
+            };
+            self.executor.run_until(step)?;
+            let killed = self.application.take_killed();
+            for life in &killed {
+                self.dies(*life);
+            }
+            if !killed.is_empty() || end <= step {
+                return Ok(!killed.is_empty());
+            }
+        }
+    }
+
+    /// The process of a life dies of what it handles, and comes back.
+    fn dies(&mut self, life: u32) {
+        let Some((seat, name)) = self.names.get(&life).cloned() else {
+            return;
+        };
+        let seated = self.seats[seat as usize].life.as_ref();
+        if seated.is_some_and(|l| l.number == life) {
+            let back = self.executor.now() + KILL_BACK;
+            self.agenda.push((back, Chaos::Start(seat)));
+            self.seats[seat as usize].life = None;
+            self.seats[seat as usize].paused = false;
+        }
+        self.kill_member(life, &name);
+    }
+
+    fn kill_member(&self, life: u32, name: &str) {
+        let members = Members::Member(GROUP, name);
+        let _ = self.broker.hooks().kill(TOPIC, members);
+        self.write(life, What::Crashed);
+        self.executor.kill(life);
     }
 
     fn recorder(&self, life: u32) -> Recorder {
@@ -175,55 +252,6 @@ impl World {
 
     fn write(&self, life: u32, what: What) {
         self.recorder(life).write(what);
-    }
-
-    fn start_publisher(&mut self) {
-        let recorder = self.recorder(0);
-        let Ok(inner) = now(self.broker.sink()) else {
-            return;
-        };
-        let sink = Lying::new(
-            inner,
-            self.line.clone(),
-            self.sabotage,
-            recorder.shell.clone(),
-            self.plan.dice,
-            self.plan.lag,
-        );
-        let options = PublisherOptions {
-            core: self.plan.producer.clone(),
-            close_grace: CLOSE_GRACE,
-        };
-        let shell = recorder.shell.clone();
-        let hooks = PublishHooks(recorder.clone());
-        let (handle, driver) = match publisher(sink, shell.clone(), hooks, options) {
-            Ok(made) => made,
-            Err(error) => unreachable!("the plan's producer: {error}"),
-        };
-        let task = shell.core.spawn(0, Box::pin(driver));
-        if self.sabotage == Some(Sabotage::DeafPublisher) {
-            self.executor.deafen(task, 40);
-        }
-        let next = Arc::new(AtomicU32::new(0));
-        self.callers_left
-            .store(self.plan.callers.len() as u32, Ordering::Relaxed);
-        for publishes in &self.plan.callers {
-            let caller = Caller {
-                plan: Arc::clone(&self.plan),
-                topic: TOPIC.into(),
-                handle: handle.clone(),
-                recorder: recorder.clone(),
-                next: Arc::clone(&next),
-                left: Arc::clone(&self.callers_left),
-            };
-            shell.spawn(Box::pin(caller.run(publishes.clone())));
-        }
-        let ended = handle.ended();
-        shell.spawn(Box::pin(async move {
-            ended.await;
-            recorder.write(What::Ended { ok: true });
-        }));
-        self.publisher = Some(handle);
     }
 
     fn start_member(&mut self, seat: u32) {
@@ -290,6 +318,7 @@ impl World {
             let ok = ended.await.is_ok();
             recorder.write(What::Ended { ok });
         }));
+        self.names.insert(number, (seat, name.clone()));
         self.seats[seat as usize].life = Some(Life {
             number,
             name,
@@ -325,6 +354,11 @@ impl World {
                 self.agenda.push((now + long, Chaos::Online));
             }
             Chaos::Online => self.line.set(false),
+            Chaos::KillPublisher { lands, back } => {
+                self.kill_publisher(lands);
+                self.agenda.push((now + back, Chaos::StartPublisher));
+            }
+            Chaos::StartPublisher => self.start_publisher(),
             Chaos::Hang { seat, long } => {
                 if let Some(life) = &self.seats[seat as usize].life {
                     let life = life.number;
@@ -339,10 +373,7 @@ impl World {
             }
             Chaos::Crash { seat, back } => {
                 if let Some(life) = self.seats[seat as usize].life.take() {
-                    let members = Members::Member(GROUP, &life.name);
-                    let _ = self.broker.hooks().kill(TOPIC, members);
-                    self.write(life.number, What::Crashed);
-                    self.executor.kill(life.number);
+                    self.kill_member(life.number, &life.name);
                     self.seats[seat as usize].paused = false;
                     self.agenda.push((now + back, Chaos::Start(seat)));
                 }
@@ -422,7 +453,7 @@ impl World {
             || self
                 .publisher
                 .as_ref()
-                .is_some_and(|p| p.outstanding() != 0)
+                .is_some_and(|p| p.handle.outstanding() != 0)
         {
             return false;
         }
@@ -464,7 +495,7 @@ impl World {
             }
         }
         if let Some(publisher) = self.publisher.take() {
-            publisher.close(deadline);
+            publisher.handle.close(deadline);
         }
         let end = (deadline + CLOSE_GRACE).as_nanos() + self.plan.unfair.slack();
         while 0 < self.executor.tasks() && self.executor.now() < end {

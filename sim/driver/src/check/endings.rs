@@ -6,11 +6,17 @@ use crate::event::What;
 impl Checker<'_> {
     /// What happens to a process.
     pub(super) fn life(&mut self, at: u64, number: u32, what: &What) -> Found {
+        if matches!(what, What::Harmed { .. } | What::Healed) {
+            // Of the world.
+            return Ok(());
+        }
         let life = self.lives.entry(number).or_default();
         match what {
             What::Crashed => {
                 (life.crashed, life.disturbed) = (true, true);
                 self.runs.retain(|_, run| run.life != number);
+                let dead = |call: &super::Call| call.members().any(|run| run.life == number);
+                self.calls.retain(|_, call| !dead(call));
             }
             What::Paused => {
                 (life.paused, life.disturbed, life.stood) = (true, true, true);

@@ -11,12 +11,16 @@ impl Checker<'_> {
             epoch,
             position,
             message,
+            call,
         } = run;
         if self.log.get(&(partition, position)) != Some(&message) {
             return breach(
                 "S2",
                 format!("{message} is not what the log holds at {partition}/{position}"),
             );
+        }
+        if self.has_expired(message, at) {
+            return breach("S9", format!("{message} starts after it has expired"));
         }
         let lived = self.lives.entry(life).or_default();
         if lived.ended || lived.drained || lived.crashed || lived.paused {
@@ -58,7 +62,9 @@ impl Checker<'_> {
         }
         if let Some(key) = self.key(message) {
             let beside = self.runs.values().find(|other| {
-                self.key(other.message) == Some(key) && !self.may_run_on(other, life)
+                self.key(other.message) == Some(key)
+                    && other.call != call
+                    && !self.may_run_on(other, life)
             });
             if let Some(other) = beside {
                 return breach(
@@ -69,9 +75,10 @@ impl Checker<'_> {
                     ),
                 );
             }
-            self.in_order(partition, key, position)?;
+            self.in_order(partition, key, (position, call))?;
         }
         self.runs.insert(number, run);
+        self.joins(number, run);
         Ok(())
     }
 
@@ -92,11 +99,18 @@ impl Checker<'_> {
         }
     }
 
-    /// S2: everything of the key before it is finished.
-    fn in_order(&self, partition: u32, key: u32, position: u64) -> Found {
+    /// S2: everything of the key before it is finished, or handed out with it.
+    fn in_order(&self, partition: u32, key: u32, (position, call): (u64, u64)) -> Found {
         let positions = self.of_key.get(&(partition, key)).into_iter().flatten();
         let mut before = positions.take_while(|before| **before < position);
-        match before.find(|before| !self.finished.contains(&(partition, **before))) {
+        let with = self.calls.get(&call).into_iter();
+        let with: Vec<_> = with.flat_map(super::Call::members).collect();
+        let beside = |before: u64| {
+            let mut with = with.iter();
+            with.any(|run| (run.partition, run.position) == (partition, before))
+        };
+        let over = |before: u64| self.finished.contains(&(partition, before)) || beside(before);
+        match before.find(|before| !over(**before)) {
             Some(before) => breach(
                 "S2",
                 format!("{partition}/{position} before {before} of its key"),
@@ -109,9 +123,13 @@ impl Checker<'_> {
         let Some(run) = self.runs.remove(&number) else {
             return breach("S1", format!("run {number} ends twice"));
         };
-        if outcome != Outcome::Done {
-            return Ok(());
+        for run in self.counts(number, run, outcome) {
+            self.succeeds(at, run);
         }
+        Ok(())
+    }
+
+    fn succeeds(&mut self, at: u64, run: Run) {
         self.finished.insert((run.partition, run.position));
         self.succeeded.insert(run.message);
         if let Some(tenure) = self.tenures.get_mut(&(run.life, run.partition))
@@ -121,7 +139,6 @@ impl Checker<'_> {
             tenure.done.insert(run.position);
             tenure.succeeded.insert(run.message);
         }
-        Ok(())
     }
 
     /// S4: only what succeeded makes a copy.
@@ -138,7 +155,7 @@ impl Checker<'_> {
     }
 
     /// S9: a dead letter that is confirmed is stored.
-    pub(super) fn buried(&mut self, partition: u32, position: u64, message: u32) -> Found {
+    pub(super) fn buried(&mut self, at: u64, partition: u32, position: u64, message: u32) -> Found {
         if self.log.get(&(partition, position)) != Some(&message) {
             return breach(
                 "S9",
@@ -152,6 +169,9 @@ impl Checker<'_> {
             );
         }
         self.finished.insert((partition, position));
+        for run in self.counts_behind(partition, position) {
+            self.succeeds(at, run);
+        }
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Holds a history against the promises. Shares no code with the core or the runtime: its books are
 //! its own, and what a handler did it knows from the handler.
 
+mod calls;
 mod endings;
 mod handlers;
 mod progress;
@@ -9,6 +10,8 @@ mod publishing;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use calls::Call;
 
 use crate::event::{Event, What};
 use crate::history::Story;
@@ -77,6 +80,8 @@ struct Run {
     epoch: u64,
     position: u64,
     message: u32,
+    /// The first run of its call.
+    call: u64,
 }
 
 /// One start of a member.
@@ -105,6 +110,9 @@ struct Checker<'a> {
     tenures: BTreeMap<(u32, u32), Tenure>,
     leases: BTreeMap<(u32, u32, u64), u64>,
     runs: BTreeMap<u64, Run>,
+    /// Calls of several messages, by their first run, and the last of each life.
+    calls: BTreeMap<u64, Call>,
+    last_call: BTreeMap<u32, u64>,
     lives: BTreeMap<u32, Life>,
     /// By partition: what the broker holds, and the newest epoch that began.
     committed: BTreeMap<u32, Progress>,
@@ -159,6 +167,8 @@ impl<'a> Checker<'a> {
             tenures: BTreeMap::new(),
             leases: BTreeMap::new(),
             runs: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            last_call: BTreeMap::new(),
             lives: BTreeMap::new(),
             committed: BTreeMap::new(),
             newest: BTreeMap::new(),
@@ -178,6 +188,7 @@ impl<'a> Checker<'a> {
                 epoch,
                 position,
                 message,
+                call,
             } => {
                 let begun = Run {
                     life,
@@ -185,6 +196,7 @@ impl<'a> Checker<'a> {
                     epoch: *epoch,
                     position: *position,
                     message: *message,
+                    call: self.call_of(life, *run, *call),
                 };
                 self.begin(at, *run, begun)
             }
@@ -242,15 +254,16 @@ impl<'a> Checker<'a> {
             What::Passed {
                 partition,
                 position,
-            } => {
-                self.finished.insert((*partition, *position));
-                Ok(())
-            }
+            } => self.passed(at, *partition, *position),
             What::Buried {
                 partition,
                 position,
                 message,
-            } => self.buried(*partition, *position, *message),
+                why,
+            } => {
+                self.given_up(at, *message, *why)?;
+                self.buried(at, *partition, *position, *message)
+            }
             What::Commit {
                 partition,
                 epoch,

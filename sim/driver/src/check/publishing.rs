@@ -16,6 +16,8 @@ struct Known {
     heard: Option<Told>,
     /// Where it is in the log.
     stored: Option<(u32, u64)>,
+    /// The process that called it died before it heard of it.
+    orphan: bool,
 }
 
 impl Checker<'_> {
@@ -51,6 +53,8 @@ impl Checker<'_> {
                 } => {
                     let known = publishes.entry(publish).or_default();
                     (known.message, known.deadline) = (message, deadline);
+                    let life = self.lives.get(&event.life);
+                    known.orphan = life.is_some_and(|life| life.crashed);
                 }
                 What::Accepted { publish, .. } => {
                     accepted_so_far += 1;
@@ -88,6 +92,7 @@ impl Checker<'_> {
     fn one_result(number: u32, known: &Known) -> Found {
         let stored = known.stored.is_some();
         match (known.accepted, known.resolved) {
+            (Some(_), None) if known.orphan => Ok(()),
             (Some(_), None) => breach("L2", format!("publish {number} has no result")),
             (Some(_), Some(Told::Refused | Told::Full | Told::Closed)) if stored => breach(
                 "S10",

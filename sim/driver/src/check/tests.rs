@@ -1,5 +1,7 @@
 //! Wrong histories: each rule fails once, and the right one passes.
 
+use procession_core::Why;
+
 use super::check;
 use crate::event::{Event, Outcome, Told, What};
 use crate::history::{Stored, Story};
@@ -109,6 +111,11 @@ fn assign(story: &mut Story, life: u32, epoch: u64, position: u64) {
 }
 
 fn begin(story: &mut Story, life: u32, epoch: u64, position: u64) -> u64 {
+    begin_of(story, life, (epoch, position), (0, 1))
+}
+
+/// One of a call.
+fn begin_of(story: &mut Story, life: u32, (epoch, position): (u64, u64), call: (u32, u32)) -> u64 {
     let run = story.events.len() as u64;
     let message = position as u32 - 1;
     let partition = 0;
@@ -121,6 +128,7 @@ fn begin(story: &mut Story, life: u32, epoch: u64, position: u64) -> u64 {
             epoch,
             position,
             message,
+            call,
         },
     );
     run
@@ -386,11 +394,106 @@ fn s8_the_log_is_in_another_order() {
 }
 
 #[test]
+fn s1_messages_of_a_call_run_beside_each_other_and_others_do_not() {
+    let call = |of| {
+        from_fresh(|s| {
+            let first = begin_of(s, 1, (1, 1), (0, of));
+            let second = begin_of(s, 1, (1, 2), (of - 1, of));
+            for run in [second, first] {
+                let outcome = Outcome::Done;
+                push(s, 1, What::End { run, outcome });
+            }
+            commit(s, 1, 1, 3);
+            end(s);
+        })
+    };
+    assert_eq!(call(2), "none");
+    assert_eq!(call(1), "S1");
+}
+
+#[test]
+fn s2_what_is_done_behind_a_failure_of_its_call_does_not_count() {
+    let wrong = from_fresh(|s| {
+        let first = begin_of(s, 1, (1, 1), (0, 2));
+        let second = begin_of(s, 1, (1, 2), (1, 2));
+        for (run, outcome) in [(first, Outcome::Failed), (second, Outcome::Done)] {
+            push(s, 1, What::End { run, outcome });
+        }
+        run(s, 1, 1, 1, Outcome::Done);
+        commit(s, 1, 1, 3);
+    });
+    assert_eq!(wrong, "S3");
+}
+
+#[test]
+fn s9_what_has_expired_does_not_start_and_nothing_else_is_passed() {
+    let at = |expires| {
+        let mut story = fresh();
+        story.expires = vec![Some(expires); 2];
+        story
+    };
+    let mut late = at(0);
+    begin(&mut late, 1, 1, 1);
+    assert_eq!(rule(&late), "S9");
+    let mut early = at(u64::MAX);
+    let passed = What::Passed {
+        partition: 0,
+        position: 1,
+    };
+    push(&mut early, 1, passed);
+    assert_eq!(rule(&early), "S9");
+}
+
+#[test]
+fn l3_a_suspect_that_nobody_died_of() {
+    let suspected = |dies| {
+        from_fresh(|s| {
+            s.suspects = 1;
+            s.letters.push(record(0));
+            if dies {
+                push(s, 2, What::Crashed);
+            }
+            let buried = What::Buried {
+                partition: 0,
+                position: 1,
+                message: 0,
+                why: Why::Suspect,
+            };
+            push(s, 1, buried);
+        })
+    };
+    assert_eq!(suspected(false), "L3");
+    assert_ne!(suspected(true), "L3");
+}
+
+#[test]
+fn l2_only_a_dead_process_owes_a_result() {
+    let unheard = |dies: bool| {
+        let mut story = ended();
+        let (publish, message, deadline) = (7, 0, 1_000 * MILLI);
+        let called = What::Called {
+            publish,
+            message,
+            deadline,
+        };
+        push(&mut story, 9, called);
+        push(&mut story, 9, What::Accepted { publish, message });
+        if dies {
+            push(&mut story, 9, What::Crashed);
+        }
+        rule(&story)
+    };
+    assert_eq!(unheard(true), "none");
+    assert_eq!(unheard(false), "L2");
+}
+
+#[test]
 fn s9_a_dead_letter_that_is_nowhere() {
     let buried = What::Buried {
         partition: 0,
         position: 1,
         message: 0,
+        why: Why::Exhausted,
     };
     assert_eq!(from_fresh(|s| push(s, 1, buried)), "S9");
 }
