@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use procession_cli::brokers::{NatsOptions as ServerOptions, RunningNats};
+use procession_cli::brokers::{
+    KafkaOptions as KafkaServer, NatsOptions as ServerOptions, RunningServer,
+};
 use procession_core::{Epoch, PartitionId, Span};
 use procession_kafka::{KafkaBroker, KafkaOptions};
 use procession_memory::MemoryBroker;
@@ -18,7 +20,7 @@ use procession_runtime::port::{
 use procession_runtime::tokio::TokioShell;
 use procession_tests::raw_nats::Raw;
 use procession_tests::runner::Skip;
-use procession_tests::servers::{self, Server};
+use procession_tests::servers;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
@@ -56,15 +58,14 @@ pub(crate) struct Ground {
     pub(crate) which: Which,
     pub(crate) broker: Box<dyn Broker>,
     pub(crate) topic: String,
-    server: Option<Server>,
-    /// A nats-server of our own, to stop and to harm.
-    own: Option<Mutex<RunningNats>>,
+    /// A server of our own, to stop and to harm.
+    own: Option<Mutex<RunningServer>>,
 }
 
 impl Ground {
     pub(crate) async fn open(which: Which) -> Result<Self, Skip> {
         let topic = format!("model-{}-{}", which.name(), std::process::id());
-        let (mut server, mut own) = (None, None);
+        let mut own = None;
         let broker: Box<dyn Broker> = match which {
             Which::Memory => {
                 Box::new(MemoryBroker::connect("memory://", TokioShell::current()).unwrap())
@@ -76,9 +77,10 @@ impl Ground {
                 Box::new(NatsBroker::connect(options).await.unwrap())
             }
             Which::Kafka => {
-                let running = server.insert(servers::kafka()?);
+                let running = servers::own_kafka(KafkaServer::default())?;
                 let mut options = KafkaOptions::parse(&running.url).unwrap();
                 options.session_timeout = Duration::from_secs(6);
+                own = Some(Mutex::new(running));
                 Box::new(KafkaBroker::connect(options).await.unwrap())
             }
             Which::Mock => {
@@ -91,7 +93,6 @@ impl Ground {
             which,
             broker,
             topic,
-            server,
             own,
         };
         ground.create().await;
@@ -224,8 +225,12 @@ impl Ground {
     fn harm(&self, harm: impl FnOnce(&Path, &Path)) {
         let mut server = self.own.as_ref().unwrap().lock().unwrap();
         server.stop();
-        let data = server.dir.join("data");
-        let log = data.join(format!("jetstream/$G/streams/{}", self.topic));
+        let log = match self.which {
+            Which::Nats => format!("data/jetstream/$G/streams/{}", self.topic),
+            Which::Kafka => format!("data/{}-0", self.topic),
+            Which::Memory | Which::Mock => unreachable!("it has no files"),
+        };
+        let log = server.dir.join(log);
         assert!(log.is_dir(), "no log at {}", log.display());
         harm(&log, &server.dir.join("copy"));
         server.restart().unwrap();
@@ -240,9 +245,12 @@ impl Ground {
     }
 
     fn client(&self) -> ClientConfig {
-        let url = self.server.as_ref().map_or("", |server| &server.url);
+        let server = self.own.as_ref().unwrap().lock().unwrap();
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", url.trim_start_matches("kafka://"));
+        config.set(
+            "bootstrap.servers",
+            server.url.trim_start_matches("kafka://"),
+        );
         config
     }
 }

@@ -56,10 +56,7 @@ pub(crate) struct Scribe {
 
 impl Scribe {
     pub(crate) async fn new(ground: Ground) -> Self {
-        let mut sink = ground.broker.sink().await.unwrap();
-        let mut events = Vec::new();
-        poll_fn(|cx| sink.poll_events(cx, &mut events)).await;
-        assert!(matches!(events[0], SinkEvent::Connected), "{events:?}");
+        let sink = Self::connect(&ground).await;
         let which = ground.which.name();
         Self {
             ground,
@@ -78,6 +75,15 @@ impl Scribe {
             epochs: 0,
             sent: 0,
         }
+    }
+
+    /// A publisher's connection.
+    async fn connect(ground: &Ground) -> Box<dyn Sink> {
+        let mut sink = ground.broker.sink().await.unwrap();
+        let mut events = Vec::new();
+        poll_fn(|cx| sink.poll_events(cx, &mut events)).await;
+        assert!(matches!(events[0], SinkEvent::Connected), "{events:?}");
+        sink
     }
 
     pub(crate) const fn which(&self) -> Which {
@@ -313,13 +319,21 @@ impl Scribe {
         self.feed = None;
     }
 
+    /// Messages that the log has been given, those that are lost aside.
+    pub(crate) const fn count(&self) -> usize {
+        self.placed.len()
+    }
+
     pub(crate) fn keep_copy(&self) {
         self.ground.keep_copy();
     }
 
-    /// The last messages are lost, and their positions will be used again.
-    pub(crate) fn lose_tail(&mut self, count: usize) {
+    /// The last messages are lost, and their positions will be used again: by another publisher, because
+    /// Kafka refuses what the first one sends behind a message that it does not know any more.
+    pub(crate) async fn lose_tail(&mut self, count: usize) {
+        self.sink.submit(SinkCommand::Close);
         self.ground.restore_copy();
+        self.sink = Self::connect(&self.ground).await;
         let lost = self.placed.split_off(self.placed.len() - count);
         for &position in &lost {
             if let Some(stamp) = self.stamps.remove(&position) {
