@@ -30,7 +30,8 @@ impl<M> Deref for Recorded<M> {
 fn turn<M>(flight: &mut Flight, core: &Consumer<M>) {
     let mut snapshot = flight.spare();
     snapshot.clear();
-    core.snapshot(None, |_, _| {}, &mut snapshot);
+    // Sealed when somebody asks for it: few are ever read.
+    core.snapshot_unsealed(None, |_, _| {}, &mut snapshot);
     flight.turn(snapshot);
 }
 
@@ -281,7 +282,7 @@ impl<M> Recorded<M> {
     #[inline]
     pub(super) fn poll_dispatch(&mut self, now: Time) -> Option<Dispatch<M>> {
         if let Some(flight) = self.writes() {
-            flight.poll(Some(now), Poll::Dispatch);
+            flight.dispatch(now);
         }
         let dispatch = self.core.poll_dispatch(now);
         if let Some(flight) = &mut self.flight {
