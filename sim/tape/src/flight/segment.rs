@@ -79,7 +79,7 @@ impl Segment {
         &mut self.snapshot
     }
 
-    pub(super) fn entries(&self) -> &[u8] {
+    pub(super) fn entries(&self) -> Vec<u8> {
         self.entries.written()
     }
 

@@ -125,7 +125,8 @@ impl<'a> Rows<'a> {
     pub(super) fn segment(&mut self, segment: &Segment) {
         self.at = segment.begun();
         (self.tracks, self.span, self.token) = (Tracks::new(), FOREVER, 0);
-        let mut bytes = Bytes(segment.entries());
+        let entries = segment.entries();
+        let mut bytes = Bytes(&entries);
         let mut calls = segment.calls().iter();
         while self.entry(&mut bytes, &mut calls).is_some() {}
         if segment.is_open() {
