@@ -1,20 +1,38 @@
 //! What the flight recorder costs: processor time of a subscription on `memory://` with a handler that
-//! does nothing, with and without it, in interleaved pairs. No broker is cheaper, so nowhere is the
-//! share of the recorder larger. The first messages, which meet memory that was never touched, are
-//! not measured.
+//! does nothing, with and without it. No broker is cheaper, so nowhere is the share of the recorder
+//! larger.
+//!
+//! Two subscriptions, one with a recorder and one without, each on a runtime and a broker of its own.
+//! They take turns, so that whatever else the machine does meets both; a runtime that is not being
+//! polled stands still. The publishers' runtime runs in between, and is not measured. A turn is as many
+//! messages as half of the ring holds, so that each has a snapshot in it. Told is the median of the
+//! ratios of two turns, with their quartiles; and the ratio of the tenths of turns that were cheapest, which
+//! is the better one where others use the machine as well. With the allocator of the command line: how the C library's
+//! goes on depends on what it was asked before, and that is more than what is to be measured.
+//!
+//! ```sh
+//! cargo bench -p procession --bench flight               # all sizes
+//! cargo bench -p procession --bench flight -- 4MiB 99    # one size, so many pairs of turns
+//! cargo bench -p procession --bench flight -- off 99 46000    # turns of so many messages
+//! ```
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use procession::{Bus, Context, Envelope, raw};
+use mimalloc::MiMalloc;
+use procession::{Bus, Context, Envelope, Subscription, raw};
 use rustix::time::{ClockId, clock_gettime};
+use tokio::runtime::Runtime;
 
-const WARM: u64 = 140_000;
-const MESSAGES: u64 = 80_000;
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
 const KEYS: u64 = 1_000;
-const PAIRS: usize = 9;
+/// Messages of each side, unless something else is asked for.
+const MESSAGES: u64 = 3_000_000;
+/// Bytes of the ring for a message that goes the usual way.
+const EACH: u64 = 46;
 
 /// Nanoseconds of processor time of this process.
 fn spent() -> i64 {
@@ -22,84 +40,149 @@ fn spent() -> i64 {
     at.tv_sec * 1_000_000_000 + at.tv_nsec
 }
 
-/// Nanoseconds of processor time a message, publishing aside.
-async fn run(recorder: u64) -> f64 {
-    let bus = Bus::builder("memory://")
-        .with(|settings| settings.bus.memory_log_bytes = 2 << 30)
-        .connect()
-        .await
-        .unwrap();
-    let envelope = |number: u64| {
-        Envelope::builder("Flown")
-            .id(number.to_string())
-            .key(format!("key-{}", number % KEYS))
-            .sequence(number)
-            .payload(vec![b'x'; 256], "text/plain")
-            .unwrap()
-    };
-    for chunk in 0..(WARM + MESSAGES) / 1_000 {
-        let all = (0..1_000).map(|n| envelope(chunk * 1_000 + n));
-        for stored in bus.publish_all("flights", all).await {
-            stored.unwrap();
-        }
-    }
-    let done = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&done);
-    let handler = raw(move |_envelope: Envelope, _cx: Context| {
-        counted.fetch_add(1, Ordering::Relaxed);
-        async { Ok(()) }
-    });
-    let subscription = bus
-        .subscribe("flights", "crew", handler)
-        .with(move |settings| settings.flight_recorder = recorder)
-        .await
-        .unwrap();
-    let until = async |least| loop {
-        let now = done.load(Ordering::Relaxed);
-        if now >= least {
-            return (spent(), now);
-        }
-        tokio::task::yield_now().await;
-    };
-    let (before, first) = until(WARM).await;
-    let (after, last) = until(WARM + MESSAGES).await;
-    subscription.drain(Duration::from_secs(5)).await.unwrap();
-    (after - before) as f64 / (last - first) as f64
+fn runtime() -> Runtime {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build().unwrap()
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+async fn connect(broker: &str) -> Bus {
+    Bus::builder(broker)
+        .with(|settings| settings.bus.memory_log_bytes = 512 << 20)
+        .connect()
+        .await
+        .unwrap()
+}
+
+/// A subscription on a runtime of its own.
+struct Side {
+    runtime: Runtime,
+    done: Arc<AtomicU64>,
+    publisher: Bus,
+    published: u64,
+    _kept: (Bus, Subscription),
+}
+
+impl Side {
+    fn new(publishers: &Runtime, broker: &str, recorder: u64) -> Self {
+        let publisher = publishers.block_on(connect(broker));
+        let runtime = runtime();
+        let done = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&done);
+        let handler = raw(move |_envelope: Envelope, _cx: Context| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async { Ok(()) }
+        });
+        let kept = runtime.block_on(async {
+            let bus = connect(broker).await;
+            let subscribe = bus.subscribe("flights", "crew", handler);
+            let subscription = subscribe
+                .with(move |settings| settings.flight_recorder = recorder)
+                .await
+                .unwrap();
+            (bus, subscription)
+        });
+        Self {
+            runtime,
+            done,
+            publisher,
+            published: 0,
+            _kept: kept,
+        }
+    }
+
+    fn publish(&mut self, publishers: &Runtime, messages: u64) {
+        let envelope = |number: u64| {
+            Envelope::builder("Flown")
+                .id(number.to_string())
+                .key(format!("key-{}", number % KEYS))
+                .sequence(number)
+                .payload(vec![b'x'; 256], "text/plain")
+                .unwrap()
+        };
+        let until = self.published + messages;
+        publishers.block_on(async {
+            while self.published < until {
+                let all = (0..1_000).map(|n| envelope(self.published + n));
+                for stored in self.publisher.publish_all("flights", all).await {
+                    stored.unwrap();
+                }
+                self.published += 1_000;
+            }
+        });
+    }
+
+    /// Handles what was published. Nanoseconds of processor time a message.
+    fn turn(&self) -> f64 {
+        let (begin, first) = (spent(), self.done.load(Ordering::Relaxed));
+        self.runtime.block_on(async {
+            while self.done.load(Ordering::Relaxed) < self.published {
+                tokio::task::yield_now().await;
+            }
+        });
+        (spent() - begin) as f64 / (self.published - first) as f64
+    }
+}
+
+/// Of so many hundredths of all values.
+fn quantile(values: &mut [f64], percent: usize) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
-    values[values.len() / 2]
+    values[(values.len() - 1) * percent / 100]
+}
+
+fn measure(name: &str, recorder: u64, pairs: Option<u64>, turn: Option<u64>) {
+    let publishers = runtime();
+    let side = |which: &str, recorder| {
+        Side::new(&publishers, &format!("memory://{name}-{which}"), recorder)
+    };
+    let (mut off, mut on) = (side("off", 0), side("on", recorder));
+    let half = (recorder / 2 / EACH).max(10_000).next_multiple_of(1_000);
+    let turn = turn.unwrap_or(half);
+    let pairs = pairs.unwrap_or(MESSAGES / turn);
+    // The first messages meet memory that was never touched.
+    for side in [&mut off, &mut on] {
+        side.publish(&publishers, turn.max(200_000));
+        side.turn();
+    }
+    let (mut without, mut with, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
+    for pair in 0..pairs {
+        off.publish(&publishers, turn);
+        on.publish(&publishers, turn);
+        let (recorded, alone) = if pair % 2 == 0 {
+            (on.turn(), off.turn())
+        } else {
+            let alone = off.turn();
+            (on.turn(), alone)
+        };
+        without.push(alone);
+        with.push(recorded);
+        ratios.push(recorded / alone);
+    }
+    let percent = |ratio: f64| 100.0 * (ratio - 1.0);
+    println!(
+        "{name:>6}: {:5.0} ns a message without; with it {:+.1} % ({:+.1} to {:+.1}), {:+.1} % at the quietest; \
+         {pairs} pairs of {turn}",
+        quantile(&mut without, 50),
+        percent(quantile(&mut ratios, 50)),
+        percent(quantile(&mut ratios, 25)),
+        percent(quantile(&mut ratios, 75)),
+        percent(quantile(&mut with, 10) / quantile(&mut without, 10)),
+    );
 }
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    println!("{MESSAGES} messages of {KEYS} keys, {PAIRS} pairs, processor time a message");
+    let mut arguments = std::env::args().skip(1).filter(|a| !a.starts_with("--"));
+    let only = arguments.next();
+    let mut number = || arguments.next().map(|count| count.parse().unwrap());
+    let (pairs, turn) = (number(), number());
+    println!("{KEYS} keys, 256 bytes, processor time");
     for (name, recorder) in [
         ("off", 0),
-        ("1 MiB", 1 << 20),
-        ("4 MiB", 4 << 20),
-        ("16 MiB", 16 << 20),
+        ("1MiB", 1 << 20),
+        ("4MiB", 4 << 20),
+        ("16MiB", 16 << 20),
     ] {
-        let (mut without, mut ratios) = (Vec::new(), Vec::new());
-        for pair in 0..PAIRS {
-            let one = |bytes| runtime.block_on(run(bytes));
-            let (off, on) = if pair % 2 == 0 {
-                (one(0), one(recorder))
-            } else {
-                let on = one(recorder);
-                (one(0), on)
-            };
-            without.push(off);
-            ratios.push(on / off);
+        if only.as_deref().is_none_or(|only| only == name) {
+            measure(name, recorder, pairs, turn);
         }
-        let (without, ratio) = (median(without), median(ratios));
-        println!(
-            "{name:>7}: {without:6.0} ns without, {:+.1} % with it",
-            100.0 * (ratio - 1.0)
-        );
     }
 }

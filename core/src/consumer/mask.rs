@@ -29,12 +29,30 @@ impl<'a> Mask<'a> {
         Self { hash }
     }
 
+    /// All that is looked at of a key: whoever keeps 64 bits of keys masks them as the keys themselves
+    /// are masked. 0 for 0 only.
+    #[inline]
+    #[must_use]
+    pub const fn short_key(key: u128) -> u64 {
+        match fold(key) {
+            0 => (key > 0) as u64,
+            short => short,
+        }
+    }
+
+    /// All that is looked at of an identity.
+    #[inline]
+    #[must_use]
+    pub const fn short_identity(identity: u128) -> u64 {
+        fold(identity)
+    }
+
     /// For the hash of a key. 0, which stands for no key in places, stays 0.
     #[must_use]
     pub fn key(&self, key: u128) -> u128 {
-        match key {
+        match Self::short_key(key) {
             0 => 0,
-            key => (self.hash)(key ^ KEY).max(1),
+            short => (self.hash)(u128::from(short) ^ KEY).max(1),
         }
     }
 
@@ -54,8 +72,9 @@ impl<'a> Mask<'a> {
     /// For the hash of an identity.
     #[must_use]
     pub fn identity(&self, identity: u128) -> u128 {
-        let low = (self.hash)(identity ^ IDENTITY) as u64;
-        let high = low ^ self.lane(fold(identity));
+        let short = Self::short_identity(identity);
+        let low = (self.hash)(u128::from(short) ^ IDENTITY) as u64;
+        let high = low ^ self.lane(short);
         u128::from(high) << 64 | u128::from(low)
     }
 
@@ -140,6 +159,16 @@ mod tests {
             prop_assert_ne!(other, identity);
             prop_assert_eq!(digest(other), mask.digest(digest(identity)));
             prop_assert_eq!(fold(other), mask.lane(fold(identity)));
+        }
+
+        #[test]
+        fn short_ones_are_masked_as_what_they_are_of(number in any::<u128>(), half in any::<u64>()) {
+            let mask = Mask::new(&hash);
+            for number in [number, u128::from(half) << 64 | u128::from(half)] {
+                let (key, identity) = (Mask::short_key(number), Mask::short_identity(number));
+                prop_assert_eq!(mask.key(key.into()), mask.key(number));
+                prop_assert_eq!(mask.identity(identity.into()), mask.identity(number));
+            }
         }
     }
 

@@ -54,7 +54,7 @@ pub use outputs::{
 };
 pub use places::{ParkedKey, ParkedMode};
 pub use remembered::NotRestored;
-pub use snapshot::SnapshotError;
+pub use snapshot::{SnapshotError, seal_snapshot};
 pub use suspects::Accused;
 pub use weights::WEIGHT_MAX;
 

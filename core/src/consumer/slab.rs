@@ -99,10 +99,11 @@ impl Hot {
         self.next = next;
     }
 
-    /// Tokens that name this slot are stale from here on.
+    /// Tokens that name this slot are stale from here on. The first generation does not come again: it
+    /// tells that a slot was never used.
     #[inline]
     pub(super) fn renew(&mut self) {
-        self.generation = self.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
+        self.generation = self.generation.checked_add(1).unwrap_or(SECOND);
     }
 
     #[inline]
@@ -113,6 +114,8 @@ impl Hot {
         }
     }
 }
+
+const SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
 
 /// The slot is the first of its lane.
 pub(super) const HEAD: u8 = 1;

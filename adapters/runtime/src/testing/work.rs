@@ -120,10 +120,16 @@ pub(crate) struct Message {
     plan: u8,
 }
 
+impl Drop for Message {
+    fn drop(&mut self) {
+        assert!(self.plan != b'p' || std::thread::panicking(), "given up");
+    }
+}
+
 /// A handler per letter: `d` done at once, `r` retry once and then done, `R` retry always, `j`
 /// reject, `s` stop, `x` panic at once, `m` panic when made, `w` wait for the gate and be done, `W`
 /// wait for the gate and panic, `b` a dead letter whose making panics, `z` a record that cannot be
-/// decoded, `!` one whose reading panics. Each position is a key of its own, except for capitals `A`: done at once, all of one key;
+/// decoded, `!` one whose reading panics, `p` one that panics when it is given up. Each position is a key of its own, except for capitals `A`: done at once, all of one key;
 /// and `k`: waits for the gate, same key as `A`.
 #[derive(Clone, Default)]
 pub(crate) struct TestWork {

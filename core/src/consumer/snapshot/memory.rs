@@ -36,30 +36,42 @@ impl Identities {
         // Most that succeeded are not held; those that are have a place above.
         let copies = held.iter().any(|p| entries[*p as usize].refs_done & 1 == 1);
         to.put(*done);
-        for nth in 0..*done {
-            let place = ring[self.place(nth)];
-            let Entry {
-                identity,
-                until,
-                tag_or_next: _,
-                refs_done: _,
-            } = entries[place as usize];
-            let known = copies && held.binary_search(&place).is_ok();
-            // One piece: there may be very many of them.
-            let mut head = [0; 9];
-            head[..8].copy_from_slice(&until.as_nanos().to_le_bytes());
-            head[8] = u8::from(known);
-            if known {
-                told(to.bytes(&mut head));
-                to.put(place);
-            } else {
-                let identity = to.mask.map_or(identity, |mask| mask.identity(identity));
-                let mut whole = [0; 25];
-                whole[..9].copy_from_slice(&head);
-                whole[9..].copy_from_slice(&identity.to_le_bytes());
-                told(to.bytes(&mut whole));
+        if *done == 0 {
+            return;
+        }
+        let (newest, oldest) = ring.split_at(self.place(0));
+        let places = oldest.iter().chain(newest).take(*done as usize);
+        let places = places.map(|place| (*place, &entries[*place as usize]));
+        if copies {
+            return places.for_each(|(place, entry)| {
+                let known = held.binary_search(&place).is_ok();
+                told(to.time(&mut { entry.until }));
+                told(to.flag(&mut { known }));
+                if known {
+                    to.put(place);
+                } else {
+                    told(to.identity(&mut { entry.identity }));
+                }
+            });
+        }
+        // Many at once: there may be very many of them, and whoever takes snapshots waits.
+        const AT_ONCE: usize = 32;
+        let mut some = [[0; 25]; AT_ONCE];
+        let mut filled = 0;
+        for (_, entry) in places {
+            let identity = to
+                .mask
+                .map_or(entry.identity, |mask| mask.identity(entry.identity));
+            let whole = &mut some[filled % AT_ONCE];
+            whole[..8].copy_from_slice(&entry.until.as_nanos().to_le_bytes());
+            whole[9..].copy_from_slice(&identity.to_le_bytes());
+            filled += 1;
+            if filled == AT_ONCE {
+                to.out.extend_from_slice(some.as_flattened());
+                filled = 0;
             }
         }
+        to.out.extend_from_slice(some[..filled].as_flattened());
     }
 
     /// Into empty ones. `holds[place]` messages are held of the identity there.

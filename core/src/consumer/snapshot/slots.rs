@@ -44,19 +44,14 @@ impl<M> Slab<M> {
     fn free_slots(&self) -> (Vec<u32>, u32) {
         let mut free = Vec::new();
         let mut at = self.free;
-        while at != NONE {
+        while let Some(slot) = self.slots.get(at as usize) {
+            if slot.hot.generation == NonZeroU32::MIN {
+                return (free, at);
+            }
             free.push(at);
-            at = self.slots[at as usize].hot.next;
+            at = slot.hot.next;
         }
-        let mut fresh = self.slots.len() as u32;
-        while let Some(&last) = free.last()
-            && last + 1 == fresh
-            && self.slots[last as usize].hot.generation == NonZeroU32::MIN
-        {
-            fresh = last;
-            free.pop();
-        }
-        (free, fresh)
+        (free, self.slots.len() as u32)
     }
 }
 
@@ -272,7 +267,8 @@ impl<M> Consumer<M> {
             let index = from.get(fresh.saturating_sub(1) as usize)?;
             let again = core::mem::replace(&mut seen[index as usize], true);
             let hot = &mut self.slab.slots[index as usize].hot;
-            need(!again && hot.state == State::Free, WRONG)?;
+            let used = hot.generation > NonZeroU32::MIN;
+            need(!again && used && hot.state == State::Free, WRONG)?;
             hot.next = rest;
             match last {
                 NONE => self.slab.free = index,

@@ -1,17 +1,25 @@
 //! The flight recorder's memory: the last calls of one core and what it answered, in a bounded ring.
 //!
-//! What is written here at every call is kept as it comes: numbers one after the other, nothing
-//! hashed, nothing compared, no memory asked for. Steps, digests and masked keys are made of it when
-//! somebody asks for a report.
+//! What is written here at every call is as short as it can be had without looking anything up: what
+//! was to be expected is left out, nothing is hashed, no memory is asked for. Steps, digests and masked
+//! keys are made of it when somebody asks for a report (ADR 0013).
 
+mod buffer;
+mod op;
 mod segment;
+#[cfg(test)]
+mod tests;
+mod track;
 mod unroll;
 
-use procession_core::{Admit, Arrival, Config, Consumer, Dispatch, Mask, Refusal, Time, Token};
+use procession_core::{
+    Admit, Arrival, Config, Consumer, Dispatch, Mask, Refusal, Time, Token, seal_snapshot,
+};
 
 use crate::call::{Call, Poll, Settled};
 use crate::report::{Head, write_config, write_end, write_outputs};
 use crate::{Answer, Answers, Step};
+use buffer::Buffer;
 use segment::Segment;
 
 /// The last calls of one core.
@@ -26,6 +34,8 @@ pub struct Flight {
     most: usize,
     before: Option<Segment>,
     now: Segment,
+    /// What the second segment is written in.
+    second: Option<Buffer>,
     /// The words of one answer, used again and again.
     words: Vec<u64>,
 }
@@ -38,11 +48,13 @@ impl Flight {
     #[must_use]
     pub fn new(config: &Config, bytes: usize) -> Self {
         let most = bytes.max(FLIGHT_BYTES_MIN) / 2;
+        let memory = (Buffer::new(most), Vec::new());
         Self {
             config: config.clone(),
             most,
             before: None,
-            now: Segment::new(None, most, None),
+            now: Segment::new(0, keeps_keys(config), memory),
+            second: Some(Buffer::new(most)),
             words: Vec::new(),
         }
     }
@@ -60,18 +72,23 @@ impl Flight {
         self.now.is_open()
     }
 
-    /// Begins another segment, with the core as it is now.
+    /// Begins another segment, with the core as it is now: a snapshot that is not sealed.
     pub fn turn(&mut self, snapshot: Vec<u8>) {
-        let used = self.before.take();
-        let at = self.now.time();
-        let new = Segment::new(Some((at, snapshot)), self.most, used);
+        let used = self.before.take().map(Segment::into_memory);
+        let memory = used.unwrap_or_else(|| {
+            let second = self.second.take();
+            (second.unwrap_or_else(|| Buffer::new(self.most)), Vec::new())
+        });
+        let mut new = Segment::new(self.now.time(), keeps_keys(&self.config), memory);
+        *new.snapshot_mut() = Some(snapshot);
         self.before = Some(core::mem::replace(&mut self.now, new));
     }
 
     /// What a snapshot was, to be used for the next one.
     pub fn spare(&mut self) -> Vec<u8> {
         let before = self.before.as_mut();
-        before.and_then(Segment::take_snapshot).unwrap_or_default()
+        let used = before.and_then(|segment| segment.snapshot_mut().take());
+        used.unwrap_or_default()
     }
 
     /// A call without a short form is about to be made.
@@ -103,8 +120,7 @@ impl Flight {
     /// `settle` is about to be called.
     #[inline]
     pub fn settle(&mut self, at: Time, token: Token, settled: Settled) {
-        self.now.at(at);
-        self.now.settle(token, settled);
+        self.now.settle(at, token.to_bits(), settled);
     }
 
     /// Whether the core knew the token.
@@ -122,6 +138,12 @@ impl Flight {
         self.now.poll(poll);
     }
 
+    /// `poll_dispatch` is about to be called.
+    #[inline]
+    pub fn dispatch(&mut self, at: Time) {
+        self.now.dispatch(at);
+    }
+
     /// It was answered with nothing.
     #[inline]
     pub fn nothing(&mut self) {
@@ -131,7 +153,7 @@ impl Flight {
     /// `poll_dispatch` was answered.
     #[inline]
     pub fn dispatched<M>(&mut self, dispatch: &Dispatch<M>) {
-        self.now.dispatched(dispatch);
+        self.now.dispatched(dispatch.token.to_bits(), dispatch);
     }
 
     fn oldest(&self) -> &Segment {
@@ -140,9 +162,10 @@ impl Flight {
 
     /// The snapshot that the oldest calls follow, masked; none if the core was new then.
     fn snapshot(&self, mask: &Mask<'_>) -> Option<Vec<u8>> {
-        let bytes = self.oldest().snapshot()?;
+        let mut bytes = self.oldest().snapshot()?.to_vec();
+        seal_snapshot(&mut bytes);
         let mut masked = Vec::with_capacity(bytes.len());
-        match Consumer::restore(&self.config, bytes, |_| Some(())) {
+        match Consumer::restore(&self.config, &bytes, |_| Some(())) {
             Ok(core) => core.snapshot(Some(mask), |(), _| {}, &mut masked),
             // A core whose state is not sound any more: the report says so, by not replaying.
             Err(_) => debug_assert!(false, "a snapshot of our own is not restored"),
@@ -185,4 +208,9 @@ impl Flight {
         write_end(&mut out);
         out
     }
+}
+
+/// Whether a core of this configuration looks at more of a key than whether there is one.
+const fn keeps_keys(config: &Config) -> bool {
+    config.parked_keys > 0 || config.batch_key > 1 || config.sequence.is_some()
 }

@@ -1,10 +1,12 @@
 //! From a segment's bytes to steps and the digests of their answers.
 
-use procession_core::{Admit, Arrival, Epoch, PartitionId, Position, Refusal, Session, Stamp, Why};
-
-use super::segment::{
-    DISPATCH_BYTES, HAS_DELIVERY, HAS_KEY, OFFER_BYTES, QUARANTINE_SHIFT, Segment, op,
+use procession_core::{
+    Admit, Arrival, Epoch, PartitionId, Position, Refusal, Session, Stamp, Time, Why,
 };
+
+use super::op;
+use super::segment::{FOREVER, Segment};
+use super::track::{Track, Tracks};
 use crate::call::{Call, Poll, Settled};
 use crate::step::POLLS_MAX;
 use crate::{Answer, Answers, Step};
@@ -15,7 +17,10 @@ pub(super) struct Rows<'a> {
     /// Hears of each step, and of the digest after it; none where the core did not answer.
     each: &'a mut dyn FnMut(&Step, Option<u32>),
     at: u64,
-    tenure: (PartitionId, Epoch, Session),
+    tracks: Tracks,
+    span: u64,
+    /// The attempt that began last.
+    token: u64,
     /// The call that the next answer belongs to.
     told: Option<Told>,
     /// Polls that were answered, and the digest after them.
@@ -37,6 +42,14 @@ impl Bytes<'_> {
         Some(*head)
     }
 
+    fn u8(&mut self) -> Option<u8> {
+        self.array().map(u8::from_le_bytes)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.array().map(u16::from_le_bytes)
+    }
+
     fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
@@ -44,9 +57,22 @@ impl Bytes<'_> {
     fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
+
+    /// Seven bits a byte, the lowest first.
+    fn number(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.u8()?;
+            number |= u64::from(byte & 0x7F) << shift;
+            if byte <= 0x7F {
+                return Some(number);
+            }
+        }
+        None
+    }
 }
 
-const WHYS: [Option<Why>; 9] = [
+const WHYS: [Option<Why>; 11] = [
     None,
     Some(Why::Exhausted),
     Some(Why::Rejected),
@@ -56,6 +82,8 @@ const WHYS: [Option<Why>; 9] = [
     Some(Why::Parked),
     Some(Why::Discarded),
     Some(Why::Expired),
+    Some(Why::Gap),
+    Some(Why::Suspect),
 ];
 
 const ADMITS: [Result<Admit, Refusal>; 7] = [
@@ -85,7 +113,9 @@ impl<'a> Rows<'a> {
             answers,
             each,
             at: 0,
-            tenure: (PartitionId(0), Epoch(0), Session(0)),
+            tracks: Tracks::new(),
+            span: FOREVER,
+            token: 0,
             told: None,
             row: None,
         }
@@ -94,7 +124,9 @@ impl<'a> Rows<'a> {
     /// All calls of a segment.
     pub(super) fn segment(&mut self, segment: &Segment) {
         self.at = segment.begun();
-        let mut bytes = Bytes(segment.entries());
+        (self.tracks, self.span, self.token) = (Tracks::new(), FOREVER, 0);
+        let entries = segment.entries();
+        let mut bytes = Bytes(&entries);
         let mut calls = segment.calls().iter();
         while self.entry(&mut bytes, &mut calls).is_some() {}
         if segment.is_open() {
@@ -113,46 +145,70 @@ impl<'a> Rows<'a> {
         bytes: &mut Bytes<'_>,
         calls: &mut impl Iterator<Item = &'c Call>,
     ) -> Option<()> {
-        let [code] = bytes.array()?;
-        match code {
+        match bytes.u8()? {
+            poll if poll < op::POLLS => {
+                self.ask(Poll::LETTERS.get(usize::from(poll))?.1);
+            }
+            op::LATER => {
+                self.nothing();
+                self.at = self.at.wrapping_add(bytes.u16()?.into());
+            }
             op::TIME => {
                 self.nothing();
                 self.at = bytes.u64()?;
             }
-            op::TENURE => {
-                let (partition, epoch) = (PartitionId(bytes.u32()?), Epoch(bytes.u64()?));
-                self.tenure = (partition, epoch, Session(bytes.u64()?));
+            op::TRACK => {
+                let (place, partition) = (bytes.u8()?, PartitionId(bytes.u32()?));
+                let (epoch, session) = (Epoch(bytes.u64()?), Session(bytes.u64()?));
+                *self.tracks.at(place) = Track::new(partition, epoch, session);
             }
             op::OFFER => {
                 self.nothing();
-                let arrival = self.arrival(bytes.array()?)?;
+                let arrival = self.offer(bytes)?;
                 self.told = Some(Told::Call(Call::Offer(Box::new(arrival))));
+            }
+            op::OFFER_WHOLE => {
+                self.nothing();
+                let arrival = self.offer_whole(bytes)?;
+                self.told = Some(Told::Call(Call::Offer(Box::new(arrival))));
+            }
+            op::DISPATCH => {
+                self.nothing();
+                self.at = self.at.wrapping_add(bytes.u16()?.into());
+                self.ask(Poll::Dispatch);
+            }
+            op::SPAN => self.span = bytes.u64()?,
+            op::DISPATCHED => {
+                let words = self.dispatched(bytes)?;
+                self.answer(&words);
+            }
+            op::DISPATCHED_WHOLE => {
+                let words = dispatched_whole(bytes)?;
+                self.token = words[1];
+                self.answer(&words);
+            }
+            op::DONE => {
+                self.nothing();
+                self.at = self.at.wrapping_add(bytes.u16()?.into());
+                let call = Call::Settle(self.token, Settled::Done, 0);
+                self.told = Some(Told::Call(call));
             }
             op::SETTLE => {
                 self.nothing();
-                let token = bytes.u64()?;
-                let [settled] = bytes.array()?;
-                let settled = SETTLED.get(usize::from(settled)).copied()?;
-                self.told = Some(Told::Call(Call::Settle(token, settled, 0)));
+                self.at = self.at.wrapping_add(bytes.u16()?.into());
+                let settled = SETTLED.get(usize::from(bytes.u8()?)).copied()?;
+                let call = Call::Settle(bytes.u64()?, settled, 0);
+                self.told = Some(Told::Call(call));
             }
+            op::STALE => self.answer_with(&false),
             op::CALL => {
                 self.nothing();
                 self.told = Some(Told::Call(calls.next()?.clone()));
             }
             op::WORDS => {
-                let count = bytes.u32()? as usize;
-                let words: Option<Vec<u64>> = (0..count).map(|_| bytes.u64()).collect();
+                let count = bytes.number()?;
+                let words: Option<Vec<u64>> = (0..count).map(|_| bytes.number()).collect();
                 self.answer(&words?);
-            }
-            op::DISPATCHED => {
-                let words = dispatched(bytes.array()?)?;
-                self.answer(&words);
-            }
-            op::TAKEN => self.answer_with(&true),
-            op::STALE => self.answer_with(&false),
-            poll if usize::from(poll) < Poll::LETTERS.len() => {
-                self.nothing();
-                self.told = Some(Told::Poll(Poll::LETTERS[usize::from(poll)].1));
             }
             offered => {
                 let admit = ADMITS.get(usize::from(offered.checked_sub(op::OFFERED)?))?;
@@ -162,31 +218,110 @@ impl<'a> Rows<'a> {
         Some(())
     }
 
-    fn arrival(&self, entry: [u8; OFFER_BYTES]) -> Option<Arrival<u32>> {
-        let mut bytes = Bytes(&entry);
-        let (position, stamp, lane) = (bytes.u64()?, bytes.u64()?, bytes.u64()?);
-        let key = u128::from_le_bytes(bytes.array()?);
-        let identity = u128::from_le_bytes(bytes.array()?);
-        let (charged, delivery) = (bytes.u32()?, bytes.u64()?);
-        let [flags] = bytes.array()?;
-        let (partition, epoch, session) = self.tenure;
-        Some(Arrival {
-            partition,
-            epoch,
-            session,
-            delivery: (flags & HAS_DELIVERY > 0).then_some(delivery),
+    fn ask(&mut self, poll: Poll) {
+        self.nothing();
+        self.told = Some(Told::Poll(poll));
+    }
+
+    fn offer(&mut self, bytes: &mut Bytes<'_>) -> Option<Arrival<u32>> {
+        let (place, flags) = (bytes.u8()?, bytes.u8()?);
+        let (after, charged, stamped) = (bytes.u16()?, bytes.u16()?, bytes.u32()?);
+        let (lane, identity) = (bytes.u64()?, bytes.u64()?);
+        let track = self.tracks.at(place);
+        let expected = track.delivery.wrapping_add(1);
+        let arrival = Arrival {
+            partition: track.partition,
+            epoch: track.epoch,
+            session: track.session,
+            delivery: (flags & op::HAS_DELIVERY > 0).then_some(expected),
+            position: Position(track.position.wrapping_add(after.into())),
+            stamp: Stamp(track.stamp.wrapping_add(stamped.into())),
+            lane,
+            key: None,
+            identity: identity.into(),
+            bytes: charged.into(),
+            expires: None,
+            sequence: None,
+            quarantine: None,
+            message: 0,
+        };
+        self.rest_of_offer(arrival, place, flags, bytes)
+    }
+
+    fn offer_whole(&mut self, bytes: &mut Bytes<'_>) -> Option<Arrival<u32>> {
+        let (place, flags, quarantine) = (bytes.u8()?, bytes.u8()?, bytes.u8()?);
+        let (position, stamp, delivery) = (bytes.u64()?, bytes.u64()?, bytes.u64()?);
+        let (lane, identity, charged) = (bytes.u64()?, bytes.u64()?, bytes.u32()?);
+        let track = self.tracks.at(place);
+        let arrival = Arrival {
+            partition: track.partition,
+            epoch: track.epoch,
+            session: track.session,
+            delivery: (flags & op::HAS_DELIVERY > 0).then_some(delivery),
             position: Position(position),
             stamp: Stamp(stamp),
             lane,
-            key: (flags & HAS_KEY > 0).then_some(key),
-            identity,
+            key: None,
+            identity: identity.into(),
             bytes: charged,
             expires: None,
             sequence: None,
-            quarantine: WHYS[usize::from(flags >> QUARANTINE_SHIFT) % WHYS.len()],
-            // Only a number for people: messages are not kept.
-            message: position as u32,
-        })
+            quarantine: *WHYS.get(usize::from(quarantine))?,
+            message: 0,
+        };
+        self.rest_of_offer(arrival, place, flags, bytes)
+    }
+
+    /// Behind both forms of an offer.
+    fn rest_of_offer(
+        &mut self,
+        mut arrival: Arrival<u32>,
+        place: u8,
+        flags: u8,
+        bytes: &mut Bytes<'_>,
+    ) -> Option<Arrival<u32>> {
+        let (position, stamp) = (arrival.position.0, arrival.stamp.0);
+        self.tracks
+            .at(place)
+            .follow(position, stamp, arrival.delivery);
+        // Only a number for people: messages are not kept.
+        arrival.message = position as u32;
+        if flags & op::HAS_KEY > 0 {
+            // A core that does not keep keys asks whether there is one, and nothing else.
+            arrival.key = Some(u128::from(arrival.lane).max(1));
+        }
+        if flags & op::KEY_WRITTEN > 0 {
+            arrival.key = Some(bytes.u64()?.into());
+        }
+        if flags & op::HAS_EXPIRES > 0 {
+            arrival.expires = Some(Time::from_nanos(bytes.u64()?));
+        }
+        if flags & op::HAS_SEQUENCE > 0 {
+            arrival.sequence = Some(bytes.u64()?);
+        }
+        Some(arrival)
+    }
+
+    /// The words of a dispatch, as [`Answer`] has them.
+    fn dispatched(&mut self, bytes: &mut Bytes<'_>) -> Option<[u64; 7]> {
+        let (place, slot) = (bytes.u8()?, bytes.u16()?);
+        let (generation, before) = (bytes.u32()?, bytes.u32()?);
+        self.token = u64::from(generation) << 32 | u64::from(slot);
+        let track = self.tracks.at(place);
+        let position = track.position.wrapping_sub(before.into());
+        let deadline = match self.span {
+            FOREVER => FOREVER,
+            span => self.at.wrapping_add(span),
+        };
+        let words = [
+            self.token,
+            track.partition.0.into(),
+            track.epoch.0,
+            position,
+            1,
+            deadline,
+        ];
+        Some(crate::answer::dispatch_words(words))
     }
 
     fn answer_with(&mut self, answer: &impl Answer) {
@@ -210,10 +345,16 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// What was told last was a poll that was answered with nothing.
+    /// What was told last was answered as expected.
     fn nothing(&mut self) {
-        if self.told.is_some() {
-            self.answer(&[0]);
+        match &self.told {
+            Some(Told::Poll(_)) => self.answer(&[0]),
+            Some(Told::Call(Call::Offer(_))) => {
+                self.answer_with(&Ok::<_, Refusal>(Admit::Queued));
+            }
+            Some(Told::Call(Call::Settle(..))) => self.answer_with(&true),
+            Some(Told::Call(_)) => self.answer_with(&()),
+            None => {}
         }
     }
 
@@ -266,9 +407,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// The words of a dispatch, as [`Answer`] has them.
-fn dispatched(entry: [u8; DISPATCH_BYTES]) -> Option<Vec<u64>> {
-    let mut bytes = Bytes(&entry);
+fn dispatched_whole(bytes: &mut Bytes<'_>) -> Option<[u64; 7]> {
     let (token, partition) = (bytes.u64()?, bytes.u32()?);
     let (epoch, position) = (bytes.u64()?, bytes.u64()?);
     let (attempt, deadline) = (bytes.u32()?, bytes.u64()?);
@@ -280,5 +419,5 @@ fn dispatched(entry: [u8; DISPATCH_BYTES]) -> Option<Vec<u64>> {
         attempt.into(),
         deadline,
     ];
-    Some(crate::answer::dispatch_words(words).to_vec())
+    Some(crate::answer::dispatch_words(words))
 }

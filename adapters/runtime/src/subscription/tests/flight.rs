@@ -7,11 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use procession_core::{PartitionId, Span};
+use procession_core::{Epoch, PartitionId, Span};
 use procession_sim::{Call, Failure, Judged, judge, parse};
 
+use super::super::recorded::BREACH;
 use super::super::{DriverOptions, NotRecorded, Notice};
 use super::World;
+use crate::port::FeedEvent;
 use crate::testing::ScriptFeed;
 
 fn recorded(bytes: usize, directory: Option<&Path>) -> DriverOptions {
@@ -149,6 +151,66 @@ fn a_driver_that_panics_writes_a_report() {
     assert!(died.is_err());
     let failure = replayed(&only(directory.path()));
     assert_eq!(failure.detail, "the driver panicked");
+}
+
+/// What the core was being told when it panicked is in the report, and nothing after it.
+#[test]
+fn a_core_that_panics_writes_a_report_with_the_call() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = recorded(1 << 20, Some(directory.path()));
+    options.concurrency = 1;
+    let world = World::assigned(ScriptFeed::default(), options);
+    // The core is the last that has the second one, and panics when it lets go of it.
+    world.deliver(1, "wp");
+    let lose = || {
+        world.feed.send(FeedEvent::Lost {
+            partition: PartitionId(0),
+            epoch: Epoch(1),
+        });
+        world.shell.run();
+    };
+    assert!(catch_unwind(AssertUnwindSafe(lose)).is_err());
+    let (failure, right) = parse(&only(directory.path())).unwrap();
+    assert_eq!(failure.verdict, Some(("core".into(), "panic".into())));
+    let steps = &failure.tape.steps;
+    let last = steps.len() - 1;
+    assert_eq!(steps[last].call, Call::Lose(PartitionId(0), Epoch(1)));
+    assert_eq!(failure.tape.digests.len(), last);
+    // Everything else comes again. The panic does not: it was the message's.
+    let judged = judge(&failure, right, false, &mut |_, _, _| {});
+    assert_eq!(
+        judged,
+        Judged::Diverged(last, "the core did not panic".into())
+    );
+}
+
+/// The core is looked at once a minute; what is wrong is told once.
+#[test]
+fn a_breach_writes_a_report() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = recorded(1 << 20, Some(directory.path()));
+    let world = World::assigned(ScriptFeed::default(), options);
+    world.deliver(1, "drd");
+    BREACH.set(Some("S3: the frontier is not, as it were, there"));
+    world.deliver(4, "d");
+    world.millis(1_000);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    for minute in 0..3 {
+        world.millis(60_000);
+        world.deliver(5 + minute, "d");
+    }
+    let failure = replayed(&only(directory.path()));
+    let shape = "s3-the-frontier-is-not-as-it-were-there";
+    assert_eq!(failure.verdict, Some(("core".into(), shape.into())));
+    let detail = "checked: S3: the frontier is not, as it were, there";
+    assert_eq!(failure.detail, detail);
+    // Whoever asks is told as well.
+    let asked = world.handle.record();
+    world.shell.run();
+    let failure = replayed(&wait(asked).unwrap());
+    assert_eq!(failure.detail, detail.replace("checked", "asked for"));
+    // It is still the only one.
+    only(directory.path());
 }
 
 #[test]
