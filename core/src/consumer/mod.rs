@@ -5,6 +5,7 @@ mod calls;
 mod check;
 mod commit;
 mod dedupe;
+mod digests;
 mod dispatch;
 mod doubt;
 mod expiry;
@@ -27,6 +28,7 @@ mod parked;
 mod partition;
 mod places;
 mod remembered;
+mod resumed;
 mod runs;
 mod sequence;
 
@@ -45,7 +47,7 @@ pub use inputs::{
     Admit, Anchor, Arrival, CommitResult, Continuity, NotWeighed, Outcome, Receipt, Refusal,
     Refused, Resume, Stale, Wake, WakeReason, Why,
 };
-pub use map::{decode_map, decode_parked, decode_suspects};
+pub use map::{decode_digests, decode_map, decode_parked, decode_suspects};
 pub use mask::Mask;
 pub use outputs::{
     Commit, Copied, Credit, DeadLetter, Dispatch, Drained, Flow, Grant, Health, Notice, NoticeKind,

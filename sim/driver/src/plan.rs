@@ -321,6 +321,7 @@ fn config(dice: Dice, partitions: u32) -> Config {
     if 3_072 == config.map_bytes && set(13, 0, 1) == 0 {
         config.parked_keys = set(14, 1, 4) as u32;
     }
+    config.map_digests = config.map_bytes == 3_072 && set(15, 0, 1) == 0;
     config
 }
 
