@@ -227,6 +227,12 @@ pub struct Config {
     pub commit: CommitCadence,
     /// Most bytes of a progress map (0 switches maps off; at most 65,535).
     pub map_bytes: u32,
+    /// Progress maps say what was finished and not only where, for logs that may be rewritten beyond what an
+    /// anchor can tell: 16 bits of each identity. A message that stands where the map names another one
+    /// runs, and the log counts as rewritten ([`NoticeKind::LogRewritten`](crate::NoticeKind::LogRewritten)).
+    /// Costs 2 bytes of `map_bytes` a position: what does not fit is forgotten, and runs again after a
+    /// hand-over without its dedupe window. Maps of either kind are understood whatever is set here.
+    pub map_digests: bool,
     /// Recognition of copies.
     pub dedupe: Dedupe,
     /// Waiting time after a dead letter that was not stored.
@@ -286,6 +292,7 @@ impl Default for Config {
                 },
             },
             map_bytes: 3_072,
+            map_digests: false,
             dedupe: Dedupe {
                 ids: 65_536,
                 age: Span::from_secs(600),

@@ -143,7 +143,7 @@ pub use consumer::{
     DeadLetter, Dispatch, Drained, Flow, Grant, Health, Mask, NotRestored, NotWeighed, Notice,
     NoticeKind, Outcome, ParkedKey, ParkedMode, Passed, Receipt, Refusal, Refused, Release, Resume,
     SequenceGap, SnapshotError, Stale, Stall, StallState, Start, Stats, WEIGHT_MAX, Wake,
-    WakeReason, Why, decode_map, decode_parked, decode_suspects, seal_snapshot,
+    WakeReason, Why, decode_digests, decode_map, decode_parked, decode_suspects, seal_snapshot,
 };
 pub use ids::{Epoch, Incarnation, PartitionId, Position, Session, Stamp, Token};
 pub use producer::{

@@ -89,6 +89,8 @@ mod counted {
         KnownAgain,
         /// A resumed map says that an arrival is finished.
         FinishedByMap,
+        /// A resumed map says that another message was finished where an arrival stands.
+        RewrittenByMap,
         /// A copy of what succeeded arrives.
         CopyArrives,
         /// A copy shows when its turn comes.

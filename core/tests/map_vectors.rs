@@ -3,7 +3,7 @@
 
 use procession_core::{
     Arrival, Config, Consumer, Continuity, Epoch, Incarnation, Outcome, PartitionId, Position,
-    Resume, Session, Stamp, Time, decode_map,
+    Resume, Session, Stamp, Time, decode_digests, decode_map,
 };
 
 const PAGE: &str = include_str!("../../docs/wire.md");
@@ -16,8 +16,8 @@ struct Row {
     bytes: Vec<u8>,
 }
 
-fn rows() -> Vec<Row> {
-    let block = PAGE.split("```vectors map\n").nth(1).unwrap();
+fn rows(name: &str) -> Vec<Row> {
+    let block = PAGE.split(&format!("```vectors {name}\n")).nth(1).unwrap();
     let lines = block.split("```").next().unwrap().lines().skip(1);
     lines.map(row).collect()
 }
@@ -41,8 +41,12 @@ fn row(line: &str) -> Row {
 }
 
 /// The map that a consumer writes when just these are finished.
-fn written(row: &Row) -> Vec<u8> {
-    let mut core = Consumer::<()>::new(&Config::default()).unwrap();
+fn written(row: &Row, map_digests: bool) -> Vec<u8> {
+    let config = Config {
+        map_digests,
+        ..Config::default()
+    };
+    let mut core = Consumer::<()>::new(&config).unwrap();
     let (now, partition, epoch) = (Time::ZERO, PartitionId(0), Epoch(1));
     let end = row.ranges.last().unwrap().1;
     let resume = Resume {
@@ -64,7 +68,7 @@ fn written(row: &Row) -> Vec<u8> {
             stamp: Stamp(n),
             lane: n,
             key: Some(n.into()),
-            identity: n.into(),
+            identity: identity(n),
             bytes: 1,
             expires: None,
             sequence: None,
@@ -91,13 +95,30 @@ fn written(row: &Row) -> Vec<u8> {
     map
 }
 
+/// An identity for each position.
+fn identity(position: u64) -> u128 {
+    u128::from(position) << 64 | u128::from(3 * position)
+}
+
 #[test]
 fn maps_are_those_of_the_page() {
-    let rows = rows();
-    assert!(rows.len() >= 4);
+    are_those_of_the_page("map", false);
+    let rows = are_those_of_the_page("map digests", true);
+    for row in rows {
+        let read = decode_digests(&row.bytes, Position(row.frontier)).unwrap();
+        let all = row.ranges.iter().flat_map(|r| r.0..r.1);
+        let digest = |n: u64| ((n ^ (3 * n)).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48) as u16;
+        let all = all.map(|n| (Position(n), digest(n)));
+        assert_eq!(read, all.collect::<Vec<_>>());
+    }
+}
+
+fn are_those_of_the_page(name: &str, digests: bool) -> Vec<Row> {
+    let rows = rows(name);
+    assert!(rows.len() >= 2);
     let mut others = Vec::new();
     for row in &rows {
-        let written = written(row);
+        let written = written(row, digests);
         if written != row.bytes {
             others.push(
                 written
@@ -108,9 +129,10 @@ fn maps_are_those_of_the_page() {
         }
     }
     assert!(others.is_empty(), "the core writes {others:#?}");
-    for row in rows {
+    for row in &rows {
         let read = decode_map(&row.bytes, Position(row.frontier)).unwrap();
         let read: Vec<_> = read.into_iter().map(|r| (r.0.0, r.1.0)).collect();
         assert_eq!(read, row.ranges);
     }
+    rows
 }

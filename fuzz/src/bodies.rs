@@ -3,7 +3,7 @@
 
 use procession_core::{
     Anchor, Config, Consumer, Epoch, Incarnation, OnReset, PartitionId, Position, Resume, Stamp,
-    Time, decode_map, decode_suspects,
+    Time, decode_digests, decode_map, decode_suspects,
 };
 use procession_runtime::keeper::Progress;
 use procession_sim::{Plan, Profile, Small, parse, print, replay, run_plan};
@@ -65,6 +65,12 @@ pub(crate) fn progress_map(bytes: &[u8]) {
     let Some(ranges) = decode_map(bytes.0, Position(frontier)) else {
         return;
     };
+    let digests = decode_digests(bytes.0, Position(frontier)).expect("it is sound as a whole");
+    let covered = ranges.iter().flat_map(|(from, to)| from.0..to.0);
+    assert!(
+        digests.is_empty() || digests.iter().map(|d| d.0.0).eq(covered),
+        "all positions have one, or none has"
+    );
     let mut before = Position(frontier);
     for (from, to) in ranges {
         assert!(

@@ -228,6 +228,17 @@ pub const MUTANTS: &[Mutant] = &[
         5_000,
         "does not look at grants again when credit comes back",
     ),
+    mutant(
+        250,
+        20_000,
+        "takes a recorded position for finished whatever stands there",
+    ),
+    mutant(251, 2_000, "records a wrong digest"),
+    mutant(
+        252,
+        20_000,
+        "runs what stands where another was finished without a word",
+    ),
     mutant(CANARY, 1, "calls a sound run broken"),
 ];
 

@@ -338,6 +338,13 @@ impl Draw {
         } else {
             map_bytes
         };
+        // In every other run, and there is room for some.
+        let map_digests = self.even(202, 0, 1) == 0;
+        let map_bytes = if map_digests && map_bytes > 0 {
+            map_bytes + self.log(203, 4, 200) as u32
+        } else {
+            map_bytes
+        };
         Config {
             order,
             sequence,
@@ -401,6 +408,7 @@ impl Draw {
                 OnReset::Latest,
             ][self.even(145, 0, 3) as usize],
             map_bytes,
+            map_digests,
             dedupe: Dedupe {
                 ids: if clean {
                     4 * messages

@@ -142,6 +142,7 @@ pub const PROOFS: &[Proof] = &[
     first(Rule::TwoOfAnIdentity, 188, 2_000),
     first(Rule::CoveredByCommit, 189, 2_000),
     first(Rule::CalledFinished, 190, 300),
+    alone(Rule::RewriteNotTold, 252, 20_000),
     alone(Rule::PassedOutOfTurn, 191, 2_000),
     first(Rule::OtherParkedKeys, 192, 2_000),
     first(Rule::ParkedKeyRuns, 193, 5_000),

@@ -165,6 +165,8 @@ rules! {
     GapMistold = "S9" "gap told that is none",
     /// A message is passed as finished, and is not.
     CalledFinished = "S9" "called finished, and is not",
+    /// A message stands where the record names another one, and the log is not said to be rewritten.
+    RewriteNotTold = "S9" "rewritten log not told",
     /// Inherited progress covers what nobody finished.
     SkippedByProgress = "S9" "skipped by inherited progress",
     /// An anchor at or beyond its frontier.

@@ -191,7 +191,7 @@ impl Search<'_> {
 
     fn limits(&mut self) {
         // What is not needed for the failure is as a reader would expect it.
-        let plain: [fn(&mut Config); 14] = [
+        let plain: [fn(&mut Config); 15] = [
             |c| c.order = procession_core::Order::Key,
             |c| c.keyless = procession_core::Keyless::Unordered,
             |c| c.retry.attempts = 2,
@@ -203,6 +203,7 @@ impl Search<'_> {
             |c| c.cancel_grace = ms(10),
             |c| (c.commit.every, c.commit.messages) = (ms(1), 1),
             |c| c.map_bytes = 0,
+            |c| c.map_digests = false,
             |c| c.dedupe.ids = 0,
             |c| c.dedupe.age = ms(600_000),
             |c| (c.window, c.window_pool) = (64, 64 * c.partitions),

@@ -46,6 +46,7 @@ commit-first = 1000000
 commit-max = 1000000
 commit-jitter = 0
 map-bytes = 0
+map-digests = no
 dedupe-ids = 0
 dedupe-age = 600000000000
 letter-first = 1000000
@@ -99,5 +100,5 @@ handler-fail 0 1
 582f7433 aa62ab29 9027e35c a7ef0db0 99c1d9ee 95f97b95 c52df591 42487fcb
 ca3fdbca 0b69ef9c aa611da8 01f98fbe 5f3aca58
 [digest]
-8d43922ad4794d45
+9ab74312d93176be
 "#;

@@ -67,7 +67,11 @@ impl<M> Consumer<M> {
                 frontier
             };
             let mapless = part.mapless || part.doubt != Doubt::No;
-            let kept = if mapless { Kept::Keys } else { Kept::All };
+            let kept = match self.config.map_digests {
+                _ if mapless => Kept::Keys,
+                true => Kept::Digests,
+                false => Kept::All,
+            };
             let keys = self.parking.parked(index);
             let window = (&part.window, &self.pool);
             let keys = (keys, &marked);

@@ -4,6 +4,7 @@ use super::dedupe::{Claimed, digest, fold};
 use super::flow::Payment;
 use super::gaps::sequence_of;
 use super::partition::{Delivery, Partition, Phase};
+use super::resumed::Says;
 use super::slab::{Cold, Hot, QUARANTINED, WHY_SHIFT};
 use super::window::{Note, Pool};
 use super::{Admit, Anchor, Arrival, Consumer, NoticeKind, Refusal, Refused, Why};
@@ -180,8 +181,14 @@ impl<M> Consumer<M> {
     }
 
     fn admit(&mut self, now: Time, index: usize, arrival: Arrival<M>) -> Result<Admit, Refused<M>> {
-        if self.resumed_done(index, arrival.position) {
-            return self.admit_finished(now, index, arrival);
+        match self.resumed_says(index, arrival.position, arrival.identity) {
+            Says::Nothing => {}
+            Says::Finished => return self.admit_finished(now, index, arrival),
+            Says::Another => {
+                mark!(RewrittenByMap);
+                self.rewind(now, index, arrival.position);
+                return Ok(self.void());
+            }
         }
         let most = self.config.message_bytes_max;
         let known = arrival.quarantine == Some(Why::TooLarge);

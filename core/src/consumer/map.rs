@@ -3,9 +3,9 @@
 //! It travels with the commit and is read back as an untrusted input. Layout, all numbers little
 //! endian:
 //! ```text
-//!  0      version (1; 2 for run lengths, which older readers refuse)
+//!  0      version (1; 2 for run lengths, 3 for digests, which older readers refuse)
 //!  1      kind (0: nothing, 1: bitmap, 2: run lengths); 128 more where keys are parked, 64
-//!         more where suspects are looked for
+//!         more where suspects are looked for, 32 more where there are digests
 //!  2..10  incarnation of the log
 //! 10..18  frontier, as committed beside it
 //! 18..22  checksum over everything else
@@ -17,11 +17,13 @@
 //! then    bits: bit i (lowest first) of byte i/8 says that position `frontier + i` is finished or a
 //!         hole between two finished ones; bit 0 is 0, the last byte is not 0
 //! or      run lengths: see `runs`
+//! or      one of them with digests of what was finished: see `digests`
 //! ```
 //! Of the two, that is written which reaches further, or is shorter where both say everything.
 //! A map that does not fit forgets its far end, never its near one: what is forgotten runs again. Parked
 //! keys and suspects are never forgotten: there is room for them, or there is no commit.
 
+use super::digests::{self, Form};
 use super::places::{ParkedKey, ParkedMode};
 use super::runs::{self, RunWords, Runs};
 use super::suspects::{Accused, Mark, Marked};
@@ -31,11 +33,13 @@ use crate::{Incarnation, Position};
 
 const VERSION: u8 = 1;
 const VERSION_RUNS: u8 = 2;
+const VERSION_DIGESTS: u8 = 3;
 const NOTHING: u8 = 0;
 const BITMAP: u8 = 1;
 const RUNS: u8 = 2;
 const PARKED: u8 = 128;
 const MARKED: u8 = 64;
+const DIGESTS: u8 = 32;
 const HEADER: usize = 22;
 /// What a parked key takes.
 const KEY: usize = 25;
@@ -48,6 +52,8 @@ const RUNNING: u8 = 128;
 pub(super) enum Kept {
     /// All that fits.
     All,
+    /// The same, with digests of what was finished.
+    Digests,
     /// Parked keys only.
     Keys,
 }
@@ -131,19 +137,29 @@ pub(super) fn encode(
     let marks = encode_marks(marked, frontier, &mut body[parked..]);
     let (kind, used) = match kept {
         Kept::All => encode_finished(window, pool, frontier, &mut body[parked + marks..]),
+        Kept::Digests => encode_digests(window, pool, frontier, &mut body[parked + marks..]),
         Kept::Keys => (NOTHING, 0),
     };
     let used = marks + used;
     if parked + used == 0 {
         return 0;
     }
-    header[0] = if kind == RUNS { VERSION_RUNS } else { VERSION };
+    header[0] = version(kind);
     header[1] = kind | if parked > 0 { PARKED } else { 0 } | if marks > 0 { MARKED } else { 0 };
     header[2..10].copy_from_slice(&incarnation.0.to_le_bytes());
     header[10..18].copy_from_slice(&frontier.0.to_le_bytes());
     let sum = checksum(&header[..18], &body[..parked + used]);
     header[18..22].copy_from_slice(&sum.to_le_bytes());
     HEADER + parked + used
+}
+
+/// The first version that knows a kind.
+const fn version(kind: u8) -> u8 {
+    match kind {
+        RUNS => VERSION_RUNS,
+        kind if kind & DIGESTS > 0 => VERSION_DIGESTS,
+        _ => VERSION,
+    }
 }
 
 fn encode_keys(keys: impl Iterator<Item = ParkedKey>, body: &mut [u8]) -> usize {
@@ -192,6 +208,25 @@ fn encode_finished(
         return (RUNS, bytes);
     }
     (if used > 0 { BITMAP } else { NOTHING }, used)
+}
+
+/// The same, with digests.
+fn encode_digests(
+    window: &Window,
+    pool: &Pool,
+    frontier: Position,
+    body: &mut [u8],
+) -> (u8, usize) {
+    let Some(extent) = digests::measure(window, pool, frontier.0, body.len()) else {
+        return (NOTHING, 0);
+    };
+    let used = extent.bytes();
+    digests::write(window, pool, frontier.0, extent, &mut body[..used]);
+    let kind = match extent.form {
+        Form::Bits => BITMAP,
+        Form::Runs => RUNS,
+    };
+    (kind | DIGESTS, used)
 }
 
 /// Writes the bits of a window. Returns how many bytes they take, and one past the last position that
@@ -284,6 +319,8 @@ pub(super) struct Sound<'a> {
     keys: &'a [u8],
     marks: &'a [u8],
     pub(super) finished: Finished<'a>,
+    /// Of each finished position, where the map has them.
+    digests: &'a [[u8; 2]],
 }
 
 impl<'a> Sound<'a> {
@@ -299,6 +336,23 @@ impl<'a> Sound<'a> {
                 mode: ParkedMode::ALL[usize::from(place[24]) % ParkedMode::ALL.len()],
             }
         })
+    }
+}
+
+impl<'a> Sound<'a> {
+    /// Whether it says what was finished, and not only where.
+    pub(super) const fn has_digests(&self) -> bool {
+        !self.digests.is_empty()
+    }
+
+    /// What it has digests of: distances from the frontier, in order.
+    pub(super) fn digests(&self) -> impl Iterator<Item = (u64, u16)> + 'a {
+        let words = self.finished.words().zip(0u64..);
+        let bits = words.flat_map(|(word, n)| {
+            let set = (0..64).filter(move |i| word >> i & 1 == 1);
+            set.map(move |i| 64 * n + i)
+        });
+        bits.zip(self.digests.iter().map(|d| u16::from_le_bytes(*d)))
     }
 }
 
@@ -349,67 +403,97 @@ pub(super) fn decode(
     let (header, body) = map.split_at_checked(HEADER)?;
     let word = |at: usize| header[at..at + 8].try_into().map(u64::from_le_bytes).ok();
     let sum = u32::from_le_bytes(header[18..22].try_into().ok()?);
-    if !matches!(header[0], VERSION | VERSION_RUNS)
+    let kind = header[1] & !(PARKED | MARKED);
+    if header[0] != version(kind)
         || incarnation.is_some_and(|i| word(2) != Some(i.0))
         || word(10)? != frontier.0
         || sum != checksum(&header[..18], body)
     {
         return None;
     }
-    let (keys, bits) = if header[1] & PARKED > 0 {
+    let (keys, rest) = if header[1] & PARKED > 0 {
         let (count, rest) = body.split_at_checked(2)?;
         let count = usize::from(u16::from_le_bytes(count.try_into().ok()?));
         rest.split_at_checked(count * KEY).filter(|_| count > 0)?
     } else {
         (&[][..], body)
     };
-    let (marks, bits) = if header[1] & MARKED > 0 {
-        let count = usize::from(*bits.get(1)?);
-        bits.split_at_checked(2 + count * ACCUSED)?
+    let (marks, rest) = if header[1] & MARKED > 0 {
+        let count = usize::from(*rest.get(1)?);
+        rest.split_at_checked(2 + count * ACCUSED)?
     } else {
-        (&[][..], bits)
+        (&[][..], rest)
     };
-    let modes = keys.chunks_exact(KEY).map(|place| usize::from(place[24]));
-    let finished = Finished::Bits(bits);
+    let (names, digests) = if kind & DIGESTS > 0 {
+        digests::split(rest)?
+    } else {
+        (rest, &[][..])
+    };
+    let (finished, end) = decode_finished(kind & !DIGESTS, names)?;
     let sound = Sound {
         keys,
         marks,
         finished,
+        digests,
     };
     if !sound.is_marked_soundly(frontier) {
         return None;
     }
+    let mut modes = keys.chunks_exact(KEY).map(|place| usize::from(place[24]));
     let rising = sound.parked().map(|p| p.key);
-    if !rising.is_sorted_by(|a, b| a < b) || !modes.clone().all(|m| m < ParkedMode::ALL.len()) {
+    if !rising.is_sorted_by(|a, b| a < b) || !modes.all(|m| m < ParkedMode::ALL.len()) {
         return None;
     }
-    match header[1] & !(PARKED | MARKED) {
-        RUNS if header[0] == VERSION_RUNS => {
-            let end = Runs::sound_end(bits)?;
-            let finished = Finished::Runs(Runs::new(bits));
-            (frontier.0.checked_add(end)? <= log_end.0).then_some(Sound { finished, ..sound })
-        }
-        _ if header[0] != VERSION => None,
-        NOTHING => (bits.is_empty() && keys.len() + marks.len() > 0).then_some(sound),
+    let named = || {
+        finished
+            .words()
+            .map(|w| w.count_ones() as usize)
+            .sum::<usize>()
+    };
+    let whole = match end {
+        // Keys and suspects only.
+        0 => keys.len() + marks.len() > 0,
+        _ => frontier.0.checked_add(end)? <= log_end.0,
+    };
+    (whole && (digests.is_empty() || digests.len() == named())).then_some(sound)
+}
+
+/// What is finished, and one past the last of it, as a distance from the frontier; 0 where nothing is.
+fn decode_finished(kind: u8, names: &[u8]) -> Option<(Finished<'_>, u64)> {
+    match kind {
+        NOTHING if names.is_empty() => Some((Finished::Bits(names), 0)),
+        RUNS => Some((Finished::Runs(Runs::new(names)), Runs::sound_end(names)?)),
         BITMAP => {
-            let last = *bits.last()?;
-            if bits[0] & 1 == 1 || last == 0 {
-                return None;
-            }
-            let highest = (bits.len() as u64 - 1) * 8 + 7 - u64::from(last.leading_zeros());
-            (frontier.0.checked_add(highest)? < log_end.0).then_some(sound)
+            let last = *names.last()?;
+            let sound = names[0] & 1 == 0 && last != 0;
+            let end = names.len() as u64 * 8 - u64::from(last.leading_zeros());
+            sound.then_some((Finished::Bits(names), end))
         }
         _ => None,
     }
 }
 
-/// A sound map with other keys in the places of its own; in the order of hashes.
-pub(super) fn with_keys(map: &[u8], keys: &[ParkedKey]) -> alloc::vec::Vec<u8> {
+/// A sound map with other keys in the places of its own, in the order of hashes, and other digests.
+pub(super) fn replaced(
+    map: &[u8],
+    sound: &Sound<'_>,
+    keys: &[ParkedKey],
+    digest: impl Fn(u16) -> u16,
+) -> alloc::vec::Vec<u8> {
     let mut new = map.to_vec();
     if let Some(body) = new.get_mut(HEADER..)
         && !keys.is_empty()
     {
         encode_keys(keys.iter().copied(), body);
+    }
+    for place in new
+        .as_rchunks_mut()
+        .1
+        .iter_mut()
+        .rev()
+        .take(sound.digests.len())
+    {
+        *place = digest(u16::from_le_bytes(*place)).to_le_bytes();
     }
     if let Some((header, body)) = new.split_at_mut_checked(HEADER) {
         let sum = checksum(&header[..18], body);
@@ -459,6 +543,16 @@ pub fn decode_map(map: &[u8], frontier: Position) -> Option<alloc::vec::Vec<(Pos
         }
     }
     Some(ranges)
+}
+
+/// Reads the digests of a progress map ([`Config::map_digests`](crate::Config::map_digests)): the finished
+/// positions that it names, each with 16 bits of the identity that was finished there. Nothing where it has
+/// none. `None` when it is not a sound map of that frontier. For histories and tools.
+#[must_use]
+pub fn decode_digests(map: &[u8], frontier: Position) -> Option<alloc::vec::Vec<(Position, u16)>> {
+    let sound = decode(map, frontier, None, Position(u64::MAX))?;
+    let at = |(distance, digest)| (Position(frontier.0 + distance), digest);
+    Some(sound.digests().map(at).collect())
 }
 
 /// Reads which keys a progress map says are parked, or `None` when it is not a sound map of that

@@ -78,25 +78,39 @@ impl<'a> Mask<'a> {
         u128::from(high) << 64 | u128::from(low)
     }
 
-    /// For the digest of an identity: four rounds of a Feistel network, which is one to one. 0 stays 0.
+    /// For the digest of an identity, half by half: the upper one is all that a progress map keeps
+    /// ([`short`](Self::short)). One to one. 0 stays 0.
     pub(super) fn digest(&self, digest: u32) -> u32 {
-        let permuted = |digest: u32| {
-            let (mut left, mut right) = (digest >> 16, digest & 0xFFFF);
+        let (upper, lower) = ((digest >> 16) as u16, digest as u16);
+        // What the upper half was says which permutation of the lower half it is.
+        let lower = self.permuted(u32::from(upper) + 1, lower, upper == 0);
+        u32::from(self.short(upper)) << 16 | u32::from(lower)
+    }
+
+    /// For the upper half of a digest. One to one. 0 stays 0.
+    pub(super) fn short(&self, upper: u16) -> u16 {
+        self.permuted(0, upper, true)
+    }
+
+    /// One of many permutations: four rounds of a Feistel network. In some, 0 stays 0.
+    fn permuted(&self, which: u32, number: u16, zero: bool) -> u16 {
+        let permuted = |number: u16| {
+            let [mut left, mut right] = number.to_be_bytes();
             for round in 0..4_u128 {
-                let drawn = (self.hash)(round << 64 | u128::from(right)) as u32 & 0xFFFF;
-                (left, right) = (right, left ^ drawn);
+                let drawn = u128::from(which) << 8 | u128::from(right) | round << 64;
+                (left, right) = (right, left ^ (self.hash)(drawn) as u8);
             }
-            left << 16 | right
+            u16::from_be_bytes([left, right])
         };
-        match (digest, permuted(digest)) {
-            (0, _) => 0,
+        match (number, permuted(number)) {
+            (0, _) if zero => 0,
             // What stands where 0 stays takes the place of 0.
-            (_, 0) => permuted(0),
+            (_, 0) if zero => permuted(0),
             (_, other) => other,
         }
     }
 
-    /// For a progress map: its parked keys are replaced. One that is not sound becomes another one
+    /// For a progress map: its parked keys and its digests are replaced. One that is not sound becomes another one
     /// that is not sound.
     #[must_use]
     pub fn map(&self, bytes: &[u8]) -> Vec<u8> {
@@ -116,7 +130,7 @@ impl<'a> Mask<'a> {
             parked.key = self.key(parked.key);
         }
         keys.sort_unstable_by_key(|k| k.key);
-        map::with_keys(bytes, &keys)
+        map::replaced(bytes, &sound, &keys, |digest| self.short(digest))
     }
 }
 
@@ -142,6 +156,7 @@ impl core::fmt::Debug for Mask<'_> {
 #[cfg(test)]
 mod tests {
     use super::super::dedupe::digest;
+    use super::super::digests::short;
     use super::*;
     use crate::backoff::mix;
     use proptest::prelude::*;
@@ -158,6 +173,7 @@ mod tests {
             let other = mask.identity(identity);
             prop_assert_ne!(other, identity);
             prop_assert_eq!(digest(other), mask.digest(digest(identity)));
+            prop_assert_eq!(short(digest(other)), mask.short(short(digest(identity))));
             prop_assert_eq!(fold(other), mask.lane(fold(identity)));
         }
 
@@ -175,10 +191,13 @@ mod tests {
     #[test]
     fn digests_stay_apart_and_0_stays() {
         let mask = Mask::new(&hash);
-        let mut all: Vec<u32> = (0..100_000).map(|d| mask.digest(d)).collect();
-        all.sort_unstable();
-        all.dedup();
-        assert_eq!((all.len(), all[0]), (100_000, 0));
+        for step in [1, 1 << 16, 40_503] {
+            let digests = (0..65_536_u32).map(|n| n.wrapping_mul(step));
+            let mut all: Vec<u32> = digests.map(|d| mask.digest(d)).collect();
+            all.sort_unstable();
+            all.dedup();
+            assert_eq!((all.len(), all[0]), (65_536, 0));
+        }
         let zero = mask.digest(0);
         assert_eq!((zero, mask.lane(0), mask.key(0)), (0, 0, 0));
     }

@@ -5,6 +5,7 @@ mod calls;
 mod check;
 mod commit;
 mod dedupe;
+mod digests;
 mod dispatch;
 mod doubt;
 mod expiry;
@@ -28,6 +29,7 @@ mod partition;
 mod places;
 mod quiet;
 mod remembered;
+mod resumed;
 mod runs;
 mod sequence;
 
@@ -46,7 +48,7 @@ pub use inputs::{
     Admit, Anchor, Arrival, CommitResult, Continuity, NotWeighed, Outcome, Receipt, Refusal,
     Refused, Resume, Stale, Wake, WakeReason, Why,
 };
-pub use map::{decode_map, decode_parked, decode_suspects};
+pub use map::{decode_digests, decode_map, decode_parked, decode_suspects};
 pub use mask::Mask;
 pub use outputs::{
     Commit, Copied, Credit, DeadLetter, Dispatch, Drained, Flow, Grant, Health, Notice, NoticeKind,

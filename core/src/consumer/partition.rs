@@ -42,15 +42,17 @@ pub(super) enum Doubt {
     Over,
 }
 
-/// A progress map that is being resumed: bits in blocks of the window pool.
+/// A progress map that is being resumed, in blocks of the window pool.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Resumed {
     /// First block that is still needed.
     pub(super) block: u32,
     /// Blocks left, this one included.
     pub(super) blocks: u32,
-    /// Position of its first bit.
+    /// Position of its first bit; without meaning where there are digests.
     pub(super) base: u64,
+    /// The blocks hold positions and digests, not bits.
+    pub(super) digests: bool,
 }
 
 #[derive(Clone, Debug)]

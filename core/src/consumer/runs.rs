@@ -77,22 +77,26 @@ pub(super) fn write(window: &Window, pool: &Pool, frontier: u64, out: &mut [u8])
         if from >= to || at == out.len() {
             return false;
         }
-        for mut number in [from - end, to - from] {
-            while number >= 128 {
-                out[at] = number as u8 | 128;
-                number >>= 7;
-                at += 1;
-            }
-            out[at] = number as u8;
-            at += 1;
-        }
+        put(out, &mut at, from - end);
+        put(out, &mut at, to - from);
         end = to;
         true
     });
 }
 
+/// Writes a number at `at`, which is behind it then.
+pub(super) const fn put(out: &mut [u8], at: &mut usize, mut number: u64) {
+    while number >= 128 {
+        out[*at] = number as u8 | 128;
+        number >>= 7;
+        *at += 1;
+    }
+    out[*at] = number as u8;
+    *at += 1;
+}
+
 /// Bytes that a number takes.
-const fn length(number: u64) -> usize {
+pub(super) const fn length(number: u64) -> usize {
     (64 - (number | 1).leading_zeros()).div_ceil(7) as usize
 }
 

@@ -1,15 +1,11 @@
 //! Owning a partition and being delivered from it: epochs, leases, sessions, recognised logs.
 
 use super::grants::Totals;
-use super::partition::{Delivery, Doubt, Partition, Phase, Resumed};
+use super::partition::{Delivery, Doubt, Partition, Phase};
 use super::suspects::Watch;
-use super::window::BLOCK;
 use super::{Anchor, Consumer, Continuity, NoticeKind, Resume, Start, WakeReason, map};
 use crate::marks::mark;
 use crate::{Epoch, OnReset, PartitionId, Position, Session, Time, mutants};
-
-/// Positions that one block of a resumed map speaks of.
-const MAP_SPAN: u64 = BLOCK as u64 * 64;
 
 impl<M> Consumer<M> {
     /// The partition is ours from now on, until the lease ends (`None`: the broker fences).
@@ -133,7 +129,7 @@ impl<M> Consumer<M> {
             Some(sound) => {
                 mark!(MapKept);
                 self.keep_parked(index, sound.parked());
-                self.keep_map(index, frontier, sound.finished);
+                self.keep_map(index, frontier, &sound);
                 self.suspect(index, Some(&sound.marked()), resume.log_end);
             }
             None => {
@@ -207,89 +203,6 @@ impl<M> Consumer<M> {
         // Said once is enough: a new owner goes on there, too.
         self.dirty(now, partition.0 as usize, 0);
         true
-    }
-
-    /// Keeps the bits of a resumed map in blocks of the window pool. What does not fit is forgotten.
-    fn keep_map(&mut self, index: usize, base: Position, finished: map::Finished<'_>) {
-        let mut last = None;
-        let mut words = finished.words().peekable();
-        while words.peek().is_some() {
-            if self.pool.free_blocks() <= self.blockless {
-                mark!(MapForgotten);
-                return;
-            }
-            let Some(block) = self.pool.take() else {
-                return;
-            };
-            for word in 0..BLOCK as usize {
-                self.pool.set_word(block, word, words.next().unwrap_or(0));
-            }
-            let part = &mut self.partitions[index];
-            match (last, &mut part.resumed) {
-                (Some(before), Some(resumed)) => {
-                    self.pool.link(before, block);
-                    resumed.blocks += 1;
-                }
-                _ => {
-                    part.resumed = Some(Resumed {
-                        block,
-                        blocks: 1,
-                        base: base.0,
-                    })
-                }
-            }
-            last = Some(block);
-        }
-    }
-
-    /// Whether a resumed map says that `position` is finished.
-    pub(super) fn resumed_done(&self, index: usize, position: Position) -> bool {
-        let Some(resumed) = self.partitions[index].resumed else {
-            return false;
-        };
-        let Some(bit) = position.0.checked_sub(resumed.base) else {
-            return false;
-        };
-        if bit / MAP_SPAN >= u64::from(resumed.blocks) {
-            return false;
-        }
-        let mut block = resumed.block;
-        for _ in 0..bit / MAP_SPAN {
-            block = self.pool.next(block);
-        }
-        let bit = bit % MAP_SPAN;
-        self.pool.word(block, (bit / 64) as usize) >> (bit % 64) & 1 == 1
-    }
-
-    /// `position` was taken in: what a resumed map says of positions well behind it is not needed.
-    pub(super) fn pass_map(&mut self, index: usize, position: Position) {
-        while let Some(resumed) = self.partitions[index].resumed
-            && position.0.saturating_sub(resumed.base) >= MAP_SPAN
-        {
-            self.drop_map_block(index);
-        }
-    }
-
-    fn drop_map_block(&mut self, index: usize) {
-        let part = &mut self.partitions[index];
-        let Some(resumed) = &mut part.resumed else {
-            return;
-        };
-        let (block, next) = (resumed.block, self.pool.next(resumed.block));
-        self.pool.give(block);
-        resumed.blocks -= 1;
-        resumed.block = next;
-        resumed.base += MAP_SPAN;
-        if resumed.blocks == 0 {
-            part.resumed = None;
-            part.gate();
-        }
-    }
-
-    pub(super) fn drop_map(&mut self, index: usize) {
-        while self.partitions[index].resumed.is_some() {
-            self.drop_map_block(index);
-        }
     }
 
     /// The lease was renewed; past `until` the partition gives nothing. O(slots) when it had lapsed.

@@ -89,6 +89,30 @@ impl Block {
         self.len < BLOCK && position.0.wrapping_sub(self.base) <= u32::MAX as u64
     }
 
+    /// Takes what a resumed map says was finished at a position, behind those that it has said.
+    pub(super) fn keep(&mut self, position: u64, digest: u16) {
+        if self.len == 0 {
+            self.base = position;
+        }
+        let index = (self.len % BLOCK) as usize;
+        self.deltas[index] = (position - self.base) as u32;
+        self.notes[index] = u32::from(digest);
+        self.len += 1;
+    }
+
+    /// The digest of what was finished at a position.
+    pub(super) fn kept(&self, position: Position) -> Option<u16> {
+        let delta = u32::try_from(position.0.checked_sub(self.base)?).ok()?;
+        let deltas = &self.deltas[..self.len as usize];
+        let index = deltas.binary_search(&delta).ok()?;
+        Some(self.notes[index] as u16)
+    }
+
+    /// The last position.
+    pub(super) const fn last(&self) -> Position {
+        self.position(self.len.wrapping_sub(1))
+    }
+
     #[inline]
     const fn note(&self, entry: u32) -> Note {
         let value = self.notes[(entry % BLOCK) as usize];
@@ -461,6 +485,7 @@ impl Window {
                 base: block.base,
                 done: block.done,
                 deltas: &block.deltas[..block.len as usize],
+                notes: &block.notes[..block.len as usize],
                 first,
             };
             at = if at == tail { NONE } else { block.next };
@@ -498,6 +523,8 @@ pub(super) struct BlockView<'a> {
     pub(super) done: u64,
     /// Positions, as differences to the base.
     pub(super) deltas: &'a [u32],
+    /// Of those that are finished, digests of their identities.
+    pub(super) notes: &'a [u32],
     pub(super) first: u32,
 }
 

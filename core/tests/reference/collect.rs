@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use procession_core::{
     Continuity, Epoch, Flow, NoticeKind, PartitionId, Position, Session, Time, Token, Why,
-    decode_map, decode_parked,
+    decode_digests, decode_map, decode_parked,
 };
 
 use super::compare::{Pair, Stored, same};
+use super::intake::digest;
 use super::model::{Delivery, Part, Phase, State};
 
 impl Pair {
@@ -268,24 +269,8 @@ impl Pair {
                 same("parked keys in a commit", &told, &keys)?;
             }
             self.seen.parked += keys.len() as u32;
-            let mut told: Vec<(u64, u64)> = Vec::new();
-            if !map.is_empty() {
-                let decoded = decode_map(map, c.frontier).ok_or("a map that cannot be read")?;
-                told = decoded.iter().map(|r| (r.0.0, r.1.0)).collect();
-                self.seen.maps += 1;
-            }
-            // A map may forget what lies far ahead; what is near it must say, and never more than is.
-            let inside = |t: &(u64, u64)| ranges.iter().any(|r| r.0 <= t.0 && t.1 <= r.1);
-            let near = |at: u64| at < frontier.saturating_add(4_000) && !ranges.is_empty();
-            let window = &self.model.parts[p].window;
-            let said = |at: &u64| told.iter().any(|t| (t.0..t.1).contains(at));
-            let kept = window
-                .iter()
-                .filter(|(at, w)| w.done && near(**at))
-                .all(|(at, _)| said(at));
-            if !kept || !told.iter().all(inside) {
-                return Err(format!("map:\n     core {told:?}\nreference {ranges:?}"));
-            }
+            self.seen.maps += u32::from(!map.is_empty());
+            self.map_says(p, (frontier, &ranges), map)?;
             let stored = Stored {
                 frontier,
                 anchor,
@@ -300,6 +285,47 @@ impl Pair {
             }
         }
         Ok(())
+    }
+
+    /// A map may forget what lies far ahead; what is near it must say, and never more than is.
+    fn map_says(
+        &self,
+        p: usize,
+        (frontier, ranges): (u64, &[(u64, u64)]),
+        map: &[u8],
+    ) -> Result<(), String> {
+        let config = &self.model.config;
+        let keys = self.model.parked(p).len();
+        let room = config.map_bytes as usize - if keys > 0 { 2 + 25 * keys } else { 0 };
+        let (told, digests) = if map.is_empty() {
+            (Vec::new(), Vec::new())
+        } else {
+            let read =
+                decode_map(map, Position(frontier)).zip(decode_digests(map, Position(frontier)));
+            read.ok_or("a map that cannot be read")?
+        };
+        let inside = |t: &(Position, Position)| ranges.iter().any(|r| r.0 <= t.0.0 && t.1.0 <= r.1);
+        let window = &self.model.parts[p].window;
+        let done = window.iter().filter(|(at, w)| w.done && **at > frontier);
+        let said = |at: u64| told.iter().any(|t| (t.0.0..t.1.0).contains(&at));
+        // As bits, with what each position costs besides.
+        let each = if config.map_digests { 2 } else { 0 };
+        let kept = done.clone().zip(1..).all(|((at, _), count): (_, usize)| {
+            let bits = (at - frontier) as usize / 8 + 1;
+            said(*at) || ranges.is_empty() || 22 + each + bits + each * count > room
+        });
+        let mut named = digests.iter();
+        let right = !config.map_digests
+            || ranges.is_empty()
+            || done.clone().all(|(at, w)| {
+                !said(*at) || named.next() == Some(&(Position(*at), digest(w.identity)))
+            });
+        if kept && right && named.next().is_none() && told.iter().all(inside) {
+            return Ok(());
+        }
+        Err(format!(
+            "map:\n     core {told:?} {digests:?}\nreference {ranges:?}"
+        ))
     }
 
     fn releases(&mut self) -> Result<(), String> {

@@ -79,6 +79,7 @@ pub fn compare_restored(config: &Config, ops: &[Op], every: usize) -> Result<See
             pair.same_state().map_err(here)?;
         }
     }
+    pair.seen.recognised += pair.model.recognised;
     Ok(pair.seen)
 }
 
@@ -310,6 +311,7 @@ impl Pair {
         // The clock begins anew with the process.
         let (now, elapsed) = (Time::from_nanos(after.into()), millis(after));
         self.core = Consumer::new(&config).map_err(|e| e.to_string())?;
+        self.seen.recognised += self.model.recognised;
         self.model = Model::new(&config);
         self.model.now = now;
         let mut expected = Ok(0);

@@ -222,6 +222,7 @@ impl Model {
         let part = &mut self.parts[p];
         part.window.clear();
         part.resumed.clear();
+        part.digests.clear();
         part.relents = false;
         self.keys.retain(|k| k.p != p);
         self.trim_keys();
@@ -255,13 +256,16 @@ impl Part {
             .map_or(self.floor, |(at, _)| *at);
     }
 
-    /// Finished runs of arrivals; holes between two finished arrivals count as finished.
-    pub fn ranges(&self) -> Vec<(u64, u64)> {
+    /// Finished runs of arrivals; holes between two finished arrivals count as finished, unless only what
+    /// is known by its `digest` is named.
+    pub fn ranges(&self, digests: bool) -> Vec<(u64, u64)> {
         let mut ranges: Vec<(u64, u64)> = Vec::new();
         let mut open = false;
         for (&at, arrived) in &self.window {
             match ranges.last_mut() {
-                Some(range) if open && arrived.done => range.1 = at + 1,
+                Some(range) if open && arrived.done && (!digests || range.1 == at) => {
+                    range.1 = at + 1;
+                }
                 _ if arrived.done => ranges.push((at, at + 1)),
                 _ => {}
             }

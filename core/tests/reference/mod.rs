@@ -5,6 +5,7 @@ mod calls;
 mod collect;
 mod compare;
 mod inputs;
+mod intake;
 mod lanes;
 mod model;
 mod ops;

@@ -128,6 +128,8 @@ pub struct Part {
     pub window: BTreeMap<u64, Arrived>,
     /// Ranges that the resumed map names.
     pub resumed: Vec<(u64, u64)>,
+    /// What it says was finished there.
+    pub digests: BTreeMap<u64, u16>,
     pub frontier: u64,
     /// Since when the message there is the first unfinished one.
     pub since: Time,
@@ -207,6 +209,8 @@ pub struct Model {
     pub drained_told: bool,
     /// Only the counters; what is held is counted when asked.
     pub stats: Stats,
+    /// Rewritten logs that a map told of.
+    pub recognised: u32,
 }
 
 impl Part {
@@ -225,6 +229,7 @@ impl Part {
             barren: 0,
             window: BTreeMap::new(),
             resumed: Vec::new(),
+            digests: BTreeMap::new(),
             frontier: 0,
             since: Time::ZERO,
             stalled: None,
@@ -285,6 +290,7 @@ impl Model {
             drained: (0, 0),
             drained_told: false,
             stats: Stats::default(),
+            recognised: 0,
         }
     }
 

@@ -260,7 +260,7 @@ impl Model {
         let ranges = if part.mapless || part.doubted || self.config.map_bytes == 0 {
             Vec::new()
         } else {
-            part.ranges()
+            part.ranges(self.config.map_digests)
         };
         (part.write, part.frontier, part.anchor, ranges, last)
     }

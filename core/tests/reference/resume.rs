@@ -1,6 +1,8 @@
 //! What a partition is opened with.
 
-use procession_core::{NoticeKind, OnReset, Position, Resume, decode_map, decode_parked};
+use procession_core::{
+    NoticeKind, OnReset, Position, Resume, decode_digests, decode_map, decode_parked,
+};
 
 use super::model::{Delivery, Model, Phase};
 
@@ -60,6 +62,7 @@ impl Model {
         if to_end {
             part.anchor = None;
             part.resumed.clear();
+            part.digests.clear();
             self.dirty(p, 0);
         }
     }
@@ -83,6 +86,9 @@ impl Model {
         match ranges.filter(|r| r.last().is_none_or(|l| l.1 <= resume.log_end)) {
             Some(ranges) => {
                 part.resumed = ranges.iter().map(|r| (r.0.0, r.1.0)).collect();
+                let digests = decode_digests(resume.map, Position(frontier));
+                let digests = digests.unwrap_or_default().into_iter();
+                part.digests = digests.map(|d| (d.0.0, d.1)).collect();
                 let keys = decode_parked(resume.map, Position(frontier));
                 let keys = keys.unwrap_or_default();
                 let fit = keys.iter().take(self.config.parked_keys as usize);

@@ -35,10 +35,11 @@ pub struct Seen {
     pub keys_restored: u32,
     pub weighed: u32,
     pub followed_calls: u32,
+    pub recognised: u32,
 }
 
 impl Seen {
-    fn counts(&self) -> [u32; 32] {
+    fn counts(&self) -> [u32; 33] {
         [
             self.queued,
             self.duplicates,
@@ -72,6 +73,7 @@ impl Seen {
             self.keys_restored,
             self.weighed,
             self.followed_calls,
+            self.recognised,
         ]
     }
 
@@ -113,6 +115,7 @@ impl Seen {
             &mut self.keys_restored,
             &mut self.weighed,
             &mut self.followed_calls,
+            &mut self.recognised,
         ];
         for (mine, other) in mine.into_iter().zip(other.counts()) {
             *mine += other;

@@ -364,6 +364,7 @@ fn config(dice: Dice, faults: Faults, partitions: u32) -> Config {
     if faults.calls {
         config.batch_key = set(17, 2, 8) as u32;
     }
+    config.map_digests = config.map_bytes == 3_072 && set(18, 0, 1) == 0;
     config
 }
 

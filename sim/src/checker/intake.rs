@@ -96,6 +96,7 @@ impl Checker {
             tenure.opening.recorded = end;
             tenure.opening.anchored = false;
             tenure.opening.ranges.clear();
+            tenure.opening.digests.clear();
             tenure.reach = end;
             tenure.begun = end;
         }
@@ -237,6 +238,10 @@ impl Checker {
             *next = number + 1;
         }
         let rewritten = logs[partition as usize].rewrites > 0;
+        // Its position may be that of something finished; the message is not.
+        let another = tenure.names_another(entry.position, arrival.identity);
+        let told = !another || !self.roomy || admit == Admit::Replayed;
+        rules.hold(Rule::RewriteNotTold, told, at)?;
         tenure.received = true;
         tenure.reach = tenure.reach.max(entry.position + 1);
         tenure.came_to(entry.position + 1);
@@ -277,7 +282,7 @@ impl Checker {
             Admit::Replayed => {
                 // Where nothing tells what the log is, a position is known by what stood there; holes
                 // that an earlier session told of are not known any more.
-                let told = tenure.inherited(entry.position)
+                let told = (tenure.inherited(entry.position) && !another)
                     || (rewritten
                         && (entry.position < tenure.begun
                             || (tenure.blind && tenure.knew(entry, all))));

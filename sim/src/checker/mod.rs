@@ -119,7 +119,7 @@ impl Checker {
         Self {
             config: config.clone(),
             rules: Rules::new(muted),
-            roomy: config.window_pool / 64 >= config.partitions * (config.window.div_ceil(64) + 2),
+            roomy: config.window_pool / 64 >= config.partitions * blocks(config),
             facts: Vec::new(),
             processes: (0..members).map(|_| Process::new(config)).collect(),
             tally: Tally::default(),
@@ -226,6 +226,12 @@ impl Checker {
         self.rules
             .hold(Rule::NothingEffective, !vacuous, || format!("at={now}"))
     }
+}
+
+/// Blocks of the window pool that a partition can use: its window, and a map of it.
+const fn blocks(config: &Config) -> u32 {
+    let window = config.window.div_ceil(64) + 1;
+    window + if config.map_digests { window } else { 1 }
 }
 
 fn lane_of((order, keyless): (Order, Keyless), entry: &Entry) -> Option<u32> {

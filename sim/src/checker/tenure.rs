@@ -25,6 +25,8 @@ pub(crate) struct Opening {
     pub(crate) floor: u64,
     /// Finished beyond the floor, as `[from, to)`.
     pub(crate) ranges: Vec<(u64, u64)>,
+    /// What was finished there, as far as it is recorded.
+    pub(crate) digests: Vec<(u64, u16)>,
     /// Past this the partition gives nothing.
     pub(crate) until: u64,
     /// The recorded frontier as it is, even beyond the end of the log.
@@ -96,6 +98,12 @@ pub(crate) struct Tenure {
     pub(crate) parked: Parked,
     /// The highest frontier whose write the core was told is stored.
     pub(crate) confirmed: Option<u64>,
+}
+
+/// What is recorded of an identity.
+fn digest(identity: u128) -> u16 {
+    let folded = (identity ^ identity >> 64) as u64;
+    (folded.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48) as u16
 }
 
 impl Tenure {
@@ -198,6 +206,12 @@ impl Tenure {
                 .any(|&(from, to)| (from..to).contains(&position))
     }
 
+    /// Whether an earlier owner's progress says that another one was finished where this one stands.
+    pub(crate) fn names_another(&self, position: u64, identity: u128) -> bool {
+        let named = self.opening.digests.iter().find(|d| d.0 == position);
+        position >= self.opening.floor && named.is_some_and(|d| d.1 != digest(identity))
+    }
+
     /// As [`inherited`](Self::inherited). Where the window pool has no `room` for every map, a map may
     /// be forgotten, and only the frontier counts.
     pub(crate) fn covers(&self, position: u64, room: bool) -> bool {
@@ -249,6 +263,7 @@ impl Tenure {
         for range in &mut self.opening.ranges {
             range.1 = range.1.min(from);
         }
+        self.opening.digests.clear();
         self.checked = self.checked.min(from);
         self.parked.rewritten();
         self.sequences = Sequences::default();

@@ -1,7 +1,8 @@
 //! Who owns which partition: assignment, leases, loss, hand-over, death.
 
 use procession_core::{
-    Epoch, Incarnation, NoticeKind, PartitionId, Position, Span, Time, decode_map, decode_parked,
+    Epoch, Incarnation, NoticeKind, PartitionId, Position, Span, Time, decode_digests, decode_map,
+    decode_parked,
 };
 
 use super::{Stage, World};
@@ -168,6 +169,10 @@ impl World {
             Some(f) if sound && same && !foreign && !beyond => decode_parked(&map, Position(f)),
             Some(_) | None => None,
         };
+        let digests = match record.frontier {
+            Some(f) if parked.is_some() => decode_digests(&map, Position(f)).unwrap_or_default(),
+            Some(_) | None => Vec::new(),
+        };
         let opening = Opening {
             epoch,
             floor: match record.frontier {
@@ -177,6 +182,7 @@ impl World {
                 Some(f) => f.min(log.end),
                 None => 0,
             },
+            digests: digests.into_iter().map(|d| (d.0.0, d.1)).collect(),
             ranges: ranges
                 .filter(|_| sound)
                 .unwrap_or_default()

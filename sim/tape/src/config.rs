@@ -6,7 +6,7 @@ use procession_core::{
 };
 
 use crate::call::RESETS;
-use crate::text::{Fault, Fields, choice, small};
+use crate::text::{Fault, Fields, choice, flag, small};
 
 const ORDERS: [(&str, Order); 2] = [("key", Order::Key), ("unordered", Order::Unordered)];
 const KEYLESS: [(&str, Keyless); 3] = [
@@ -60,6 +60,7 @@ pub fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fault> {
                 backoff: after,
             },
         map_bytes,
+        map_digests,
         dedupe: Dedupe { ids, age },
         dead_letter_backoff,
         session_backoff,
@@ -90,6 +91,7 @@ pub fn config(config: &mut Config, to: &mut impl Fields) -> Result<(), Fault> {
     small(to, "commit-messages", messages)?;
     backoff(after, ["commit-first", "commit-max", "commit-jitter"], to)?;
     small(to, "map-bytes", map_bytes)?;
+    flag(to, "map-digests", map_digests)?;
     small(to, "dedupe-ids", ids)?;
     span(to, "dedupe-age", age)?;
     let names = ["letter-first", "letter-max", "letter-jitter"];

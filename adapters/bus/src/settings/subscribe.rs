@@ -79,6 +79,11 @@ pub struct SubscribeSettings {
     /// it ran alone; 0, the default: nobody looks, and it kills every next owner. At most 100; 2 or 3 forgive
     /// a process that died of something else. See `docs/retries-and-dead-letters.md`.
     pub suspects: u32,
+    /// Progress says what was finished and not only where (16 bits of each identity), so that a log that was
+    /// rewritten beyond what its anchor can tell is noticed by the next owner, and what stands there runs.
+    /// Fewer finished messages fit into a commit then. Default off: a broker that acknowledges what it may
+    /// lose is what it is for.
+    pub map_digests: bool,
     /// Waiting time before the second attempt; doubles with each one. Default 100 ms.
     pub backoff_first: Duration,
     /// The longest waiting time between attempts. Default 30 s.
@@ -153,6 +158,7 @@ impl Default for SubscribeSettings {
             on_give_up: OnGiveUp::DeadLetter,
             parked_keys: 64,
             suspects: 0,
+            map_digests: false,
             backoff_first: Duration::from_millis(100),
             backoff_max: Duration::from_secs(30),
             jitter_percent: 20,
@@ -242,6 +248,7 @@ impl SubscribeSettings {
         r.word("on_give_up", GIVE_UP, |then| self.on_give_up = then)?;
         r.number("parked_keys", &mut self.parked_keys)?;
         r.number("suspects", &mut self.suspects)?;
+        r.flag("map_digests", &mut self.map_digests)?;
         r.duration("backoff_first", &mut self.backoff_first)?;
         r.duration("backoff_max", &mut self.backoff_max)?;
         r.number("jitter_percent", &mut self.jitter_percent)?;
@@ -362,6 +369,7 @@ impl SubscribeSettings {
                 OnGiveUp::Park => self.parked_keys,
             },
             suspects: self.suspects,
+            map_digests: self.map_digests,
             on_reset: self.on_reset,
             handler_timeout: Span::from(self.handler_timeout),
             cancel_grace: Span::from(self.cancel_grace),

@@ -42,6 +42,7 @@ pub(super) fn digest(config: &Config) -> u64 {
                 backoff: commit_backoff,
             },
         map_bytes,
+        map_digests,
         dedupe: Dedupe { ids, age },
         dead_letter_backoff,
         session_backoff,
@@ -88,6 +89,7 @@ pub(super) fn digest(config: &Config) -> u64 {
         OnReset::Earliest => 1,
         OnReset::Latest => 2,
     });
+    take(u64::from(*map_digests));
     for word in [
         partitions,
         messages,

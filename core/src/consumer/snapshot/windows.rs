@@ -4,13 +4,13 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::super::partition::Resumed;
+use super::super::resumed::MAP_SPAN;
 use super::super::slab::NONE;
 use super::super::window::{BLOCK, Block, Pool, Window};
 use super::io::{Fault, Io, Reader, Writer, told};
 use super::need;
 
 const USED_TWICE: Fault = "a block of the window pool is used twice";
-const MAP_SPAN: u64 = BLOCK as u64 * 64;
 
 /// Which blocks of the pool are in use, while it is being read.
 pub(super) struct Taken(Vec<bool>);
@@ -90,6 +90,37 @@ impl Block {
             self.notes[index as usize] = note;
         }
         Ok(())
+    }
+}
+
+/// A block of a resumed map with digests.
+impl Block {
+    fn write_kept(&self, to: &mut Writer<'_>) {
+        told(to.u64(&mut { self.base }));
+        to.put(self.len);
+        for index in 0..self.len as usize {
+            to.put(self.deltas[index]);
+            let digest = self.notes[index] as u16;
+            let digest = to.mask.map_or(digest, |mask| mask.short(digest));
+            told(to.u16(&mut { digest }));
+        }
+    }
+
+    fn read_kept(&mut self, from: &mut Reader<'_>) -> Result<(), Fault> {
+        (self.done, self.plain) = (0, 0);
+        from.u64(&mut self.base)?;
+        self.len = from.get(BLOCK as usize)?;
+        need(self.len > 0, "a map names nothing")?;
+        for index in 0..self.len as usize {
+            let (delta, mut digest) = (from.get(u32::MAX as usize)?, 0);
+            from.u16(&mut digest)?;
+            let position = self.base.checked_add(delta.into());
+            need(position.is_some(), "a position is beyond all")?;
+            (self.deltas[index], self.notes[index]) = (delta, digest.into());
+        }
+        let deltas = &self.deltas[..self.len as usize];
+        let rising = deltas.is_sorted_by(|a, b| a < b);
+        need(rising, "a map is out of order")
     }
 }
 
@@ -178,13 +209,18 @@ impl Resumed {
             block,
             blocks,
             base,
+            digests,
         } = self;
         to.put(*blocks);
         told(to.u64(&mut { *base }));
+        told(to.flag(&mut { *digests }));
         let mut at = *block;
         for _ in 0..*blocks {
             to.put(at);
-            for word in 0..BLOCK as usize {
+            if *digests {
+                pool.blocks[at as usize].write_kept(to);
+            }
+            for word in 0..BLOCK as usize * usize::from(!*digests) {
                 told(to.u64(&mut pool.word(at, word)));
             }
             at = pool.next(at);
@@ -204,15 +240,23 @@ impl Resumed {
             block: NONE,
             blocks,
             base: 0,
+            digests: false,
         };
         from.u64(&mut new.base)?;
+        from.flag(&mut new.digests)?;
         let end = new.base.checked_add(u64::from(blocks) * MAP_SPAN);
-        need(end.is_some(), "a map reaches beyond all positions")?;
+        need(
+            new.digests || end.is_some(),
+            "a map reaches beyond all positions",
+        )?;
         let mut last = NONE;
         for _ in 0..blocks {
             let number = from.get(pool.blocks.len().saturating_sub(1))?;
             taken.take(number)?;
-            for word in 0..BLOCK as usize {
+            if new.digests {
+                pool.blocks[number as usize].read_kept(from)?;
+            }
+            for word in 0..BLOCK as usize * usize::from(!new.digests) {
                 let mut value = 0;
                 from.u64(&mut value)?;
                 pool.set_word(number, word, value);
