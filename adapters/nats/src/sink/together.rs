@@ -80,7 +80,10 @@ pub(super) fn receipts(
     }
     let receipt = match receipt {
         SinkReceipt::NotStored(error) | SinkReceipt::Conflict(error) => SinkReceipt::Apart(error),
-        other => other,
+        known @ (SinkReceipt::Stored { .. }
+        | SinkReceipt::Retry(_)
+        | SinkReceipt::Apart(_)
+        | SinkReceipt::Unknown(_)) => known,
     };
     same(tickets, &receipt)
 }
