@@ -19,6 +19,7 @@ fn config() -> ProducerConfig {
         in_flight: 8,
         low_water_percent: 50,
         pipelining: false,
+        batch: 1,
         backoff: Backoff {
             first: Span::from_secs(1),
             max: Span::from_secs(4),

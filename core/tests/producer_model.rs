@@ -22,6 +22,10 @@ enum Op {
         ttl: u64,
     },
     Send,
+    Follow {
+        which: u8,
+        fits: bool,
+    },
     Settle {
         which: u8,
         behind: u8,
@@ -49,6 +53,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => Just(Answer::NotStored),
         4 => Just(Answer::Conflict),
         4 => Just(Answer::Retry),
+        4 => Just(Answer::Apart),
         6 => Just(Answer::Unknown),
     ];
     let answer = prop_oneof![200 => answer, 1 => Just(Answer::Fatal)];
@@ -59,6 +64,8 @@ fn op() -> impl Strategy<Value = Op> {
         10 => (0..3u64, 90..130u32, 9..25u64)
             .prop_map(|(lane, bytes, ttl)| Op::Publish { lane, bytes, ttl }),
         800 => Just(Op::Send),
+        900 => (prop_oneof![3 => Just(0u8), 1 => any::<u8>()], prop::bool::weighted(0.9))
+            .prop_map(|(which, fits)| Op::Follow { which, fits }),
         800 => (any::<u8>(), behind, answer)
             .prop_map(|(which, behind, answer)| Op::Settle { which, behind, answer }),
         60 => Just(Op::Lose),
@@ -72,13 +79,14 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn config(pipelining: bool, in_flight: u32) -> ProducerConfig {
+fn config(pipelining: bool, in_flight: u32, batch: u32) -> ProducerConfig {
     ProducerConfig {
         messages: 6,
         bytes: 100,
         in_flight,
         low_water_percent: 60,
         pipelining,
+        batch,
         backoff: Backoff {
             first: Span::from_secs(1),
             max: Span::from_secs(4),
@@ -92,6 +100,8 @@ fn run(config: ProducerConfig, ops: &[Op]) {
     let mut producer = Producer::<usize>::new(&config).unwrap();
     let mut model = Model::new(config);
     let mut clock = 0;
+    // What was sent last.
+    let mut sent = Vec::new();
     for op in ops {
         let now = seconds(clock);
         match *op {
@@ -118,6 +128,8 @@ fn run(config: ProducerConfig, ops: &[Op]) {
                             deadline: clock + ttl,
                             due: 0,
                             sends: Vec::new(),
+                            request: 0,
+                            alone: false,
                             end: None,
                             blocks: false,
                             fetched: false,
@@ -140,8 +152,39 @@ fn run(config: ProducerConfig, ops: &[Op]) {
                         );
                         assert_eq!(transmit.token, model.all[index].token);
                         model.all[index].sends.push(Fate::Flying);
+                        model.all[index].request = model.requests;
+                        model.requests += 1;
+                        sent.push(index);
                         assert_eq!(transmit.attempt as usize, model.all[index].sends.len());
                     }
+                }
+            }
+            Op::Follow { which, fits } => {
+                // Mostly what was sent last, else anything.
+                let last = sent
+                    .len()
+                    .checked_sub(1 + usize::from(which) % sent.len().max(1));
+                let Some(first) = last.map(|i| sent[i]) else {
+                    continue;
+                };
+                model.time(clock);
+                let expected = model.follower(first).filter(|_| fits);
+                let token = model.all[first].token;
+                let joined = producer.poll_follow(now, token, |a, b| {
+                    assert_eq!(*a, first);
+                    assert!(a < b);
+                    fits
+                });
+                assert_eq!(
+                    joined.as_ref().map(|t| *t.message),
+                    expected,
+                    "behind {first}"
+                );
+                if let (Some(transmit), Some(index)) = (joined, expected) {
+                    assert_eq!(transmit.token, model.all[index].token);
+                    model.all[index].sends.push(Fate::Flying);
+                    model.all[index].request = model.all[first].request;
+                    assert_eq!(transmit.attempt as usize, model.all[index].sends.len());
                 }
             }
             Op::Settle {
@@ -215,7 +258,8 @@ fn run(config: ProducerConfig, ops: &[Op]) {
         let stats = producer.stats();
         assert_eq!(u64::from(stats.held), model.count(Entry::held));
         assert_eq!(stats.held_bytes, model.bytes());
-        assert_eq!(u64::from(stats.in_flight), model.count(Entry::flying));
+        assert_eq!(u64::from(stats.in_flight), model.out());
+        assert_eq!(stats.requests, model.requests as u64);
         assert_eq!(
             u64::from(stats.uncertain),
             model.count(|entry| entry.blocks)
@@ -233,11 +277,21 @@ proptest! {
 
     #[test]
     fn one_of_a_key_at_a_time(ops in prop::collection::vec(op(), 1..300)) {
-        run(config(false, 4), &ops);
+        run(config(false, 4, 1), &ops);
     }
 
     #[test]
     fn pipelined(ops in prop::collection::vec(op(), 1..300)) {
-        run(config(true, 5), &ops);
+        run(config(true, 5, 1), &ops);
+    }
+
+    #[test]
+    fn several_of_a_key_in_a_request(ops in prop::collection::vec(op(), 1..300), batch in 2..5u32) {
+        run(config(false, 2, batch), &ops);
+    }
+
+    #[test]
+    fn nothing_follows_where_the_broker_keeps_order(ops in prop::collection::vec(op(), 1..100)) {
+        run(config(true, 5, 4), &ops);
     }
 }

@@ -300,6 +300,27 @@ pub const SMALL_MUTANTS: &[SmallMutant] = &[
         2_000,
         "sends several of a key at once to a broker that keeps no order",
     ),
+    publisher(
+        205,
+        2_000,
+        "calls a publish refused whose request was refused for the sake of another one",
+    ),
+    publisher(
+        206,
+        2_000,
+        "goes on with a key when the first answer of its request has come",
+    ),
+    publisher(
+        207,
+        2_000,
+        "puts what is to go by itself into a request with others again",
+    ),
+    publisher(
+        208,
+        2_000,
+        "puts what does not fit into a request with others",
+    ),
+    publisher(209, 2_000, "puts more into a request than there may be"),
     publisher(240, 2_000, "calls a publish stored that came too late"),
     publisher(241, 2_000, "sends a publish again that came too late"),
     claim(

@@ -372,6 +372,11 @@ fn ready(
         .as_ref()
         .map(|key| identity::lane_hash(&topic.name, key, bus.lane_seed));
     let settings = &bus.settings.publish;
+    if settings.batch > 1
+        && let Some(why) = topic.no_batches()
+    {
+        return Err(Error::from(why.clone()).into());
+    }
     Ok(Ready {
         message,
         lane,

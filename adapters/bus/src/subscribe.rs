@@ -97,6 +97,7 @@ impl<H: Handler> Subscribe<H> {
                 mode,
                 duplicate_window: bus.settings.publish.duplicate_window().into(),
                 layout: None,
+                batches: false,
             };
             bus.broker.topic(spec).await?;
         }

@@ -111,6 +111,7 @@ impl Topic {
             mode: own.mode.unwrap_or(mode),
             duplicate_window: Span::from(settings.publish.duplicate_window()),
             layout: own.layout,
+            batches: settings.publish.batch > 1,
         };
         let look = || async {
             let info = broker.topic(spec).await?;
@@ -121,6 +122,11 @@ impl Topic {
         };
         let (info, _) = self.info.get_or_try_init(look).await?;
         Ok(info)
+    }
+
+    /// Why publishes to it cannot come together; known once it was looked at.
+    pub(crate) fn no_batches(&self) -> Option<&PortError> {
+        self.info.get()?.0.no_batches.as_ref()
     }
 
     /// The form in which messages are published to it; known once it was looked at.

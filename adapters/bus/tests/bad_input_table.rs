@@ -28,6 +28,7 @@ fn settings() -> Vec<Row> {
         ("[publish]\ndeadline = '2h'", "at most 1h"),
         ("[publish]\nwindow_bytes = '1 pound'", "not a size"),
         ("[publish]\nwindow_messages = 0", "1 to 4000000"),
+        ("[publish]\nbatch = 0", "1 to 256"),
         ("[publish]\nwhen_full = 'maybe'", "write one of: wait, fail"),
         ("[subscribe]\nattempts = 0", "1 to 1000000"),
         ("[subscribe]\nconcurrency = 1.5", "not a whole number"),

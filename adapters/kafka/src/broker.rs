@@ -121,6 +121,7 @@ impl KafkaBroker {
                     mode: TopicMode::Validate,
                     duplicate_window: Span::ZERO,
                     layout: None,
+                    batches: false,
                 };
                 return Err(topics::missing(&spec, options));
             };

@@ -259,6 +259,7 @@ fn info(spec: &TopicSpec, partitions: u32, warnings: Vec<String>) -> TopicInfo {
         partitions,
         storage: Storage::File,
         compares: false,
+        no_batches: None,
         warnings,
     }
 }
@@ -294,6 +295,7 @@ mod tests {
             mode: TopicMode::Validate,
             duplicate_window: Span::from_secs(60),
             layout: None,
+            batches: false,
         };
         let error = missing(&spec, &KafkaOptions::parse("kafka://h:1").unwrap());
         assert_eq!(error.kind, PortErrorKind::Missing);

@@ -137,6 +137,7 @@ impl Hub {
             partitions: topic.partitions,
             storage: topic.storage,
             compares: true,
+            no_batches: None,
             warnings,
         })
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use procession_core::Position;
 use procession_runtime::Clock;
 use procession_runtime::port::{
-    Outgoing, PortError, PortErrorKind, Sink, SinkCommand, SinkEvent, SinkReceipt, SinkTicket,
+    Outgoing, Parcel, PortError, PortErrorKind, Sink, SinkCommand, SinkEvent, SinkReceipt,
+    SinkTicket,
 };
 
 use crate::hub::Hub;
@@ -206,6 +207,12 @@ impl<C: Clock + Send + 'static> Sink for MemorySink<C> {
         }
         match command {
             SinkCommand::Send { ticket, message } => self.send(ticket, message),
+            // What is queued is stored in its order.
+            SinkCommand::SendTogether(all) => {
+                for Parcel { ticket, message } in all {
+                    self.send(ticket, message);
+                }
+            }
             SinkCommand::Close => self.state = State::Closing,
         }
         if !self.fresh {

@@ -163,6 +163,7 @@ impl NatsBroker {
             mode: TopicMode::Create,
             duplicate_window: DEAD_LETTER_WINDOW,
             layout: None,
+            batches: false,
         };
         topics::ensure(&self.jetstream, &dead_letters, replicas).await?;
         let plan = FeedPlan {

@@ -87,6 +87,7 @@ pub(crate) struct StreamConfig {
     pub(crate) num_replicas: u32,
     pub(crate) duplicate_window: u64,
     pub(crate) persist_mode: String,
+    pub(crate) allow_atomic: bool,
     pub(crate) metadata: BTreeMap<String, String>,
 }
 
@@ -111,6 +112,8 @@ pub(crate) struct StoredMessage {
 pub(crate) struct PublishAnswer {
     pub(crate) seq: u64,
     pub(crate) duplicate: bool,
+    /// How many messages a batch had.
+    pub(crate) count: u64,
     pub(crate) error: Option<ApiError>,
 }
 

@@ -36,6 +36,13 @@ pub(crate) fn partition(message: &Outgoing, partitions: u32) -> u32 {
 /// # Errors
 /// A field that cannot be sent: its name, and why.
 pub(crate) fn header_block(message: &Outgoing, block: &mut BytesMut) -> Result<(), PortError> {
+    header_fields(message, block)?;
+    fields::end(block);
+    Ok(())
+}
+
+/// The same without its end.
+pub(crate) fn header_fields(message: &Outgoing, block: &mut BytesMut) -> Result<(), PortError> {
     fields::begin(block);
     let mut id = Text::default();
     write_id(&mut id, message);
@@ -61,7 +68,6 @@ pub(crate) fn header_block(message: &Outgoing, block: &mut BytesMut) -> Result<(
             ));
         }
     }
-    fields::end(block);
     Ok(())
 }
 
@@ -193,14 +199,14 @@ fn quick(payload: &[u8]) -> Option<PublishAnswer> {
         b",\"duplicate\":true}" | b",\"duplicate\": true}" => Some(PublishAnswer {
             seq,
             duplicate: true,
-            error: None,
+            ..PublishAnswer::default()
         }),
         _ => None,
     }
 }
 
 /// At most `Nats-Msg-Id`'s 32 digits, `.c` and three digits, without an allocation.
-struct Text {
+pub(crate) struct Text {
     bytes: [u8; 40],
     len: usize,
 }
@@ -215,7 +221,7 @@ impl Default for Text {
 }
 
 impl Text {
-    fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 }
@@ -273,6 +279,7 @@ impl Burial {
                 }
                 SinkReceipt::NotStored(error)
                 | SinkReceipt::Conflict(error)
+                | SinkReceipt::Apart(error)
                 | SinkReceipt::Retry(error) => {
                     tracing::warn!(%error, topic = %message.topic, "a dead letter was not stored");
                     Receipt::NotStored
@@ -372,6 +379,7 @@ mod tests {
             SinkReceipt::NotStored(e) => ("not stored", e.kind),
             SinkReceipt::Conflict(e) => ("conflict", e.kind),
             SinkReceipt::Retry(e) => ("retry", e.kind),
+            SinkReceipt::Apart(e) => ("apart", e.kind),
             SinkReceipt::Unknown(e) => ("unknown", e.kind),
             SinkReceipt::Stored { .. } => ("stored", PortErrorKind::Invalid),
         };

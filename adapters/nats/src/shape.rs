@@ -17,6 +17,8 @@ const NO_KEY: &str = "%";
 pub(crate) struct Shape {
     pub(crate) partitions: u32,
     pub(crate) layout: Layout,
+    /// Its stream takes batches.
+    pub(crate) batches: bool,
 }
 
 impl From<&TopicInfo> for Shape {
@@ -28,6 +30,7 @@ impl From<&TopicInfo> for Shape {
             } else {
                 Layout::Partitioned
             },
+            batches: info.no_batches.is_none(),
         }
     }
 }
@@ -90,6 +93,7 @@ mod tests {
         let shape = |layout| Shape {
             partitions: 2,
             layout,
+            batches: false,
         };
         assert_eq!(shape(Layout::Partitioned).filters("t"), ["t.0", "t.1"]);
         assert_eq!(shape(Layout::Keyed).filters("t"), ["t.0.*", "t.1.*"]);

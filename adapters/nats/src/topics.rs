@@ -42,6 +42,7 @@ pub(crate) async fn ensure(
             partitions,
             storage: spec.storage,
             compares: spec.layout == Some(Layout::Keyed),
+            no_batches: None,
             warnings: Vec::new(),
         });
     }
@@ -71,9 +72,15 @@ pub(crate) async fn ensure(
         Err(error) => return Err(jetstream.explain(&doing, &error)),
     };
     let checked = check(spec, &stream, &info)?;
-    if spec.mode == TopicMode::CreateOrUpdate && info.known().duplicate_window < window(spec) {
+    let known = info.known();
+    let forgets = known.duplicate_window < window(spec);
+    let lacks = spec.batches && !known.allow_atomic;
+    if spec.mode == TopicMode::CreateOrUpdate && (forgets || lacks) {
         let mut config = info.config;
-        config["duplicate_window"] = window(spec).into();
+        config["duplicate_window"] = window(spec).max(known.duplicate_window).into();
+        if lacks {
+            config["allow_atomic"] = true.into();
+        }
         let updated = jetstream
             .update_stream(&config)
             .await
@@ -92,6 +99,7 @@ pub(crate) async fn look(jetstream: &JetStream, topic: &str) -> Result<TopicInfo
         mode: TopicMode::Validate,
         duplicate_window: Span::ZERO,
         layout: None,
+        batches: false,
     };
     ensure(jetstream, &spec, 1).await
 }
@@ -114,7 +122,11 @@ fn shape_of(topic: &str, stream: &str, config: &StreamConfig) -> Result<Shape, S
         None if config.subjects.contains(&first_key) => Layout::Keyed,
         None => Layout::Partitioned,
     };
-    let shape = |partitions| Shape { partitions, layout };
+    let shape = |partitions| Shape {
+        partitions,
+        layout,
+        batches: config.allow_atomic,
+    };
     let declared = config.metadata.get(METADATA).and_then(|n| n.parse().ok());
     if let Some(declared) = declared {
         return Ok(shape(declared));
@@ -138,6 +150,7 @@ fn asked(spec: &TopicSpec) -> Shape {
     Shape {
         partitions: spec.partitions.unwrap_or(PARTITIONS),
         layout: spec.layout.unwrap_or_default(),
+        batches: spec.batches,
     }
 }
 
@@ -158,7 +171,7 @@ fn stream_config(spec: &TopicSpec, replicas: u32) -> Value {
     if shape.layout != Layout::default() {
         metadata[LAYOUT] = word(shape.layout).into();
     }
-    json!({
+    let mut config = json!({
         "name": stream_of(&spec.name),
         "subjects": shape.filters(&spec.name),
         "retention": "limits",
@@ -167,7 +180,23 @@ fn stream_config(spec: &TopicSpec, replicas: u32) -> Value {
         "num_replicas": replicas,
         "duplicate_window": window(spec),
         "metadata": metadata,
-    })
+    });
+    if shape.batches {
+        config["allow_atomic"] = true.into();
+    }
+    config
+}
+
+/// The error for publishes in batches to a stream that takes none.
+fn takes_no_batches(topic: &str, stream: &str) -> PortError {
+    PortError::new(
+        PortErrorKind::Unsuitable,
+        format!(
+            "topic `{topic}`: stream `{stream}` takes no batches (its `allow_atomic` is off), and \
+             `publish.batch` is above 1; allow them with `nats stream edit {stream} --allow-batch` or \
+             topics = \"create_or_update\" (nats-server 2.12 or newer), or set `publish.batch` to 1"
+        ),
+    )
 }
 
 /// The error for a topic that is not there, with the command that creates it.
@@ -293,6 +322,7 @@ pub(crate) fn check(
         partitions,
         storage,
         compares: shape.layout == Layout::Keyed,
+        no_batches: (!shape.batches).then(|| takes_no_batches(topic, stream)),
         warnings,
     })
 }
@@ -310,6 +340,7 @@ mod tests {
             mode: TopicMode::Validate,
             duplicate_window: Span::from_secs(60),
             layout: None,
+            batches: false,
         }
     }
 

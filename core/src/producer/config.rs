@@ -17,6 +17,9 @@ pub struct ProducerConfig {
     /// Whether the broker keeps the order of sends by itself (idempotent Kafka producer): several of
     /// one key may then be on their way. Otherwise (JetStream) one per key is, of many keys at once.
     pub pipelining: bool,
+    /// Messages of one key that may go together in one request (1 to 256; 1: none do). A request counts
+    /// once among the sends. Without effect where `pipelining` has them on their way anyway.
+    pub batch: u32,
     /// Waiting time before a message is sent again under the same identity.
     pub backoff: Backoff,
     /// Seed of the jitter. Equal seeds and inputs give equal outputs (S11).
@@ -24,7 +27,7 @@ pub struct ProducerConfig {
 }
 
 impl Default for ProducerConfig {
-    /// 10,000 messages, 64 MiB, 4,096 sends without an answer, one per key; 50 ms doubling to 2 s.
+    /// 10,000 messages, 64 MiB, 4,096 sends without an answer, one per key and each by itself; 50 ms doubling to 2 s.
     fn default() -> Self {
         Self {
             messages: 10_000,
@@ -32,6 +35,7 @@ impl Default for ProducerConfig {
             in_flight: 4_096,
             low_water_percent: 75,
             pipelining: false,
+            batch: 1,
             backoff: Backoff {
                 first: Span::from_millis(50),
                 max: Span::from_secs(2),
@@ -71,6 +75,12 @@ impl ProducerConfig {
             "in_flight",
             self.in_flight.into(),
             "1 to `messages`",
+        )?;
+        check(
+            (1..=256).contains(&self.batch),
+            "batch",
+            self.batch.into(),
+            "1 to 256",
         )?;
         check(
             (1..=100).contains(&self.low_water_percent),

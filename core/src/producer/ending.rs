@@ -2,7 +2,7 @@
 
 use super::slots::{Latest, NONE, Phase};
 use super::{Answer, Producer, Published, Unsent};
-use crate::{Time, mutants};
+use crate::{Span, Time, mutants};
 
 impl<M> Producer<M> {
     /// Moves time on and carries out what fell due, in the order of deadlines and acceptance.
@@ -65,6 +65,17 @@ impl<M> Producer<M> {
                     self.end(index, Published::Refused(Unsent::Broker));
                 }
             }
+            (Answer::Apart, Latest::Out) if mutants::is(205) => {
+                return self.answered(index, attempt, Answer::NotStored);
+            }
+            (Answer::Apart, latest) => {
+                let was_alone = core::mem::replace(&mut self.slots.get_mut(index).alone, true);
+                if latest == Latest::Out && !was_alone {
+                    self.returned_for(index, Latest::Settled, Span::ZERO);
+                    return true;
+                }
+                return self.answered(index, attempt, Answer::Retry);
+            }
             (Answer::Retry, Latest::Out) => self.returned(index, Latest::Settled),
             (Answer::Retry, _) => {
                 self.slots.get_mut(index).latest = Latest::Settled;
@@ -78,7 +89,14 @@ impl<M> Producer<M> {
 
     /// A send came back without having settled its publish: it waits for the next one.
     pub(super) fn returned(&mut self, index: u32, latest: Latest) {
-        self.stats.in_flight -= 1;
+        let slot = self.slots.get(index);
+        let backoff = self.config.backoff;
+        let wait = backoff.after(slot.attempt, self.config.seed, slot.serial);
+        self.returned_for(index, latest, wait);
+    }
+
+    /// The same, with the time until the next one.
+    fn returned_for(&mut self, index: u32, latest: Latest, wait: Span) {
         self.lanes
             .returned(&mut self.slots, index, latest, self.now);
         let slot = self.slots.get(index);
@@ -88,10 +106,6 @@ impl<M> Producer<M> {
         } else if slot.serial < self.lanes.stored(slot.lane) {
             self.end_overtaken(index);
         } else {
-            let wait = self
-                .config
-                .backoff
-                .after(slot.attempt, self.config.seed, slot.serial);
             let (lane, due) = (slot.lane, self.now + wait);
             self.slots.get_mut(index).due = due;
             self.arm(index);
@@ -189,9 +203,6 @@ impl<M> Producer<M> {
     }
 
     fn unlink(&mut self, index: u32) {
-        if self.slots.get(index).latest == Latest::Out {
-            self.stats.in_flight -= 1;
-        }
         self.lanes.unlink(&mut self.slots, index, self.now);
     }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use hashbrown::HashTable;
 
 use super::slots::{Latest, NONE, Phase, Slots};
-use crate::Time;
+use crate::{Time, mutants};
 
 /// One key with unfinished publishes.
 #[derive(Clone, Debug)]
@@ -18,6 +18,9 @@ struct Lane {
     cursor: u32,
     /// Publishes of it that are on their way.
     in_flight: u32,
+    /// What began the request that is on its way, while others may still join it: all in it are without
+    /// an answer and without a result.
+    first: u32,
     /// One of those on their way together failed: what the broker keeps in order, it may drop
     /// together, so nothing new follows until all have come back.
     is_stalled: bool,
@@ -30,10 +33,11 @@ struct Lane {
 }
 
 impl Lane {
-    /// One less on its way.
+    /// One less on its way; nothing joins its request any more.
     const fn land_one(&mut self) {
         self.in_flight -= 1;
         self.is_stalled &= self.in_flight > 0;
+        self.first = NONE;
     }
 }
 
@@ -43,6 +47,7 @@ const FREE: Lane = Lane {
     tail: NONE,
     cursor: NONE,
     in_flight: 0,
+    first: NONE,
     is_stalled: false,
     stored: 0,
     is_ready: false,
@@ -60,10 +65,14 @@ pub(super) struct Lanes {
     ready_first: u32,
     ready_last: u32,
     pipelining: bool,
+    /// Most publishes of a request.
+    batch: u32,
+    /// Requests on their way.
+    requests: u32,
 }
 
 impl Lanes {
-    pub(super) fn new(capacity: u32, pipelining: bool) -> Self {
+    pub(super) fn new(capacity: u32, pipelining: bool, batch: u32) -> Self {
         let mut all: Vec<Lane> = (1..=capacity).map(|next| Lane { next, ..FREE }).collect();
         if let Some(last) = all.last_mut() {
             last.next = NONE;
@@ -77,7 +86,14 @@ impl Lanes {
             ready_first: NONE,
             ready_last: NONE,
             pipelining,
+            batch,
+            requests: 0,
         }
+    }
+
+    /// Requests that are on their way: those of a key that go together count as one.
+    pub(super) const fn requests(&self) -> u32 {
+        self.requests
     }
 
     fn lane(&self, index: u32) -> &Lane {
@@ -142,7 +158,7 @@ impl Lanes {
         (slot.lane, slot.prev, slot.next) = (NONE, NONE, NONE);
         if slot.latest == Latest::Out {
             slot.latest = Latest::Settled;
-            self.lane_mut(lane).land_one();
+            self.land_one(lane);
         }
         if self.lane(lane).cursor == index {
             self.lane_mut(lane).cursor = Self::past_sent(slots, next);
@@ -162,17 +178,52 @@ impl Lanes {
         }
         self.unready(lane);
         let index = self.lane(lane).cursor;
+        let is_open = self.batch > 1 && !self.pipelining && slots.get(index).is_sociable();
+        self.depart(slots, index);
+        self.requests += 1;
+        if is_open {
+            self.lane_mut(lane).first = index;
+        }
+        self.refresh(slots, lane, now);
+        Some(index)
+    }
+
+    /// The next publish of the key that may join the request which `first` began. Its own wait does not
+    /// matter: `first` stands before it, and has waited.
+    pub(super) fn follower<M>(&self, slots: &Slots<M>, first: u32) -> Option<u32> {
+        let lane = self.lane(slots.get(first).lane);
+        let has_room = lane.in_flight < self.batch || mutants::is(209);
+        if lane.first != first || lane.cursor == NONE || !has_room {
+            return None;
+        }
+        slots.get(lane.cursor).is_sociable().then_some(lane.cursor)
+    }
+
+    /// A [`follower`](Self::follower) is on its way.
+    pub(super) fn join<M>(&mut self, slots: &mut Slots<M>, index: u32, now: Time) {
+        self.depart(slots, index);
+        self.refresh(slots, slots.get(index).lane, now);
+    }
+
+    /// A publish is on its way from here on.
+    fn depart<M>(&mut self, slots: &mut Slots<M>, index: u32) {
         let slot = slots.get_mut(index);
         slot.earlier_maybe = slot.maybe_stored();
         slot.earlier_lands = slot.can_land();
         slot.latest = Latest::Out;
         slot.attempt = slot.attempt.saturating_add(1);
-        let next = slot.next;
+        let (lane, next) = (slot.lane, slot.next);
         let open = self.lane_mut(lane);
         open.in_flight += 1;
         open.cursor = Self::past_sent(slots, next);
-        self.refresh(slots, lane, now);
-        Some(index)
+    }
+
+    /// One of a lane is not on its way any more.
+    fn land_one(&mut self, lane: u32) {
+        self.lane_mut(lane).land_one();
+        if self.pipelining || self.lane(lane).in_flight == 0 {
+            self.requests -= 1;
+        }
     }
 
     /// A publish is not on its way any more: `latest` is what is known of it.
@@ -187,7 +238,7 @@ impl Lanes {
         let slot = slots.get(index);
         let lane = slot.lane;
         self.lane_mut(lane).is_stalled = true;
-        self.lane_mut(lane).land_one();
+        self.land_one(lane);
         self.block(slots, index);
         self.refresh(slots, lane, now);
     }
@@ -205,6 +256,7 @@ impl Lanes {
         if cursor == NONE || slot.serial < slots.get(cursor).serial {
             self.lane_mut(slot.lane).cursor = index;
         }
+        self.lane_mut(slot.lane).first = NONE;
     }
 
     /// Makes the lane ready, or not, as its next publish may be sent, or not.
@@ -228,7 +280,7 @@ impl Lanes {
         self.ready_last = index;
     }
 
-    /// One of a key at a time, unless the broker keeps order; and what is sent again, or after a
+    /// One request of a key at a time, unless the broker keeps order; and what is sent again, or after a
     /// failure, waits until nothing of its key is on its way (S8).
     fn may_send<M>(&self, slots: &Slots<M>, index: u32, now: Time) -> bool {
         let lane = self.lane(index);
@@ -238,7 +290,9 @@ impl Lanes {
         let slot = slots.get(lane.cursor);
         slot.phase == Phase::Live
             && slot.due <= now
-            && (lane.in_flight == 0 || self.pipelining && !lane.is_stalled && slot.attempt == 0)
+            && (lane.in_flight == 0
+                || mutants::is(206) && lane.first == NONE
+                || self.pipelining && !lane.is_stalled && slot.attempt == 0)
     }
 
     fn past_sent<M>(slots: &Slots<M>, mut index: u32) -> u32 {
@@ -301,7 +355,7 @@ impl Lanes {
     }
 
     pub(super) fn check<M>(&self, slots: &Slots<M>, now: Time) -> Result<(), &'static str> {
-        let mut linked = 0;
+        let (mut linked, mut requests) = (0, 0);
         for &index in &self.table {
             let lane = self.lane(index);
             let (mut prev, mut at, mut cursor, mut in_flight) = (NONE, lane.head, NONE, 0);
@@ -323,8 +377,16 @@ impl Lanes {
             if lane.head == NONE || lane.tail != prev || lane.cursor != cursor {
                 return Err("lanes: head, tail or cursor is wrong");
             }
-            if lane.in_flight != in_flight || (!self.pipelining && in_flight > 1) {
+            requests += if self.pipelining {
+                in_flight
+            } else {
+                in_flight.min(1)
+            };
+            if lane.in_flight != in_flight || (!self.pipelining && in_flight > self.batch) {
                 return Err("S8: more of a key on their way than may be");
+            }
+            if lane.first != NONE && !slots.get(lane.first).is_passable() {
+                return Err("lanes: a request that is over takes others in");
             }
             if lane.is_stalled && in_flight == 0 {
                 return Err("lanes: stalled, with nothing on its way");
@@ -332,6 +394,9 @@ impl Lanes {
             if lane.is_ready != self.may_send(slots, index, now) {
                 return Err("lanes: ready is not what may send");
             }
+        }
+        if requests != self.requests {
+            return Err("S7: requests are not what is on its way");
         }
         let members = slots.iter().filter(|(_, slot)| slot.lane != NONE).count();
         if members != linked {

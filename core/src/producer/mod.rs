@@ -60,7 +60,7 @@ pub struct Producer<M> {
     is_closed: bool,
     /// The largest of the publishes that were refused for want of room since the last wake.
     wanted: Option<u32>,
-    /// `held` is kept by `slots`; everything else is counted here.
+    /// `held` is kept by `slots`, `in_flight` by `lanes`; everything else is counted here.
     stats: ProducerStats,
 }
 
@@ -74,7 +74,11 @@ impl<M> Producer<M> {
         Ok(Self {
             now: Time::ZERO,
             slots: Slots::new(config.messages),
-            lanes: Lanes::new(config.messages, config.pipelining || mutants::is(75)),
+            lanes: Lanes::new(
+                config.messages,
+                config.pipelining || mutants::is(75),
+                config.batch,
+            ),
             timers: Timers::new(config.messages),
             scratch: Vec::with_capacity(config.messages as usize),
             done_first: NONE,
@@ -241,11 +245,38 @@ impl<M> Producer<M> {
     /// The next send. Answer each with [`settle`](Self::settle).
     pub fn poll_send(&mut self, now: Time) -> Option<Transmit<'_, M>> {
         self.tick(now);
-        if !self.is_connected || self.stats.in_flight >= self.config.in_flight {
+        if !self.is_connected || self.lanes.requests() >= self.config.in_flight {
             return None;
         }
         let index = self.lanes.pop_ready(&mut self.slots, self.now)?;
-        self.stats.in_flight += 1;
+        self.stats.requests += 1;
+        self.transmit(index)
+    }
+
+    /// The next publish of the same key that goes into the request which `token` began. Ask after each
+    /// [`poll_send`](Self::poll_send), until it gives `None`, and hand all of them over together, in this
+    /// order; answer each with [`settle`](Self::settle). `fits` says whether a message may share a request
+    /// with the first. Without [`ProducerConfig::batch`], and with `pipelining`, nothing follows.
+    ///
+    /// What is handed over together keeps its order: as long as one of them is not in the log, and was not
+    /// refused for good, none behind it may get there.
+    pub fn poll_follow(
+        &mut self,
+        now: Time,
+        token: Token,
+        fits: impl FnOnce(&M, &M) -> bool,
+    ) -> Option<Transmit<'_, M>> {
+        self.tick(now);
+        let first = self.slots.find(token)?;
+        let next = self.lanes.follower(&self.slots, first)?;
+        if !fits(self.slots.message(first)?, self.slots.message(next)?) && !mutants::is(208) {
+            return None;
+        }
+        self.lanes.join(&mut self.slots, next, self.now);
+        self.transmit(next)
+    }
+
+    fn transmit(&mut self, index: u32) -> Option<Transmit<'_, M>> {
         self.stats.sent += 1;
         let slot = self.slots.get(index);
         Some(Transmit {
@@ -315,6 +346,7 @@ impl<M> Producer<M> {
     pub const fn stats(&self) -> ProducerStats {
         ProducerStats {
             held: self.slots.used(),
+            in_flight: self.lanes.requests(),
             ..self.stats
         }
     }

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
 use super::Published;
-use crate::{Time, Token};
+use crate::{Time, Token, mutants};
 
 /// No slot, no lane, no place.
 pub(super) const NONE: u32 = u32::MAX;
@@ -62,6 +62,8 @@ pub(super) struct Slot {
     pub(super) earlier_maybe: bool,
     /// A send before the latest may still land.
     pub(super) earlier_lands: bool,
+    /// It was refused for the company it was in: it goes by itself from here on.
+    pub(super) alone: bool,
     /// The result, until it is fetched.
     pub(super) result: Option<Published>,
 }
@@ -84,6 +86,7 @@ impl Slot {
             latest: Latest::Settled,
             earlier_maybe: false,
             earlier_lands: false,
+            alone: false,
             result: None,
         }
     }
@@ -98,7 +101,14 @@ impl Slot {
         self.earlier_lands || matches!(self.latest, Latest::Out | Latest::Open)
     }
 
-    /// Whether a newer publish of the key may follow it on the wire, where the broker keeps order.
+    /// Whether it may share a request. What may be in the log may not: a request that holds a copy is
+    /// refused as a whole, and its own answer tells more.
+    pub(super) fn is_sociable(&self) -> bool {
+        self.phase == Phase::Live && (!self.alone || mutants::is(207)) && !self.maybe_stored()
+    }
+
+    /// Whether a newer publish of the key may follow it on the wire, in one request or where the broker
+    /// keeps order.
     pub(super) fn is_passable(&self) -> bool {
         self.phase == Phase::Live && self.latest == Latest::Out
     }

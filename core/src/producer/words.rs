@@ -92,6 +92,10 @@ pub enum Answer {
     Conflict,
     /// It is not in the log, for a passing reason. It is sent again under the same identity.
     Retry,
+    /// It is not in the log, because its request was refused as a whole: for what one of those in it is.
+    /// It is sent again at once, and from then on by itself, so that each has its own answer. Said of a
+    /// send that was by itself already, it is [`Retry`](Self::Retry).
+    Apart,
     /// Nobody knows; it may still land. It is sent again under the same identity.
     Unknown,
     /// The port cannot go on: as [`Producer::fail`](super::Producer::fail).
@@ -158,7 +162,7 @@ pub struct ProducerStats {
     pub held: u32,
     /// Bytes of the messages held.
     pub held_bytes: u64,
-    /// Sends without an answer whose answer can still come.
+    /// Sends without an answer whose answer can still come; several of a key in one request count as one.
     pub in_flight: u32,
     /// Publishes that ended as unknown and may still land: each blocks its key.
     pub uncertain: u32,
@@ -169,6 +173,8 @@ pub struct ProducerStats {
     pub accepted: u64,
     /// Sends, repeated ones included.
     pub sent: u64,
+    /// Requests that they went in.
+    pub requests: u64,
     /// Results: stored.
     pub stored: u64,
     /// Results: refused.

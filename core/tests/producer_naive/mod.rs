@@ -22,6 +22,10 @@ pub(crate) struct Entry {
     pub(crate) deadline: u64,
     pub(crate) due: u64,
     pub(crate) sends: Vec<Fate>,
+    /// The request that its last send went in.
+    pub(crate) request: usize,
+    /// It was told to go by itself.
+    pub(crate) alone: bool,
     pub(crate) end: Option<Published>,
     pub(crate) blocks: bool,
     pub(crate) fetched: bool,
@@ -62,6 +66,8 @@ pub(crate) struct Model {
     pub(crate) connected: bool,
     pub(crate) draining: bool,
     pub(crate) closed: bool,
+    /// Requests that were made.
+    pub(crate) requests: usize,
     pub(crate) wanted: Option<u64>,
     /// Per lane, the newest publish that was answered as stored while the lane was in use.
     pub(crate) stored: std::collections::BTreeMap<u64, usize>,
@@ -79,6 +85,7 @@ impl Model {
             connected: true,
             draining: false,
             closed: false,
+            requests: 0,
             wanted: None,
             stored: std::collections::BTreeMap::new(),
             stalled: std::collections::BTreeSet::new(),
@@ -171,9 +178,44 @@ impl Model {
         Ok(())
     }
 
+    /// Requests that are on their way.
+    pub(crate) fn out(&self) -> u64 {
+        let flying = self.all.iter().filter(|entry| entry.flying());
+        let requests: std::collections::BTreeSet<_> = flying.map(|entry| entry.request).collect();
+        requests.len() as u64
+    }
+
+    /// What may join the last request of `first`.
+    pub(crate) fn follower(&self, first: usize) -> Option<usize> {
+        let (entry, most) = (&self.all[first], self.config.batch as usize);
+        let of_lane = |&i: &usize| self.all[i].lane == entry.lane && self.all[i].in_lane();
+        let fresh = |e: &Entry| e.live() && !e.alone && !e.maybe_in();
+        let known = |e: &Entry| {
+            e.sends[..e.sends.len() - 1]
+                .iter()
+                .all(|&f| f == Fate::Failed)
+        };
+        let open = |e: &Entry| e.live() && e.flying() && e.request == entry.request;
+        let lane: Vec<usize> = (first..self.all.len()).filter(of_lane).collect();
+        let members = lane.iter().take_while(|&&i| open(&self.all[i])).count();
+        // All that ever went in it are still on their way.
+        let of_request = |e: &&Entry| e.request == entry.request && !e.sends.is_empty();
+        let all = self.all.iter().filter(of_request).count();
+        let is_first = !self.all[..first].iter().any(|e| of_request(&e));
+        let next = *lane.get(members)?;
+        let may = members == all
+            && is_first
+            && members < most
+            && !self.config.pipelining
+            && !entry.alone
+            && known(entry)
+            && fresh(&self.all[next]);
+        may.then_some(next)
+    }
+
     /// Everything that may be sent now: per lane at most one.
     pub(crate) fn sendable(&self) -> Vec<usize> {
-        if !self.connected || self.count(Entry::flying) >= u64::from(self.config.in_flight) {
+        if !self.connected || self.out() >= u64::from(self.config.in_flight) {
             return Vec::new();
         }
         let mut lanes: Vec<u64> = self.all.iter().map(|entry| entry.lane).collect();
@@ -207,7 +249,7 @@ impl Model {
         }
     }
 
-    pub(crate) fn back(&mut self, index: usize) {
+    pub(crate) fn back(&mut self, index: usize, waits: bool) {
         let lane = self.all[index].lane;
         self.stalled.insert(lane);
         self.tidy();
@@ -217,7 +259,11 @@ impl Model {
                 return;
             }
             let tries = self.all[index].sends.len() as u32;
-            let wait = (0..tries - 1).fold(1u64, |wait, _| (2 * wait).min(4));
+            let wait = if !waits {
+                0
+            } else {
+                (0..tries - 1).fold(1u64, |wait, _| (2 * wait).min(4))
+            };
             self.all[index].due = self.now + wait;
         } else if !self.all[index].can_land() {
             self.unblock(index);
@@ -278,17 +324,19 @@ impl Model {
                     self.unblock(index);
                 }
             }
-            Answer::Retry => {
+            Answer::Retry | Answer::Apart => {
                 entry.sends[last] = Fate::Failed;
+                let waits = answer == Answer::Retry || entry.alone;
+                entry.alone |= answer == Answer::Apart;
                 if flew {
-                    self.back(index);
+                    self.back(index, waits);
                 } else if !entry.live() && !entry.can_land() {
                     self.unblock(index);
                 }
             }
             Answer::Unknown if flew => {
                 entry.sends[last] = Fate::MayLand;
-                self.back(index);
+                self.back(index, true);
             }
             Answer::Unknown | Answer::Stored | Answer::Fatal => return false,
         }
@@ -302,7 +350,7 @@ impl Model {
         for index in 0..self.all.len() {
             if self.all[index].flying() {
                 *self.all[index].sends.last_mut().unwrap() = Fate::MayLand;
-                self.back(index);
+                self.back(index, true);
             }
         }
     }

@@ -377,6 +377,7 @@ fn producer(dice: Dice) -> ProducerConfig {
         low_water_percent: set(2, 1, 100) as u8,
         backoff: backoff(10, 200),
         seed: set(3, 0, u64::MAX - 1),
+        batch: set(4, 1, 5) as u32,
         ..ProducerConfig::default()
     }
 }

@@ -5,7 +5,7 @@ use core::task::{Context, Poll};
 
 use procession_core::Position;
 use procession_runtime::port::{
-    PortError, PortErrorKind, Sink, SinkCommand, SinkEvent, SinkReceipt,
+    PortError, PortErrorKind, Sink, SinkCommand, SinkEvent, SinkReceipt, SinkTicket,
 };
 
 use crate::dice::Dice;
@@ -66,6 +66,23 @@ impl Lying {
         kept.into_iter().for_each(|event| self.back.push(event));
     }
 
+    /// Whether this send is to be swallowed.
+    fn never_sent(&self) -> bool {
+        self.sabotage == Some(Sabotage::NeverSent) && self.count == 30
+    }
+
+    /// Says that something is stored which is not.
+    fn pretend(&mut self, ticket: SinkTicket) {
+        self.back.push(SinkEvent::Result {
+            ticket,
+            receipt: SinkReceipt::Stored {
+                partition: 0,
+                position: Position(1),
+                duplicate: false,
+            },
+        });
+    }
+
     /// Turns an answer around, where that is what is broken.
     fn lie(&self, event: &mut SinkEvent) {
         if self.sabotage == Some(Sabotage::StoredIsRefused)
@@ -81,20 +98,14 @@ impl Sink for Lying {
     fn submit(&mut self, command: SinkCommand) {
         self.count += 1;
         match command {
-            SinkCommand::Send { ticket, .. }
-                if self.sabotage == Some(Sabotage::NeverSent) && self.count == 30 =>
-            {
-                self.back.push(SinkEvent::Result {
-                    ticket,
-                    receipt: SinkReceipt::Stored {
-                        partition: 0,
-                        position: Position(1),
-                        duplicate: false,
-                    },
-                });
+            SinkCommand::Send { ticket, .. } if self.never_sent() => self.pretend(ticket),
+            SinkCommand::SendTogether(all) if self.never_sent() => {
+                for parcel in all {
+                    self.pretend(parcel.ticket);
+                }
             }
             // Without a connection it goes nowhere.
-            SinkCommand::Send { .. } if self.line.is_down() => {}
+            SinkCommand::Send { .. } | SinkCommand::SendTogether(_) if self.line.is_down() => {}
             command => self.there.push(command),
         }
         self.line.wake();

@@ -108,6 +108,7 @@ impl World {
                 mode: TopicMode::Create,
                 duplicate_window: Span::from_secs(3_600),
                 layout: None,
+                batches: false,
             }));
             assert!(made.is_ok(), "a topic can be made");
         }

@@ -1,5 +1,6 @@
 //! A producer before a log that is the truth: sends land late or never, answers get lost, come late
-//! or twice, connections break, the process starts again. Whatever happens, the first copies of a key
+//! or twice, connections break, the process starts again, messages are published twice, and several go in
+//! one request, which the log takes as a row, or as a whole or not at all. Whatever happens, the first copies of a key
 //! reach the log in the order of acceptance (S8), every publish gets exactly one result, and it is
 //! true (S10, L2).
 
@@ -17,11 +18,15 @@ struct Send {
     lane: u64,
     token: Token,
     attempt: u32,
+    /// The request that it went in: the number of its first send.
+    request: usize,
     /// It can still land.
     flies: bool,
     landed: bool,
     /// It came to the log, and another message than the expected one was the last of its key.
     collided: bool,
+    /// Its request was refused as a whole.
+    apart: bool,
     /// The port has told its one answer, or never will.
     answered: bool,
     /// The life of the process that sent it.
@@ -34,6 +39,8 @@ struct Fate {
     lane: u64,
     life: u64,
     in_log: bool,
+    /// The publish that it is a copy of: itself, if it is none.
+    original: usize,
     /// It may go in only behind this message of its key, or as the first one.
     expects: Option<Option<usize>>,
     /// The producer was told that it came too late.
@@ -47,6 +54,8 @@ struct World<'a> {
     config: ProducerConfig,
     producer: Producer<usize>,
     keeps_order: bool,
+    /// A request of several is taken as a whole, or not at all, and not if a copy is in it.
+    atomic: bool,
     now: u64,
     life: u64,
     all: Vec<Fate>,
@@ -68,6 +77,7 @@ pub(super) fn run(mut dice: Dice, told: &mut Told) -> Held {
     let weights = dice.swarm(WEIGHTS);
     let kinds = dice.swarm([4, 1, 2, 2, 1]);
     let keeps_order = dice.below(2) == 0;
+    let (batch, atomic) = (dice.log(1, 6) as u32, dice.below(2) == 0);
     let messages = dice.log(1, 24) as u32;
     let first = dice.log(1, 2_000);
     let config = ProducerConfig {
@@ -76,6 +86,7 @@ pub(super) fn run(mut dice: Dice, told: &mut Told) -> Held {
         in_flight: dice.log(1, messages.into()) as u32,
         low_water_percent: dice.log(1, 100) as u8,
         pipelining: keeps_order,
+        batch,
         backoff: Backoff {
             first: Span::from_millis(first),
             max: Span::from_millis(first + dice.log(1, 3_000)),
@@ -95,6 +106,7 @@ pub(super) fn run(mut dice: Dice, told: &mut Told) -> Held {
         producer,
         config,
         keeps_order,
+        atomic,
         now: 0,
         life: 0,
         all: Vec::new(),
@@ -118,7 +130,11 @@ impl World<'_> {
             0 => {
                 let (lane, lives) = (self.dice.below(self.keys), self.dice.log(1, 12_000));
                 let expects = self.expectation(lane);
-                self.publish(lane, lives, expects);
+                let original = match expects {
+                    None if self.dice.below(8) == 0 => self.any_of(lane),
+                    Some(_) | None => None,
+                };
+                self.publish(lane, lives, expects, original);
                 Ok(())
             }
             1 => self.send(),
@@ -177,7 +193,13 @@ impl World<'_> {
         Ok(())
     }
 
-    fn publish(&mut self, lane: u64, lives: u64, expects: Option<Option<usize>>) {
+    fn publish(
+        &mut self,
+        lane: u64,
+        lives: u64,
+        expects: Option<Option<usize>>,
+        original: Option<usize>,
+    ) {
         let message = self.all.len();
         let publish = Publish {
             lane,
@@ -189,6 +211,7 @@ impl World<'_> {
             self.all.push(Fate {
                 lane,
                 life: self.life,
+                original: original.unwrap_or(message),
                 expects,
                 ..Fate::default()
             });
@@ -198,6 +221,20 @@ impl World<'_> {
     /// Some expect what is the last of their key now, which another one may be by the time they land.
     fn expectation(&mut self, lane: u64) -> Option<Option<usize>> {
         (self.dice.below(4) == 0).then(|| self.last_of(lane))
+    }
+
+    /// A publish of the key to make a copy of, one of the last.
+    fn any_of(&mut self, lane: u64) -> Option<usize> {
+        let of_lane = |&i: &usize| self.all[i].lane == lane;
+        let some: Vec<usize> = (0..self.all.len()).rev().filter(of_lane).take(6).collect();
+        let original = self.dice.among(&some)?;
+        Some(self.all[original].original)
+    }
+
+    /// Whether a publish is in the log, itself or a copy of it.
+    fn is_known(&self, message: usize) -> bool {
+        let same = |&&other: &&usize| self.all[other].original == self.all[message].original;
+        self.log.iter().any(|other| same(&other))
     }
 
     /// The last message of a key in the log.
@@ -214,41 +251,117 @@ impl World<'_> {
 
     fn send(&mut self) -> Held {
         while let Some(transmit) = self.producer.poll_send(at(self.now)) {
-            hold("S10", self.connected, || "sent without a connection".into())?;
-            let late = transmit.deadline <= at(self.now);
-            hold("L2", !late, || "sent after its deadline".into())?;
-            let message = *transmit.message;
-            hold("S10", !self.all[message].conflict, || {
-                format!("{message} is sent again after its conflict")
-            })?;
-            self.told.mark(message as u64, transmit.attempt.into());
-            self.sends.push(Send {
-                message,
-                lane: self.all[message].lane,
-                token: transmit.token,
-                attempt: transmit.attempt,
-                flies: true,
-                landed: false,
-                collided: false,
-                answered: false,
-                life: self.life,
-            });
+            let (token, deadline) = (transmit.token, transmit.deadline);
+            let sent = (*transmit.message, transmit.attempt);
+            let request = self.sends.len();
+            self.sent(token, sent, deadline, request)?;
+            // Only what expects nothing shares a request.
+            let all = &self.all;
+            let alone = |m: &usize| all[*m].expects.is_some();
+            let fits = |a: &usize, b: &usize| !alone(a) && !alone(b);
+            let mut more = Vec::new();
+            while let Some(t) = self.producer.poll_follow(at(self.now), token, fits) {
+                more.push((t.token, (*t.message, t.attempt), t.deadline));
+            }
+            for (token, sent, deadline) in more {
+                self.sent(token, sent, deadline, request)?;
+            }
+            self.fitting(request)?;
         }
         Ok(())
     }
 
-    /// Where the broker keeps order, the oldest send of the key that can still land lands first.
-    fn land(&mut self, index: usize) -> Held {
-        let lane = self.sends[index].lane;
-        let oldest = self.indices(|s| s.flies && s.lane == lane);
-        let index = match oldest.first() {
-            Some(&oldest) if self.keeps_order => oldest,
-            Some(_) | None => index,
+    /// One send goes out.
+    fn sent(
+        &mut self,
+        token: Token,
+        (message, attempt): (usize, u32),
+        deadline: Time,
+        request: usize,
+    ) -> Held {
+        hold("S10", self.connected, || "sent without a connection".into())?;
+        let late = deadline <= at(self.now);
+        hold("L2", !late, || "sent after its deadline".into())?;
+        hold("S10", !self.all[message].conflict, || {
+            format!("{message} is sent again after its conflict")
+        })?;
+        self.told.mark(message as u64, attempt.into());
+        self.sends.push(Send {
+            message,
+            lane: self.all[message].lane,
+            token,
+            attempt,
+            request,
+            flies: true,
+            landed: false,
+            collided: false,
+            apart: false,
+            answered: false,
+            life: self.life,
+        });
+        Ok(())
+    }
+
+    /// What went in one request is of one key, in order, no more than there may be, and fits.
+    fn fitting(&self, request: usize) -> Held {
+        let sends = &self.sends[request..];
+        let most = if self.keeps_order {
+            1
+        } else {
+            self.config.batch
         };
+        hold("S7", sends.len() <= most as usize, || {
+            format!("{} go in one request of {most}", sends.len())
+        })?;
+        let alone = |s: &Send| self.all[s.message].expects.is_some();
+        let fits = sends.len() == 1 || !sends.iter().any(alone);
+        hold("S8", fits, || "what goes by itself went with others".into())?;
+        let in_order =
+            |pair: &[Send]| pair[0].lane == pair[1].lane && pair[0].message < pair[1].message;
+        hold("S8", sends.windows(2).all(in_order), || {
+            "a request is out of order".into()
+        })
+    }
+
+    /// Where the broker keeps order, the oldest send of the key that can still land lands first; else the
+    /// oldest of its request, or all of it.
+    fn land(&mut self, index: usize) -> Held {
+        let Send { lane, request, .. } = self.sends[index];
+        let of_request = self.indices(|s| s.flies && s.request == request);
+        if self.atomic && of_request.len() > 1 {
+            return self.land_all(&of_request);
+        }
+        let oldest = match self.keeps_order {
+            true => self.indices(|s| s.flies && s.lane == lane),
+            false => of_request,
+        };
+        self.land_one(oldest.first().copied().unwrap_or(index))
+    }
+
+    /// A request lands as a whole, unless a copy is in it.
+    fn land_all(&mut self, request: &[usize]) -> Held {
+        let original = |&index: &usize| self.all[self.sends[index].message].original;
+        let mut originals: Vec<usize> = request.iter().map(original).collect();
+        originals.sort_unstable();
+        originals.dedup();
+        let known = request
+            .iter()
+            .any(|&i| self.is_known(self.sends[i].message));
+        if known || originals.len() < request.len() {
+            for &index in request {
+                (self.sends[index].flies, self.sends[index].apart) = (false, true);
+            }
+            return Ok(());
+        }
+        request.iter().try_for_each(|&index| self.land_one(index))
+    }
+
+    fn land_one(&mut self, index: usize) -> Held {
+        let lane = self.sends[index].lane;
         let send = &mut self.sends[index];
         (send.flies, send.landed) = (false, true);
         let message = send.message;
-        if self.all[message].in_log {
+        if self.is_known(message) {
             return Ok(());
         }
         // Copies are looked for first; then the last one is compared.
@@ -274,24 +387,40 @@ impl World<'_> {
         Ok(())
     }
 
-    /// This send will never land; where the broker keeps order, nothing newer that is on its way does.
+    /// This send will never land; where the broker keeps order, nothing newer that is on its way does, and
+    /// nothing behind it in its request. Where requests are taken as a whole, nothing of it does.
     fn lost(&mut self, index: usize) {
         let dropped = self.sends[index];
         self.sends[index].flies = false;
         for send in self.sends.iter_mut().skip(index + 1) {
-            if self.keeps_order && send.lane == dropped.lane && send.message > dropped.message {
+            let after = self.keeps_order && send.lane == dropped.lane;
+            let together = send.request == dropped.request;
+            if (after || together) && send.message > dropped.message {
                 send.flies = false;
             }
+        }
+        for send in &mut self.sends[..index] {
+            send.flies &= !self.atomic || send.request != dropped.request;
         }
     }
 
     /// Kinds: the truth, refused for good, failed, nothing known, the answer comes twice.
     fn answer(&mut self, index: usize, kind: usize) -> Held {
         let send = self.sends[index];
-        let stored = send.landed || self.all[send.message].in_log;
+        let stored = send.landed || self.is_known(send.message);
+        let together = |s: &Send| s.request == send.request;
+        let whole = self.atomic && self.sends.iter().filter(|s| together(s)).count() > 1;
         let answer = match kind {
             3 if !self.connected => return Ok(()),
             3 => Answer::Unknown,
+            // Of a request that is refused as a whole nobody is told more.
+            _ if send.apart => Answer::Apart,
+            1 if send.flies && whole => {
+                for other in self.sends.iter_mut().filter(|s| together(s)) {
+                    (other.flies, other.apart) = (false, other.flies);
+                }
+                Answer::Apart
+            }
             // A repeated send is refused where an earlier one was not; it comes after all earlier ones.
             1 if send.flies => {
                 for other in &mut self.sends[..=index] {
@@ -303,7 +432,7 @@ impl World<'_> {
             _ if send.collided => Answer::Conflict,
             0 | 4 if send.flies => {
                 self.land(index)?;
-                if self.sends[index].collided {
+                if self.sends[index].collided || self.sends[index].apart {
                     return self.answer(index, kind);
                 }
                 if !self.sends[index].landed {
@@ -352,7 +481,8 @@ impl World<'_> {
             let before = fate.result.replace(done.result);
             let once = before.is_none() && fate.life == self.life;
             hold("S10", once, || format!("{message} has {before:?} already"))?;
-            let in_log = fate.in_log;
+            let fate = self.all[message];
+            let (in_log, known) = (fate.in_log, self.is_known(message));
             let rightly = !fate.conflict
                 || matches!(
                     done.result,
@@ -362,7 +492,7 @@ impl World<'_> {
                 format!("{message} came too late, and is {:?}", done.result)
             })?;
             let (is_true, code) = match done.result {
-                Published::Stored => (in_log, 1),
+                Published::Stored => (known, 1),
                 Published::Refused(_) => (!in_log, 2),
                 Published::Unknown => (done.attempts > 0, 3),
             };
@@ -385,7 +515,12 @@ impl World<'_> {
             .min(self.config.messages.into())
             .min(self.config.bytes);
         for lane in 0..asked {
-            self.publish(lane, 600_000, None);
+            self.publish(lane, 600_000, None, None);
+        }
+        // A copy among new ones, all of one key.
+        let known = self.last_of(0).map(|last| self.all[last].original);
+        for original in [None, known, None] {
+            self.publish(0, 600_000, None, original);
         }
         for _ in 0..200 {
             self.send()?;

@@ -22,7 +22,7 @@ use procession_tests::venue::Kind;
 type Run = fn(&mut Desk);
 
 fn main() -> ExitCode {
-    let nats: [(&str, Run); 11] = [
+    let nats: [(&str, Run); 12] = [
         (
             "a_killed_consumer_is_replaced",
             processes::a_killed_consumer_is_replaced,
@@ -50,6 +50,10 @@ fn main() -> ExitCode {
         (
             "a_server_that_hangs_leaves_publishes_unknown",
             publishing::a_server_that_hangs_leaves_publishes_unknown,
+        ),
+        (
+            "what_goes_together_is_cut_off",
+            publishing::what_goes_together_is_cut_off,
         ),
         (
             "the_last_deliveries_are_dropped",

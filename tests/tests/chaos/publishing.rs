@@ -1,9 +1,10 @@
 //! Publishes whose answers do not come.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use procession::PublishError;
-use procession_tests::seen::{Seen, envelope};
+use procession_tests::seen::{Seen, envelope, publish};
 use procession_tests::venue::builder;
 
 use crate::desk::Desk;
@@ -68,6 +69,40 @@ pub(crate) fn a_server_that_hangs_leaves_publishes_unknown(desk: &mut Desk) {
         drop(subscription);
         bus.close(Duration::from_secs(5)).await.unwrap();
     });
+}
+
+/// S8, S10: what goes in one request is cut off before, in and after it, thirty times: each message is
+/// stored, in order, and once.
+pub(crate) fn what_goes_together_is_cut_off(desk: &mut Desk) {
+    let proxy = desk.proxy();
+    let handle = desk.runtime.handle().clone();
+    let bus = builder(&proxy.url()).with(|settings| settings.publish.batch = 16);
+    let bus = handle.block_on(bus.connect()).unwrap();
+    let (rounds, each) = (30, 1_500);
+    for round in 0..rounds {
+        let (bus, numbers) = (bus.clone(), round * each..(round + 1) * each);
+        let publishing = handle.spawn(async move { publish(&bus, TOPIC, numbers, 5).await });
+        std::thread::sleep(Duration::from_micros(700 * round));
+        proxy.cut();
+        let stored = handle.block_on(publishing).unwrap();
+        assert_eq!(stored.len() as u64, each);
+    }
+    assert!(proxy.connections() > 30, "nothing was cut");
+    let log = handle.block_on(bus.audit(TOPIC)).unwrap();
+    assert_eq!(log.len() as u64, rounds * each, "each is in the log once");
+    let mut last = BTreeMap::new();
+    for (partition, position, message) in log {
+        let number: u64 = std::str::from_utf8(message.payload())
+            .unwrap()
+            .parse()
+            .unwrap();
+        let before = last.insert((partition, number % 5), number);
+        assert!(
+            before < Some(number),
+            "{before:?} stands before {number} at {position:?}"
+        );
+    }
+    handle.block_on(bus.close(Duration::from_secs(5))).unwrap();
 }
 
 /// Stops the server in its tracks, and waits until all of its threads stand still.

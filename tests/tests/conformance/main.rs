@@ -15,6 +15,7 @@ mod publishing;
 mod resets;
 mod scenarios;
 mod subscribing;
+mod together;
 
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -98,6 +99,7 @@ fn main() -> ExitCode {
         forms::ROWS,
         resets::ROWS,
         expecting::ROWS,
+        together::ROWS,
     ];
     let mut cases = Vec::new();
     for kind in Kind::ALL {

@@ -108,6 +108,7 @@ impl Ground {
             mode: TopicMode::Create,
             duplicate_window: Span::from_secs(60),
             layout: None,
+            batches: false,
         };
         self.broker.topic(spec).await.unwrap();
     }

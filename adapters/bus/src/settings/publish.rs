@@ -19,6 +19,11 @@ pub struct PublishSettings {
     pub window_bytes: u64,
     /// Sends without an answer, over all keys; one per key. Default 4,096.
     pub in_flight: u32,
+    /// Waiting messages of one key that go to the broker in one request, at most (1 to 256). Default 1:
+    /// each by itself, so that a key waits for an answer per message. Where the broker keeps the order of
+    /// a key whatever is on its way (Kafka), it changes nothing. On NATS the stream must take batches
+    /// (`allow_atomic`).
+    pub batch: u32,
     /// When the window is full: `wait` for room until the deadline (default), or `fail` at once.
     pub when_full: WhenFull,
     /// The largest message, header fields included, in bytes; the broker's own limit applies, too.
@@ -50,6 +55,7 @@ impl Default for PublishSettings {
             window_messages: 10_000,
             window_bytes: 64 << 20,
             in_flight: 4_096,
+            batch: 1,
             when_full: WhenFull::Wait,
             message_bytes_max: 1 << 20,
             backoff_first: Duration::from_millis(50),
@@ -67,6 +73,7 @@ impl PublishSettings {
         r.number("window_messages", &mut self.window_messages)?;
         r.bytes("window_bytes", &mut self.window_bytes)?;
         r.number("in_flight", &mut self.in_flight)?;
+        r.number("batch", &mut self.batch)?;
         r.word("when_full", WHEN_FULL, |w| self.when_full = w)?;
         r.bytes("message_bytes_max", &mut self.message_bytes_max)?;
         r.duration("backoff_first", &mut self.backoff_first)?;
@@ -120,6 +127,7 @@ impl PublishSettings {
             messages: self.window_messages,
             bytes: self.window_bytes,
             in_flight: self.in_flight.min(self.window_messages),
+            batch: self.batch,
             backoff: Backoff {
                 first: Span::from(self.backoff_first),
                 max: Span::from(self.backoff_max),

@@ -96,7 +96,7 @@ fn the_environment_overrides_the_file() {
     let file = directory.path().join("bus.toml");
     std::fs::write(
         &file,
-        "[bus.tls]\nca_file = '/a'\n[publish]\ndeadline = '10s'\nin_flight = 7\n[subscribe.my-group]\nattempts = 2",
+        "[bus.tls]\nca_file = '/a'\n[publish]\ndeadline = '10s'\nin_flight = 7\nbatch = 9\n[subscribe.my-group]\nattempts = 2",
     )
     .unwrap();
     let variables = [
@@ -114,6 +114,7 @@ fn the_environment_overrides_the_file() {
     let settings = Settings::from_parts(Some(&file), own).unwrap();
     assert_eq!(settings.publish.deadline, Duration::from_secs(20));
     assert_eq!(settings.publish.in_flight, 7);
+    assert_eq!(settings.publish.batch, 9);
     assert_eq!(settings.bus.tls.ca_file, Some("/b".into()));
     let creds = PathBuf::from("/run/secrets/user.creds");
     assert_eq!(settings.bus.credentials_file, Some(creds));

@@ -50,6 +50,9 @@ pub struct BenchArgs {
     /// Keys.
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = value_parser!(u32).range(1..=10_000_000))]
     pub keys: u32,
+    /// Messages of one key that ours puts into one request where it sends one of a key at a time (NATS).
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=256), conflicts_with = "core")]
+    pub batch: u32,
     /// Pairs of ours and raw-equal, in turns; one more is run before them and not counted.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u32).range(10..=1_000))]
     pub pairs: u32,

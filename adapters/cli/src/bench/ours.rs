@@ -29,11 +29,12 @@ impl Ours {
     /// Connects. Those topics will be created when they are first used.
     pub(super) async fn connect(
         url: &str,
-        payload: usize,
+        (payload, batch): (usize, u32),
         topics: impl IntoIterator<Item = String>,
     ) -> Result<Self, Failure> {
         let mut settings = Settings::default();
         settings.bus.topics = Some(TopicMode::Create);
+        settings.publish.batch = batch;
         settings.bus.source = Some(SOURCE.into());
         let largest = payload as u64 + 4_096;
         settings.publish.message_bytes_max = settings.publish.message_bytes_max.max(largest);

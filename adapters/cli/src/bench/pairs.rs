@@ -15,6 +15,8 @@ pub(super) struct Pairs<'a> {
     kind: &'static str,
     pairs: u32,
     load: Load,
+    /// Messages of one key that ours puts into one request.
+    batch: u32,
     /// This and nothing else.
     only: Option<What>,
     /// Begins the name of every topic and group, so that nothing from before is found.
@@ -72,6 +74,7 @@ impl<'a> Pairs<'a> {
                 keys: u64::from(args.keys),
                 payload: Bytes::from(vec![7; args.payload as usize]),
             },
+            batch: args.batch,
             only: args.only,
             run: terminal::random_name("bench"),
             stop,
@@ -84,7 +87,8 @@ impl<'a> Pairs<'a> {
         let url = &site.url;
         let turns = (0..=self.pairs).flat_map(|pair| TURNS[0].map(|side| self.topic(pair, side)));
         let topics = turns.chain([self.log()]);
-        let ours = Ours::connect(url, self.load.payload.len(), topics).await?;
+        let sizes = (self.load.payload.len(), self.batch);
+        let ours = Ours::connect(url, sizes, topics).await?;
         let raw = Raw::connect(url).await?;
         let version = site.version.clone();
         let version = version.unwrap_or_else(|| ours.broker_version());
@@ -231,6 +235,7 @@ mod tests {
             on: Vec::new(),
             payload: 100,
             keys: 50,
+            batch: 2,
             pairs: 1,
             messages: Some(1_000),
             core: false,

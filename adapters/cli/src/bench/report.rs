@@ -136,6 +136,7 @@ pub(super) struct Conditions {
     machine_load: Option<f64>,
     payload: u32,
     keys: u32,
+    batch: u32,
 }
 
 impl Conditions {
@@ -145,6 +146,7 @@ impl Conditions {
             machine_load: machine_load(),
             payload: args.payload,
             keys: args.keys,
+            batch: args.batch,
         }
     }
 }
@@ -213,6 +215,7 @@ impl Report {
                 "load_average": self.conditions.machine_load,
                 "payload_bytes": self.conditions.payload,
                 "keys": self.conditions.keys,
+                "batch": self.conditions.batch,
                 "partitions": PARTITIONS,
                 "brokers": self.brokers,
                 "clients": raw::clients(),
@@ -232,10 +235,14 @@ impl Report {
             .map_or_else(|| "unknown".into(), |l| format!("{l:.2}"));
         let mut text = format!(
             "{} cores shared with the broker, load average {load} before; payload {} B, {} keys, \
-             {PARTITIONS} partitions\n{}; {}; the allocator of both sides is {ALLOCATOR}\n",
+             {PARTITIONS} partitions, {}\n{}; {}; the allocator of both sides is {ALLOCATOR}\n",
             c.cores,
             c.payload,
             c.keys,
+            match c.batch {
+                1 => "each message in a request of its own".to_owned(),
+                n => format!("up to {n} of a key in one request of ours"),
+            },
             self.brokers.join(", "),
             raw::clients(),
         );

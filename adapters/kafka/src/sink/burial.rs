@@ -117,6 +117,7 @@ fn of_letter(receipt: SinkReceipt) -> Receipt {
         SinkReceipt::NotStored(error) if error.kind == PortErrorKind::TooLarge => Receipt::TooLarge,
         SinkReceipt::NotStored(error)
         | SinkReceipt::Conflict(error)
+        | SinkReceipt::Apart(error)
         | SinkReceipt::Retry(error) => {
             tracing::warn!(%error, "a dead letter was not stored");
             Receipt::NotStored

@@ -179,6 +179,7 @@ impl<T: Copy> Ledger<T> {
                     }
                     SinkReceipt::NotStored(_)
                     | SinkReceipt::Conflict(_)
+                    | SinkReceipt::Apart(_)
                     | SinkReceipt::Retry(_) => {
                         if delivery
                             .failure()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use procession_runtime::mailbox::Mailbox;
-use procession_runtime::port::{SinkCommand, SinkEvent, SinkTicket};
+use procession_runtime::port::{Parcel, SinkCommand, SinkEvent, SinkTicket};
 
 use super::sender::{Report, Sender};
 
@@ -85,6 +85,12 @@ impl Publisher {
             match order {
                 Order::Command(SinkCommand::Send { ticket, message }) => {
                     self.sender.send(ticket, message);
+                }
+                // The producer keeps their order, and puts them into batches by itself.
+                Order::Command(SinkCommand::SendTogether(all)) => {
+                    for Parcel { ticket, message } in all {
+                        self.sender.send(ticket, message);
+                    }
                 }
                 Order::Command(SinkCommand::Close) => self.close(),
                 Order::Reconnect => self

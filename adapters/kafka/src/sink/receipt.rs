@@ -196,6 +196,7 @@ mod tests {
             SinkReceipt::NotStored(error) => ("not stored", error.kind),
             SinkReceipt::Conflict(error) => ("conflict", error.kind),
             SinkReceipt::Retry(error) => ("retry", error.kind),
+            SinkReceipt::Apart(error) => ("apart", error.kind),
             SinkReceipt::Unknown(error) => ("unknown", error.kind),
         }
     }

@@ -160,6 +160,7 @@ fn class(receipt: &SinkReceipt) -> (&'static str, Option<PortErrorKind>) {
         SinkReceipt::NotStored(error) => ("not stored", Some(error.kind)),
         SinkReceipt::Conflict(error) => ("conflict", Some(error.kind)),
         SinkReceipt::Retry(error) => ("retry", Some(error.kind)),
+        SinkReceipt::Apart(error) => ("apart", Some(error.kind)),
         SinkReceipt::Unknown(error) => ("unknown", Some(error.kind)),
     }
 }

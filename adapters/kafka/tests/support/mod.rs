@@ -81,6 +81,7 @@ pub fn spec(name: &str, partitions: Option<u32>, mode: TopicMode) -> TopicSpec {
         mode,
         duplicate_window: Span::from_secs(60),
         layout: None,
+        batches: false,
     }
 }
 

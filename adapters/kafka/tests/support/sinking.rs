@@ -121,6 +121,7 @@ pub fn stored(receipt: &SinkReceipt) -> Option<(u32, u64)> {
         | SinkReceipt::NotStored(_)
         | SinkReceipt::Conflict(_)
         | SinkReceipt::Retry(_)
+        | SinkReceipt::Apart(_)
         | SinkReceipt::Unknown(_) => None,
     }
 }

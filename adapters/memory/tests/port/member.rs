@@ -39,6 +39,7 @@ pub(crate) fn spec(name: &str, partitions: u32) -> TopicSpec {
         mode: TopicMode::Create,
         duplicate_window: Span::from_secs(120),
         layout: None,
+        batches: false,
     }
 }
 

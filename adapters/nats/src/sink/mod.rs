@@ -1,8 +1,11 @@
 //! The publishing half: one thread, one connection, one inbox for all answers.
 
 mod expecting;
+mod known;
 mod outstanding;
 mod publisher;
+mod together;
+mod topic;
 
 use core::task::{Context, Poll};
 use std::sync::Arc;
@@ -14,7 +17,8 @@ use crate::thread::{Ended, IoThread};
 use crate::wire::{Servers, link};
 use publisher::Publisher;
 
-pub(crate) use publisher::{Known, Order};
+pub(crate) use known::Known;
+pub(crate) use publisher::Order;
 
 /// A sink for all topics of a broker.
 #[derive(Debug)]

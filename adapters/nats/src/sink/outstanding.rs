@@ -18,6 +18,18 @@ pub(super) struct Sent {
     pub(super) partition: u32,
     /// What it expects of its place.
     pub(super) expecting: Option<Box<Expecting>>,
+    /// Of a batch, the tickets of all in it; `ticket` is its last.
+    pub(super) together: Vec<SinkTicket>,
+}
+
+impl Sent {
+    /// What an answer is for.
+    pub(super) fn tickets(&self) -> &[SinkTicket] {
+        match &*self.together {
+            [] => core::slice::from_ref(&self.ticket),
+            together => together,
+        }
+    }
 }
 
 /// The slab.
@@ -132,6 +144,7 @@ mod tests {
             ticket: SinkTicket { token, attempt: 1 },
             partition: 0,
             expecting: None,
+            together: Vec::new(),
         }
     }
 

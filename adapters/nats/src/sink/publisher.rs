@@ -3,57 +3,33 @@
 use core::task::{Context, Poll};
 use core::time::Duration;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use procession_core::Span;
 use procession_runtime::mailbox::Mailbox;
 use procession_runtime::port::{
-    Layout, Outgoing, PortError, PortErrorKind, SinkCommand, SinkEvent, SinkReceipt, SinkTicket,
-    Storage, TopicMode, TopicSpec,
+    Layout, Parcel, PortError, PortErrorKind, SinkCommand, SinkEvent, SinkReceipt, SinkTicket,
 };
 use tokio::time::Instant;
 
 use super::expecting::Expecting;
+use super::known::Known;
 use super::outstanding::{Outstanding, Sent};
-use crate::jetstream::{CallError, StreamInfo, code, read};
-use crate::names::{inbox, stream_of, subject_of};
+use super::together::{self, Load};
+use super::topic::{TOPICS_MAX, Topic, shape};
+use crate::names::{inbox, stream_of, unique};
 use crate::publish::{self, ACK_WITHIN};
 use crate::requests::Unanswered;
-use crate::shape::{Shape, append_key};
-use crate::topics;
+use crate::shape::append_key;
 use crate::wire::{
     ConnectError, Handler, Message, Moment, Next, Outbox, ServerInfo, Turn, Violation, fields,
 };
 
 /// The subscription of the inbox.
 const INBOX: u64 = 1;
-/// Most topics that are remembered; more are looked up again.
-const TOPICS_MAX: usize = 4_096;
 /// After a connection with unanswered publishes is lost, the next one is reported only this much
 /// later: what the server had received and not yet read of the old one has landed by then, so a
 /// successor that is sent now cannot overtake it (S8).
 const SETTLE: Duration = Duration::from_millis(100);
-
-/// Shapes of topics, shared by all parts of a broker.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Known {
-    topics: Arc<Mutex<HashMap<Arc<str>, Shape>>>,
-}
-
-impl Known {
-    pub(crate) fn insert(&self, topic: Arc<str>, shape: Shape) {
-        let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
-        if TOPICS_MAX <= topics.len() {
-            topics.clear();
-        }
-        topics.insert(topic, shape);
-    }
-
-    pub(crate) fn get(&self, topic: &str) -> Option<Shape> {
-        let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
-        topics.get(topic).copied()
-    }
-}
 
 /// What the thread of a sink is told.
 #[derive(Debug)]
@@ -89,24 +65,6 @@ pub(super) struct Publisher {
     closing: bool,
 }
 
-enum Topic {
-    /// The subjects of its partitions, and how its messages lie below them.
-    Ready(Vec<String>, Layout),
-    /// Asked for: the number of the question, until when, and what waits for it.
-    Asked {
-        question: u64,
-        until: Instant,
-        waiting: Vec<(SinkTicket, Arc<Outgoing>)>,
-    },
-}
-
-impl Topic {
-    fn ready(name: &str, shape: Shape) -> Self {
-        let subjects = (0..shape.partitions).map(|p| subject_of(name, p));
-        Self::Ready(subjects.collect(), shape.layout)
-    }
-}
-
 impl Publisher {
     pub(super) fn new(
         commands: Arc<Mailbox<Order>>,
@@ -136,10 +94,26 @@ impl Publisher {
         self.results.push(SinkEvent::Result { ticket, receipt });
     }
 
-    fn send(&mut self, now: Instant, ticket: SinkTicket, message: Arc<Outgoing>, out: &mut Outbox) {
+    fn results(&mut self, tickets: &[SinkTicket], receipt: &SinkReceipt) {
+        for (ticket, receipt) in together::same(tickets, receipt) {
+            self.result(ticket, receipt);
+        }
+    }
+
+    /// The same for all of a load.
+    fn refuse(&mut self, load: &Load, receipt: &SinkReceipt) {
+        for parcel in load.parcels() {
+            self.result(parcel.ticket, receipt.clone());
+        }
+    }
+
+    fn send(&mut self, now: Instant, load: Load, out: &mut Outbox) {
+        let Some(Parcel { message, .. }) = load.parcels().first() else {
+            return;
+        };
         match self.topics.get_mut(&message.topic) {
-            Some(Topic::Ready(..)) => self.publish(now, ticket, &message, out),
-            Some(Topic::Asked { waiting, .. }) => waiting.push((ticket, message)),
+            Some(Topic::Ready(..)) => self.publish(now, &load, out),
+            Some(Topic::Asked { waiting, .. }) => waiting.push(load),
             None => {
                 if TOPICS_MAX <= self.topics.len() {
                     self.topics
@@ -150,16 +124,21 @@ impl Publisher {
                         Arc::clone(&message.topic),
                         Topic::ready(&message.topic, shape),
                     );
-                    self.publish(now, ticket, &message, out);
+                    self.publish(now, &load, out);
                 } else {
-                    self.ask(now, ticket, message, out);
+                    let topic = Arc::clone(&message.topic);
+                    self.ask(now, topic, load, out);
                 }
             }
         }
     }
 
-    fn publish(&mut self, now: Instant, ticket: SinkTicket, message: &Outgoing, out: &mut Outbox) {
-        let Some(Topic::Ready(subjects, layout)) = self.topics.get(&message.topic) else {
+    fn publish(&mut self, now: Instant, load: &Load, out: &mut Outbox) {
+        // All of a load have topic, key and partition of the first, and expect nothing if they are several.
+        let Some(Parcel { ticket, message }) = load.parcels().first() else {
+            return;
+        };
+        let Some(Topic::Ready(subjects, shape)) = self.topics.get(&message.topic) else {
             return;
         };
         let partitions = u32::try_from(subjects.len()).unwrap_or(u32::MAX);
@@ -172,15 +151,15 @@ impl Publisher {
                     message.topic
                 ),
             );
-            self.result(ticket, SinkReceipt::NotStored(error));
+            self.refuse(load, &SinkReceipt::NotStored(error));
             return;
         };
-        if message.expect.is_some() && *layout != Layout::Keyed {
-            self.result(ticket, cannot_compare(&message.topic));
+        if message.expect.is_some() && shape.layout != Layout::Keyed {
+            self.refuse(load, &cannot_compare(&message.topic));
             return;
         }
         let keyed;
-        let subject = match layout {
+        let subject = match shape.layout {
             Layout::Partitioned => subject,
             Layout::Keyed => {
                 let mut subject = subject.clone();
@@ -191,7 +170,16 @@ impl Publisher {
         };
         if let Some(subject) = self.denied_for(subject) {
             let receipt = publish::unanswered(Unanswered::Denied(subject));
-            self.result(ticket, receipt);
+            self.refuse(load, &receipt);
+            return;
+        }
+        if let Load::Together(parcels) = load {
+            if !shape.batches {
+                self.refuse(load, &together::not_taken(&message.topic));
+                return;
+            }
+            let subject = subject.clone();
+            self.publish_together(now, parcels, (&subject, partition), out);
             return;
         }
         let mut block = out.take_block();
@@ -200,20 +188,64 @@ impl Publisher {
         });
         if let Err(error) = sendable {
             out.keep_block(block);
-            self.result(ticket, SinkReceipt::NotStored(error));
+            self.result(*ticket, SinkReceipt::NotStored(error));
             return;
         }
         let sent = Sent {
-            ticket,
+            ticket: *ticket,
             partition,
             expecting: Expecting::new(message, subject),
+            together: Vec::new(),
         };
         match self.outstanding.insert(now + ACK_WITHIN, sent) {
             Some(number) => {
                 address(&mut self.reply, &self.prefix, number);
                 out.publish_with(subject, &self.reply, &block, &message.payload);
             }
-            None => self.result(ticket, SinkReceipt::Retry(too_many())),
+            None => self.result(*ticket, SinkReceipt::Retry(too_many())),
+        }
+        out.keep_block(block);
+    }
+
+    /// Several of one key as one batch. Only its end is answered.
+    fn publish_together(
+        &mut self,
+        now: Instant,
+        parcels: &[Parcel],
+        (subject, partition): (&str, u32),
+        out: &mut Outbox,
+    ) {
+        let tickets: Vec<SinkTicket> = parcels.iter().map(|parcel| parcel.ticket).collect();
+        let Some(&ticket) = tickets.last() else {
+            return;
+        };
+        let mut block = out.take_block();
+        let ends = match together::blocks(parcels, &unique(), self.max_payload, &mut block) {
+            Ok(ends) => ends,
+            Err(error) => {
+                out.keep_block(block);
+                self.results(&tickets, &SinkReceipt::Apart(error));
+                return;
+            }
+        };
+        let sent = Sent {
+            ticket,
+            partition,
+            expecting: None,
+            together: tickets,
+        };
+        if let Some(number) = self.outstanding.insert(now + ACK_WITHIN, sent) {
+            address(&mut self.reply, &self.prefix, number);
+            let mut begin = 0;
+            for (parcel, end) in parcels.iter().zip(ends) {
+                let reply = if end == block.len() { &*self.reply } else { "" };
+                out.publish_with(subject, reply, &block[begin..end], &parcel.message.payload);
+                begin = end;
+            }
+        } else {
+            let all = parcels.iter().map(|parcel| parcel.ticket);
+            let tickets: Vec<SinkTicket> = all.collect();
+            self.results(&tickets, &SinkReceipt::Retry(too_many()));
         }
         out.keep_block(block);
     }
@@ -221,7 +253,15 @@ impl Publisher {
     /// The answer to a publish, or to the question whether a conflict is one with itself.
     fn answered(&mut self, now: Instant, mut sent: Sent, message: &Message<'_>, out: &mut Outbox) {
         if fields::status(message.header).is_some() {
-            self.result(sent.ticket, publish::unanswered(Unanswered::NobodyThere));
+            let receipt = publish::unanswered(Unanswered::NobodyThere);
+            self.results(sent.tickets(), &receipt);
+            return;
+        }
+        if !sent.together.is_empty() {
+            let all = together::receipts(message.payload, sent.partition, sent.tickets());
+            for (ticket, receipt) in all {
+                self.result(ticket, receipt);
+            }
             return;
         }
         let (ticket, partition) = (sent.ticket, sent.partition);
@@ -256,12 +296,12 @@ impl Publisher {
         self.denied.iter().find(keeps).cloned()
     }
 
-    /// Asks how many partitions a topic has; the message waits for the answer.
-    fn ask(&mut self, now: Instant, ticket: SinkTicket, message: Arc<Outgoing>, out: &mut Outbox) {
-        let subject = format!("$JS.API.STREAM.INFO.{}", stream_of(&message.topic));
+    /// Asks how many partitions a topic has; what is to be sent waits for the answer.
+    fn ask(&mut self, now: Instant, name: Arc<str>, load: Load, out: &mut Outbox) {
+        let subject = format!("$JS.API.STREAM.INFO.{}", stream_of(&name));
         if let Some(subject) = self.denied_for(&subject) {
             let receipt = publish::unanswered(Unanswered::Denied(subject));
-            self.result(ticket, receipt);
+            self.refuse(&load, &receipt);
             return;
         }
         let question = self.questions;
@@ -270,9 +310,9 @@ impl Publisher {
         let topic = Topic::Asked {
             question,
             until: now + ACK_WITHIN,
-            waiting: Vec::from([(ticket, message.clone())]),
+            waiting: Vec::from([load]),
         };
-        self.topics.insert(Arc::clone(&message.topic), topic);
+        self.topics.insert(name, topic);
     }
 
     /// The answer to a question for a topic.
@@ -296,13 +336,13 @@ impl Publisher {
                 self.known.insert(Arc::clone(&name), shape);
                 let topic = Topic::ready(&name, shape);
                 self.topics.insert(name, topic);
-                for (ticket, message) in waiting {
-                    self.publish(now, ticket, &message, out);
+                for load in waiting {
+                    self.publish(now, &load, out);
                 }
             }
             Err(receipt) => {
-                for (ticket, _) in waiting {
-                    self.result(ticket, receipt.clone());
+                for load in waiting {
+                    self.refuse(&load, &receipt);
                 }
             }
         }
@@ -313,9 +353,9 @@ impl Publisher {
         let results = &mut self.results;
         self.topics.retain(|_, topic| match topic {
             Topic::Asked { until, waiting, .. } if before.is_none_or(|now| *until <= now) => {
-                for (ticket, _) in waiting.drain(..) {
+                for parcel in waiting.iter().flat_map(Load::parcels) {
                     results.push(SinkEvent::Result {
-                        ticket,
+                        ticket: parcel.ticket,
                         receipt: receipt.clone(),
                     });
                 }
@@ -334,38 +374,6 @@ impl Publisher {
                 .push(core::mem::replace(&mut self.results, next));
         }
     }
-}
-
-/// How the topic lies in its stream.
-fn shape(topic: &Arc<str>, payload: &[u8]) -> Result<Shape, SinkReceipt> {
-    let info: StreamInfo = read(payload).map_err(|error| match error {
-        CallError::Api(error) if error.err_code == code::STREAM_NOT_FOUND => {
-            SinkReceipt::NotStored(PortError::new(
-                PortErrorKind::Missing,
-                format!(
-                    "topic `{topic}` does not exist (no stream `{}`)",
-                    stream_of(topic)
-                ),
-            ))
-        }
-        other @ (CallError::Api(_) | CallError::Unanswered(_) | CallError::Garbled(_)) => {
-            SinkReceipt::Retry(PortError::new(
-                PortErrorKind::Refused,
-                format!("the stream of topic `{topic}` cannot be read: {other:?}"),
-            ))
-        }
-    })?;
-    let spec = TopicSpec {
-        name: Arc::clone(topic),
-        partitions: None,
-        storage: Storage::File,
-        mode: TopicMode::Validate,
-        duplicate_window: Span::ZERO,
-        layout: None,
-    };
-    topics::check(&spec, &stream_of(topic), &info)
-        .map(|info| Shape::from(&info))
-        .map_err(SinkReceipt::NotStored)
 }
 
 /// The reply subject of this number.
@@ -477,20 +485,23 @@ impl Handler for Publisher {
                         continue;
                     }
                 };
-                match (command, out.as_deref_mut()) {
-                    (SinkCommand::Close, _) => self.closing = true,
-                    (SinkCommand::Send { ticket, message }, Some(out)) => {
-                        self.send(moment.now, ticket, message, out);
+                let load = match command {
+                    SinkCommand::Close => {
+                        self.closing = true;
+                        continue;
                     }
-                    (SinkCommand::Send { ticket, .. }, None) => {
-                        self.result(ticket, publish::unanswered(Unanswered::NotSent));
-                    }
+                    SinkCommand::Send { ticket, message } => Load::One(Parcel { ticket, message }),
+                    SinkCommand::SendTogether(parcels) => Load::Together(parcels),
+                };
+                match out.as_deref_mut() {
+                    Some(out) => self.send(moment.now, load, out),
+                    None => self.refuse(&load, &publish::unanswered(Unanswered::NotSent)),
                 }
             }
         }
         self.batch = batch;
         while let Some(sent) = self.outstanding.expire(moment.now) {
-            self.result(sent.ticket, publish::unanswered(Unanswered::TimedOut));
+            self.results(sent.tickets(), &publish::unanswered(Unanswered::TimedOut));
         }
         self.give_up_questions(Some(moment.now), &publish::unanswered(Unanswered::NotSent));
         self.hand_over();

@@ -93,6 +93,9 @@ pub struct TopicSpec {
     pub duplicate_window: Span,
     /// How its messages lie on the broker; `None` takes what is there (`Partitioned` when created).
     pub layout: Option<Layout>,
+    /// Whether publishes to it may come together (`ProducerConfig::batch`): it is created so, or brought in
+    /// line with [`TopicMode::CreateOrUpdate`]; else [`TopicInfo::no_batches`] tells.
+    pub batches: bool,
 }
 
 /// How the messages of a topic lie on a broker that gives a choice (JetStream, `docs/wire.md`).
@@ -117,6 +120,9 @@ pub struct TopicInfo {
     pub storage: Storage,
     /// Whether the broker can compare what a publish to it expects ([`Expect`](super::Expect)).
     pub compares: bool,
+    /// Why publishes to it cannot come together (`ProducerConfig::batch`), and what to do; `None`: they can,
+    /// or need not, because the broker keeps the order of a key whatever is on its way.
+    pub no_batches: Option<PortError>,
     /// What an operator should know (`persist_mode: async`, a shorter dedupe window, ...).
     pub warnings: Vec<String>,
 }

@@ -18,4 +18,4 @@ pub use broker::{
 pub use feed::{BreakReason, Feed, FeedCommand, FeedEvent, LeaseSpec, ProgressWrite, ResumeState};
 pub use headers::{Headers, HeadersBuilder};
 pub use record::{Expect, Outgoing, Record};
-pub use sink::{Sink, SinkCommand, SinkEvent, SinkReceipt, SinkTicket};
+pub use sink::{Parcel, Sink, SinkCommand, SinkEvent, SinkReceipt, SinkTicket};

@@ -46,6 +46,15 @@ pub struct SinkTicket {
     pub attempt: u32,
 }
 
+/// One of several messages that are sent together.
+#[derive(Clone, Debug)]
+pub struct Parcel {
+    /// Names the send.
+    pub ticket: SinkTicket,
+    /// The message. Shared with the core, which may send it again.
+    pub message: Arc<Outgoing>,
+}
+
 /// What a sink is told to do.
 #[derive(Clone, Debug)]
 pub enum SinkCommand {
@@ -57,6 +66,15 @@ pub enum SinkCommand {
         /// The message. Shared with the core, which may send it again.
         message: Arc<Outgoing>,
     },
+    /// Send several messages of one topic, key and partition in one request, in this order. Each is
+    /// answered by itself, as one that was sent by itself. What is sent together keeps its order: as long
+    /// as one of them is not in the log, and was not refused for good, none behind it may get there.
+    ///
+    /// A port that stores in the order in which it sends takes them as a row. One that can have several
+    /// stored as a whole, or not at all, does so; what it cannot send so it answers with
+    /// [`SinkReceipt::Apart`]. Comes only where `ProducerConfig::batch` is above 1 and
+    /// [`BrokerInfo::pipelining`](super::BrokerInfo::pipelining) is not set.
+    SendTogether(Vec<Parcel>),
     /// End everything. Answered by [`SinkEvent::Closed`].
     Close,
 }
@@ -80,6 +98,9 @@ pub enum SinkReceipt {
     Conflict(PortError),
     /// Not in the log for a passing reason; may be sent again.
     Retry(PortError),
+    /// Not in the log, because what it was sent together with was refused as a whole, or cannot be sent so:
+    /// to be sent again by itself, at once.
+    Apart(PortError),
     /// Nobody knows; may still land.
     Unknown(PortError),
 }

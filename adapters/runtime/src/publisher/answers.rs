@@ -94,6 +94,10 @@ impl<K: Sink, S: Shell, O: PublishObserver> PublisherDriver<K, S, O> {
                 note(error);
                 Answer::Retry
             }
+            SinkReceipt::Apart(error) => {
+                note(error);
+                Answer::Apart
+            }
             SinkReceipt::Unknown(error) => {
                 note(error);
                 Answer::Unknown

@@ -11,7 +11,7 @@ use procession_core::{ConfigError, Producer, Span, Time, Token, Transmit};
 use super::cell::Cell;
 use super::shared::Shared;
 use super::{PublishObserver, PublisherHandle, PublisherOptions, Stored};
-use crate::port::{Outgoing, Sink, SinkCommand, SinkEvent, SinkTicket};
+use crate::port::{Outgoing, Parcel, Sink, SinkCommand, SinkEvent, SinkTicket};
 use crate::{Shell, Timer};
 
 /// Turns of one poll, and the time after which the executor gets its turn.
@@ -195,20 +195,23 @@ impl<K: Sink, S: Shell, O: PublishObserver> PublisherDriver<K, S, O> {
     }
 
     fn send(&mut self) {
-        while let Some(Transmit {
-            token,
-            attempt,
-            message,
-            ..
-        }) = self.core.poll_send(self.now)
-        {
-            self.sink.submit(SinkCommand::Send {
-                ticket: SinkTicket {
-                    token: token.to_bits(),
-                    attempt,
-                },
-                message: Arc::clone(&message.message),
-            });
+        let together = self.options.core.batch > 1;
+        while let Some(first) = self.core.poll_send(self.now) {
+            let token = first.token;
+            let Parcel { ticket, message } = parcel(&first);
+            let next = match together {
+                true => self.core.poll_follow(self.now, token, fit),
+                false => None,
+            };
+            let Some(next) = next else {
+                self.sink.submit(SinkCommand::Send { ticket, message });
+                continue;
+            };
+            let mut all = vec![Parcel { ticket, message }, parcel(&next)];
+            while let Some(next) = self.core.poll_follow(self.now, token, fit) {
+                all.push(parcel(&next));
+            }
+            self.sink.submit(SinkCommand::SendTogether(all));
         }
     }
 
@@ -267,6 +270,26 @@ impl<K: Sink, S: Shell, O: PublishObserver> Drop for PublisherDriver<K, S, O> {
             self.sink.submit(SinkCommand::Close);
             self.shared.end();
         }
+    }
+}
+
+/// Whether two of a lane may be sent together: really of one key, and without a place of their own.
+fn fit(first: &Accepted, next: &Accepted) -> bool {
+    let (a, b) = (&*first.message, &*next.message);
+    a.key == b.key
+        && a.topic == b.topic
+        && a.partition == b.partition
+        && a.expect.is_none()
+        && b.expect.is_none()
+}
+
+fn parcel(transmit: &Transmit<'_, Accepted>) -> Parcel {
+    Parcel {
+        ticket: SinkTicket {
+            token: transmit.token.to_bits(),
+            attempt: transmit.attempt,
+        },
+        message: Arc::clone(&transmit.message.message),
     }
 }
 

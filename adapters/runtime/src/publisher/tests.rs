@@ -11,7 +11,7 @@ use procession_core::{Position, Span, Time};
 use super::{
     Publish, PublishError, PublishObserver, PublisherHandle, PublisherOptions, Stored, publisher,
 };
-use crate::port::{Headers, Outgoing, PortError, PortErrorKind, SinkEvent, SinkReceipt};
+use crate::port::{Expect, Headers, Outgoing, PortError, PortErrorKind, SinkEvent, SinkReceipt};
 use crate::testing::{ScriptSink, TestShell};
 use crate::{Clock, Spawner};
 
@@ -47,12 +47,17 @@ struct World {
 
 impl World {
     fn new(sink: ScriptSink, messages: u32) -> Self {
+        Self::with(sink, messages, 1)
+    }
+
+    fn with(sink: ScriptSink, messages: u32, batch: u32) -> Self {
         let shell = TestShell::new();
         let hooks = Hooks::default();
         let mut options = PublisherOptions::default();
         options.core.messages = messages;
         options.core.in_flight = messages;
         options.core.low_water_percent = 100;
+        options.core.batch = batch;
         let (handle, driver) =
             publisher(sink.port(), shell.clone(), hooks.clone(), options).unwrap();
         shell.spawn(Box::pin(driver));
@@ -145,6 +150,55 @@ fn one_key_goes_one_by_one_in_the_order_of_first_polls() {
     world.shell.run();
     assert_eq!(world.sent(), ["a2"]);
     world.shell.run();
+    assert!(all.iter_mut().all(|p| matches!(poll(p), Some(Ok(_)))));
+}
+
+/// Lanes are hashes, and a publish may expect its place: only what is really of one key goes together.
+#[test]
+fn several_of_a_key_go_together_and_each_has_its_own_result() {
+    let world = World::with(ScriptSink::default(), 10, 3);
+    let begin = |id: &str, key: &'static str, expect: Option<Expect>| {
+        let message = Outgoing {
+            key: Some(Bytes::from_static(key.as_bytes())),
+            expect,
+            ..outgoing(id)
+        };
+        let deadline = world.in_millis(1_000);
+        let mut publish = world.handle.publish(message, Some(1), deadline, true);
+        assert_eq!(poll(&mut publish), None);
+        publish
+    };
+    let mut all: Vec<Publish> = [
+        ("a1", "a"),
+        ("a2", "a"),
+        ("a3", "a"),
+        ("a4", "a"),
+        ("b1", "b"),
+    ]
+    .into_iter()
+    .map(|(id, key)| begin(id, key, None))
+    .collect();
+    all.push(begin("b2", "b", Some(Expect::First)));
+    world.shell.run();
+    assert_eq!(world.sink.together(), [3]);
+    let refused = PortError::new(PortErrorKind::Refused, "there is a copy among them");
+    for (ticket, _) in world.sink.sent() {
+        world
+            .sink
+            .answer(ticket, SinkReceipt::Apart(refused.clone()));
+    }
+    world.shell.run();
+    let mut order = Vec::new();
+    for _ in 0..6 {
+        order.extend(world.sent());
+        world.shell.run();
+    }
+    assert_eq!(order, ["a1", "a2", "a3", "a4", "b1", "b2"]);
+    assert_eq!(
+        world.sink.together(),
+        [0; 0],
+        "nothing fits to its neighbour"
+    );
     assert!(all.iter_mut().all(|p| matches!(poll(p), Some(Ok(_)))));
 }
 

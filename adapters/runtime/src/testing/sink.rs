@@ -16,6 +16,8 @@ struct Inner {
     events: Vec<SinkEvent>,
     waker: Option<Waker>,
     sent: Vec<(SinkTicket, Arc<Outgoing>)>,
+    /// Sizes of what was sent together.
+    together: Vec<usize>,
     position: u64,
     /// Every send is stored at once.
     eager: bool,
@@ -44,6 +46,11 @@ impl ScriptSink {
     /// Sends without an answer, taken out.
     pub(crate) fn sent(&self) -> Vec<(SinkTicket, Arc<Outgoing>)> {
         core::mem::take(&mut self.0.lock().unwrap().sent)
+    }
+
+    /// Sizes of what was sent together, taken out.
+    pub(crate) fn together(&self) -> Vec<usize> {
+        core::mem::take(&mut self.0.lock().unwrap().together)
     }
 
     pub(crate) fn store(&self, ticket: SinkTicket) {
@@ -93,6 +100,12 @@ impl Sink for SinkPort {
                 } else {
                     self.0.0.lock().unwrap().sent.push((ticket, message));
                 }
+            }
+            SinkCommand::SendTogether(all) => {
+                let mut inner = self.0.0.lock().unwrap();
+                inner.together.push(all.len());
+                let all = all.into_iter().map(|p| (p.ticket, p.message));
+                inner.sent.extend(all);
             }
             SinkCommand::Close => {
                 self.0.0.lock().unwrap().closed = true;
