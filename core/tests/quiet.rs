@@ -16,7 +16,7 @@ fn a_core_is_quiet_until_there_is_something_to_ask_for() {
     bus.session(at(0), P, E1, start.session, Continuity::Continues);
     assert!(bus.is_quiet());
     for position in 1..=2 {
-        offer(&mut bus, position, position);
+        assert_eq!(offer(&mut bus, position, position), Admit::Queued);
     }
     assert!(
         bus.is_quiet() && bus.is_ready(),

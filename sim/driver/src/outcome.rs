@@ -86,12 +86,15 @@ impl Tally {
 
     /// What is counted besides.
     fn notable(&mut self, event: &Event) {
-        let expired = |why| why == Why::Expired;
         match event.what {
             What::Begin { call: (0, of), .. } if 1 < of => self.calls += 1,
             What::Passed { .. } => self.expired += 1,
-            What::Buried { why, .. } if expired(why) => self.expired += 1,
-            What::Buried { why, .. } if why == Why::Suspect => self.suspected += 1,
+            What::Buried {
+                why: Why::Expired, ..
+            } => self.expired += 1,
+            What::Buried {
+                why: Why::Suspect, ..
+            } => self.suspected += 1,
             What::Crashed if LATER_LIVES <= event.life => self.publishers_died += 1,
             _ => {}
         }
