@@ -169,6 +169,19 @@ impl Io for Writer<'_> {
 }
 
 impl Writer<'_> {
+    /// Many of a kind, some at once.
+    pub(super) fn put_all<T, const N: usize>(&mut self, all: &[T], each: impl Fn(&T) -> [u8; N]) {
+        const AT_ONCE: usize = 64;
+        let mut bytes = [[0; N]; AT_ONCE];
+        for some in all.chunks(AT_ONCE) {
+            for (bytes, value) in bytes.iter_mut().zip(some) {
+                *bytes = each(value);
+            }
+            let bytes = bytes.get(..some.len()).unwrap_or_default();
+            self.out.extend_from_slice(bytes.as_flattened());
+        }
+    }
+
     /// A number, as it is.
     pub(super) fn put(&mut self, mut value: u32) {
         told(self.u32(&mut value));

@@ -1,6 +1,5 @@
 //! What is remembered: identities, and parked keys.
 
-use alloc::vec;
 use alloc::vec::Vec;
 
 use super::super::dedupe::{Entry, Identities, digest};
@@ -11,8 +10,9 @@ use super::need;
 use crate::{Position, Time};
 
 impl Identities {
-    /// `held`: the places that held messages and orphans have, one for each of them.
-    pub(super) fn write(&self, mut held: Vec<u32>, to: &mut Writer<'_>) {
+    /// Each at its place, in the order of places: there may be very many of them, and whoever takes
+    /// snapshots waits.
+    pub(super) fn write(&self, to: &mut Writer<'_>) {
         let Self {
             table: _,
             entries,
@@ -26,96 +26,48 @@ impl Identities {
             settings: _,
         } = self;
         told(to.time(&mut { *aged_after }));
-        held.sort_unstable();
-        held.dedup();
-        to.put(held.len() as u32);
-        for place in &held {
-            to.put(*place);
-            told(to.identity(&mut { entries[*place as usize].identity }));
-        }
-        // Most that succeeded are not held; those that are have a place above.
-        let copies = held.iter().any(|p| entries[*p as usize].refs_done & 1 == 1);
         to.put(*done);
-        if *done == 0 {
-            return;
-        }
-        let (newest, oldest) = ring.split_at(self.place(0));
-        let places = oldest.iter().chain(newest).take(*done as usize);
-        let places = places.map(|place| (*place, &entries[*place as usize]));
-        if copies {
-            return places.for_each(|(place, entry)| {
-                let known = held.binary_search(&place).is_ok();
-                told(to.time(&mut { entry.until }));
-                told(to.flag(&mut { known }));
-                if known {
-                    to.put(place);
-                } else {
-                    told(to.identity(&mut { entry.identity }));
-                }
+        if *done > 0 {
+            let (newest, oldest) = ring.split_at(self.place(0));
+            let wraps = (*done as usize).saturating_sub(oldest.len());
+            to.put_all(&oldest[..*done as usize - wraps], |place| {
+                place.to_le_bytes()
             });
+            to.put_all(&newest[..wraps], |place| place.to_le_bytes());
         }
-        // Many at once: there may be very many of them, and whoever takes snapshots waits.
-        const AT_ONCE: usize = 32;
-        let mut some = [[0; 25]; AT_ONCE];
-        let mut filled = 0;
-        for (_, entry) in places {
-            let identity = to
-                .mask
-                .map_or(entry.identity, |mask| mask.identity(entry.identity));
-            let whole = &mut some[filled % AT_ONCE];
-            whole[..8].copy_from_slice(&entry.until.as_nanos().to_le_bytes());
-            whole[9..].copy_from_slice(&identity.to_le_bytes());
-            filled += 1;
-            if filled == AT_ONCE {
-                to.out.extend_from_slice(some.as_flattened());
-                filled = 0;
+        let last = entries.iter().rposition(|entry| entry.refs_done > 0);
+        let told = last.map_or(0, |last| last + 1);
+        to.put(told as u32);
+        let mask = to.mask;
+        to.put_all(&entries[..told], |entry| {
+            let Entry {
+                identity,
+                until,
+                tag_or_next: _,
+                refs_done,
+            } = *entry;
+            let mut bytes = [0; 24];
+            if refs_done & 1 == 1 {
+                bytes[..8].copy_from_slice(&until.as_nanos().to_le_bytes());
             }
-        }
-        to.out.extend_from_slice(some[..filled].as_flattened());
+            if refs_done > 0 {
+                let identity = mask.map_or(identity, |mask| mask.identity(identity));
+                bytes[8..].copy_from_slice(&identity.to_le_bytes());
+            }
+            bytes
+        });
     }
 
     /// Into empty ones. `holds[place]` messages are held of the identity there.
     pub(super) fn read(&mut self, from: &mut Reader<'_>, holds: &[u32]) -> Result<(), Fault> {
         from.time(&mut self.aged_after)?;
-        let mut used = vec![false; self.entries.len()];
-        let held = from.get(self.entries.len())?;
-        for _ in 0..held {
-            let place = from.get(self.entries.len().saturating_sub(1))?;
-            let mut identity = 0;
-            from.identity(&mut identity)?;
-            let refs = holds.get(place as usize).copied().unwrap_or(0);
-            need(refs > 0, "an identity is held by nobody")?;
-            self.put(&mut used, place, identity, refs << 1)?;
-        }
-        let known = used.clone();
-        let named = holds
-            .iter()
-            .zip(&known)
-            .all(|(refs, known)| *refs == 0 || *known);
-        need(named, "an identity that is held is not told")?;
+        let mut refs: Vec<u32> = holds.iter().map(|held| held << 1).collect();
         self.done = from.get(self.ring.len())?;
-        let mut next = 0;
         for nth in 0..self.done {
-            let (mut until, mut of_held) = (Time::ZERO, false);
-            from.time(&mut until)?;
-            from.flag(&mut of_held)?;
-            let place = if of_held {
-                let place = from.get(self.entries.len().saturating_sub(1))?;
-                let fits = known.get(place as usize) == Some(&true);
-                need(fits, "a success has no place")?;
-                place
-            } else {
-                let free = used[next..].iter().position(|used| !used);
-                next += free.ok_or("more identities than the configuration remembers")?;
-                let mut identity = 0;
-                from.identity(&mut identity)?;
-                self.put(&mut used, next as u32, identity, 0)?;
-                next as u32
-            };
-            let entry = &mut self.entries[place as usize];
-            need(entry.refs_done & 1 == 0, "a success is told twice")?;
-            entry.refs_done |= 1;
-            entry.until = until;
+            let place = from.get(self.entries.len().saturating_sub(1))?;
+            let refs = refs.get_mut(place as usize);
+            let refs = refs.filter(|refs| **refs & 1 == 0);
+            *refs.ok_or("a success is told twice")? |= 1;
             self.ring[nth as usize] = place;
         }
         self.cursor = if self.done as usize == self.ring.len() {
@@ -123,10 +75,28 @@ impl Identities {
         } else {
             self.done
         };
+        let told = from.get(self.entries.len())? as usize;
+        let last = refs.iter().rposition(|refs| *refs > 0);
+        let all = last.map_or(0, |last| last + 1);
+        need(
+            told == all,
+            "identities are told that nobody has, or not told",
+        )?;
+        for (place, refs) in (0..).zip(refs.iter().take(told)) {
+            let (mut until, mut identity) = (Time::ZERO, 0);
+            from.time(&mut until)?;
+            from.identity(&mut identity)?;
+            let timeless = refs & 1 == 1 || until == Time::ZERO;
+            let nobody = *refs == 0 && identity != 0;
+            need(timeless && !nobody, "an identity is held by nobody")?;
+            if *refs > 0 {
+                self.put(place, identity, *refs, until)?;
+            }
+        }
         self.doubtful = self.entries.iter().map(Entry::copies).sum();
         self.free = NONE;
-        let entries = self.entries.iter_mut().zip(&used).enumerate().rev();
-        for (place, (entry, _)) in entries.filter(|(_, (_, used))| !**used) {
+        let entries = self.entries.iter_mut().enumerate().rev();
+        for (place, entry) in entries.filter(|(_, entry)| entry.refs_done == 0) {
             entry.tag_or_next = self.free;
             self.free = place as u32;
         }
@@ -135,24 +105,22 @@ impl Identities {
 
     fn put(
         &mut self,
-        used: &mut [bool],
         place: u32,
         identity: u128,
         refs_done: u32,
+        until: Time,
     ) -> Result<(), Fault> {
-        const TWICE: Fault = "an identity is told twice";
-        let taken = used.get_mut(place as usize).ok_or(TWICE)?;
-        need(!core::mem::replace(taken, true), TWICE)?;
         let tag = digest(identity);
         self.entries[place as usize] = Entry {
             identity,
-            until: Time::ZERO,
+            until,
             tag_or_next: tag,
             refs_done,
         };
         let entries = &self.entries[..];
         let same = |i: u32| entries[i as usize].identity == identity;
-        need(self.table.find_or_put(tag, place, same).is_none(), TWICE)
+        let twice = self.table.find_or_put(tag, place, same).is_some();
+        need(!twice, "an identity is told twice")
     }
 }
 

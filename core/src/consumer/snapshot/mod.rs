@@ -2,7 +2,7 @@
 //! stopped.
 //!
 //! ```text
-//!  0      version (1)
+//!  0      version (2)
 //!  1      kind (3: a consumer)
 //!  2..10  digest of the configuration
 //! 10..18  checksum over everything else
@@ -38,7 +38,7 @@ use crate::backoff::mix;
 use crate::{Config, ConfigError, Token};
 use io::{Fault, Reader, Writer};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const KIND: u8 = 3;
 const HEADER: usize = 18;
 
@@ -47,7 +47,7 @@ const HEADER: usize = 18;
 pub enum SnapshotError {
     /// The configuration cannot work.
     Config(ConfigError),
-    /// Of a later version; the version.
+    /// Of another version; the version.
     Version(u8),
     /// Of another configuration: a snapshot is restored under the very configuration that it was
     /// taken under.
@@ -60,7 +60,9 @@ impl fmt::Display for SnapshotError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(error) => error.fmt(f),
-            Self::Version(version) => write!(f, "a snapshot of version {version}; 1 is read"),
+            Self::Version(version) => {
+                write!(f, "a snapshot of version {version}; {VERSION} is read")
+            }
             Self::Foreign => f.write_str("the snapshot was taken under another configuration"),
             Self::Unsound(what) => write!(f, "the snapshot is not sound: {what}"),
         }
@@ -116,7 +118,7 @@ impl<M> Consumer<M> {
             .ok_or_else(|| unsound("it is too short"))?;
         match header[..2] {
             [VERSION, KIND] => {}
-            [version, KIND] if version > VERSION => return Err(SnapshotError::Version(version)),
+            [version, KIND] if version > 0 => return Err(SnapshotError::Version(version)),
             _ => return Err(unsound("it is something else")),
         }
         let number = |at: usize| header[at..at + 8].try_into().map_or(0, u64::from_le_bytes);

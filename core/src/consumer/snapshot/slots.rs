@@ -56,12 +56,6 @@ impl<M> Slab<M> {
 }
 
 impl<M> Consumer<M> {
-    /// The place of the identity of each message that is held or with an orphan.
-    pub(super) fn places_held(&self) -> Vec<u32> {
-        let slots = self.slab.slots.iter().map(|s| &s.hot);
-        slots.filter_map(|hot| self.place_of(hot)).collect()
-    }
-
     /// The place of the identity that a slot holds, if it holds one.
     pub(super) fn place_of(&self, hot: &Hot) -> Option<u32> {
         if hot.state == State::Free || hot.state == State::Orphan {
@@ -108,21 +102,25 @@ impl<M> Consumer<M> {
             if *state == State::Free {
                 continue;
             }
-            told(to.lane(&mut { *lane }));
-            to.put(*next);
-            to.put(*entry);
-            told(to.u16(&mut { *partition }));
-            told(to.u8(&mut { *flags }));
             let Cold {
                 at,
                 stamp,
                 bytes,
                 counts,
             } = cold;
-            told(to.time(&mut { *at }));
-            told(to.u64(&mut { *stamp }));
-            to.put(*bytes);
-            to.put(*counts);
+            // One piece, as `read_slot` takes it apart.
+            let lane = to.mask.map_or(*lane, |mask| mask.lane(*lane));
+            let mut whole = [0; 43];
+            whole[..8].copy_from_slice(&lane.to_le_bytes());
+            whole[8..12].copy_from_slice(&next.to_le_bytes());
+            whole[12..16].copy_from_slice(&entry.to_le_bytes());
+            whole[16..18].copy_from_slice(&partition.to_le_bytes());
+            whole[18] = *flags;
+            whole[19..27].copy_from_slice(&at.as_nanos().to_le_bytes());
+            whole[27..35].copy_from_slice(&stamp.to_le_bytes());
+            whole[35..39].copy_from_slice(&bytes.to_le_bytes());
+            whole[39..].copy_from_slice(&counts.to_le_bytes());
+            told(to.bytes(&mut whole));
             if self.parking.keeps_keys() {
                 told(to.key(&mut self.parking.key(index as u32).unwrap_or(0)));
             }

@@ -201,7 +201,7 @@ impl<M> Consumer<M> {
             }
         }
         self.write_slots(to, message);
-        identities.write(self.places_held(), to);
+        identities.write(to);
         parking.write(to);
         sequences.write(to);
         suspects.write(to);
