@@ -63,6 +63,11 @@ impl Core {
         self.fresh.get()
     }
 
+    /// Whether it may have something to say: a tape makes no difference.
+    pub(crate) fn has_news(&self) -> bool {
+        !self.consumer.is_quiet() || !lies::none()
+    }
+
     /// Whether there is nothing to ask it for. With a tape it is asked all the same, and so is a liar.
     #[inline]
     pub(crate) fn is_quiet(&self, full: bool) -> bool {

@@ -360,7 +360,7 @@ impl World {
         let noticed = core.epoch(arrival.partition) != epoch;
         if result.is_err() && !noticed {
             // Nothing was changed, but that the feed may be told to pause.
-            core.refresh(fresh || !core.is_quiet(true));
+            core.refresh(fresh || core.has_news());
         }
         self.note(|_, out| {
             let what = match &result {
