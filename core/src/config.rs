@@ -184,8 +184,8 @@ pub struct Config {
     /// message in flight.
     pub key_messages: u32,
     /// Messages of one key that one call of a handler may get
-    /// ([`Consumer::poll_follow`](crate::Consumer::poll_follow); 1 to 256). More than 1 needs order by key,
-    /// and not by sequence; every message then is taken in the long way, and costs 16 bytes in flight.
+    /// ([`Consumer::poll_follow`](crate::Consumer::poll_follow); 1 to 256). More than 1 needs order by key;
+    /// every message then is taken in the long way, and costs 16 bytes in flight.
     pub batch_key: u32,
     /// The largest single message, in bytes, as the adapter charges it.
     pub message_bytes_max: u32,
@@ -386,12 +386,12 @@ impl Config {
             "1 to 100",
         )?;
         check(self.key_messages > 0, "key_messages", 0, "at least 1")?;
-        let lanes = self.order == Order::Key && self.sequence.is_none();
+        let lanes = self.order == Order::Key;
         check(
             self.batch_key == 1 || ((1..=256).contains(&self.batch_key) && lanes),
             "batch_key",
             self.batch_key.into(),
-            "1 to 256, and 1 unless keys are ordered by the log",
+            "1 to 256, and 1 without order by key",
         )?;
         check(
             self.message_bytes_max > 0,

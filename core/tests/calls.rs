@@ -239,23 +239,156 @@ fn s11_a_call_goes_on_from_a_snapshot() {
 }
 
 #[test]
-fn calls_of_several_need_keys_in_the_order_of_the_log() {
+fn calls_of_several_need_order_by_key() {
     let refused = |config: Config| Consumer::<u64>::new(&config).map(drop).unwrap_err().field;
     assert_eq!(refused(calls(0)), "batch_key");
     assert_eq!(refused(calls(257)), "batch_key");
     let order = Order::Unordered;
     assert_eq!(refused(Config { order, ..calls(2) }), "batch_key");
-    let sequence = Some(SequenceOrder {
-        keys: 8,
-        hold_messages: 8,
-        gap_timeout: Span::from_secs(1),
-        on_gap: OnGap::GoOn,
-    });
-    assert_eq!(
-        refused(Config {
-            sequence,
-            ..calls(2)
+}
+
+/// In order by sequence.
+fn sequenced(most: u32) -> Config {
+    Config {
+        sequence: Some(SequenceOrder {
+            keys: 8,
+            hold_messages: 8,
+            gap_timeout: Span::from_secs(1),
+            on_gap: OnGap::GoOn,
         }),
-        "batch_key"
+        ..calls(most)
+    }
+}
+
+/// Messages of key 7 with these numbers, one a position from `from` on.
+fn offer_numbers(bus: &mut Consumer<u64>, from: u64, numbers: &[u64]) {
+    for (position, &number) in (from..).zip(numbers) {
+        let sequence = Some(number);
+        let admit = bus.offer(
+            at(1),
+            Arrival {
+                sequence,
+                ..arrival(position, 7)
+            },
+        );
+        assert_eq!(admit.unwrap(), Admit::Queued);
+        bus.check_invariants().unwrap();
+    }
+}
+
+#[test]
+fn s2_a_call_gets_the_next_numbers_of_its_key_as_far_as_there_is_no_gap() {
+    let mut bus = live(&sequenced(8));
+    offer_numbers(&mut bus, 1, &[4, 6, 5, 8]);
+    let got = next_call(&mut bus, at(1));
+    assert_eq!(
+        messages(&got),
+        [(1, 1), (3, 1), (2, 1)],
+        "4, 5, 6, and not 8"
+    );
+    offer_numbers(&mut bus, 5, &[7]);
+    for of in &got {
+        settle(&mut bus, 2, of, Outcome::Handled(of.message));
+    }
+    assert_eq!((bus.stats().done, bus.stats().gaps), (3, 0));
+    let got = next_call(&mut bus, at(2));
+    assert_eq!(messages(&got), [(5, 1), (4, 1)], "7 has come");
+    for of in &got {
+        settle(&mut bus, 3, of, Outcome::Handled(of.message));
+    }
+    assert_eq!(frontier(&bus), 6);
+}
+
+#[test]
+fn s2_a_failure_in_a_call_holds_the_numbers_behind_it_up() {
+    let mut bus = live(&sequenced(8));
+    offer_numbers(&mut bus, 1, &[4, 5, 6]);
+    let got = next_call(&mut bus, at(1));
+    // What comes late, while they run, stands behind them.
+    offer_numbers(&mut bus, 4, &[3, 7]);
+    settle(&mut bus, 2, &got[2], Outcome::Handled(3));
+    settle(&mut bus, 2, &got[0], Outcome::Handled(1));
+    settle(&mut bus, 2, &got[1], Outcome::Retry(2));
+    assert_eq!((bus.stats().done, bus.stats().failed), (1, 1));
+    bus.handle_timeout(at(60_000));
+    let again = next_call(&mut bus, at(60_000));
+    assert_eq!(
+        messages(&again),
+        [(2, 2), (3, 1)],
+        "nothing out of its order joins"
+    );
+    for of in &again {
+        settle(&mut bus, 60_000, of, Outcome::Handled(of.message));
+    }
+    // Late, and handled by itself; what is next follows it.
+    let late = next_call(&mut bus, at(60_000));
+    assert_eq!(messages(&late), [(4, 1), (5, 1)]);
+    assert_eq!(bus.stats().late, 1);
+    for of in &late {
+        settle(&mut bus, 60_000, of, Outcome::Handled(of.message));
+    }
+    assert_eq!((frontier(&bus), bus.stats().gaps), (6, 0));
+}
+
+/// What stood before the message that parked its key runs; what follows it by number, and stood behind, does not.
+#[test]
+fn s2_nothing_of_a_parked_key_joins_what_is_not_concerned() {
+    let mut bus = live(&Config {
+        parked_keys: 1,
+        ..sequenced(8)
+    });
+    offer_numbers(&mut bus, 1, &[3]);
+    let first = next_call(&mut bus, at(1));
+    offer_numbers(&mut bus, 2, &[5, 4, 6]);
+    settle(&mut bus, 2, &first[0], Outcome::Handled(1));
+    let got = next_call(&mut bus, at(2));
+    assert_eq!(messages(&got), [(3, 1), (2, 1), (4, 1)]);
+    settle(&mut bus, 2, &got[0], Outcome::Reject(3));
+    settle(&mut bus, 2, &got[1], Outcome::Handled(2));
+    settle(&mut bus, 2, &got[2], Outcome::Handled(4));
+    let letter = bus.poll_dead_letter().unwrap().token;
+    bus.dead_letter_result(at(3), letter, Receipt::Stored);
+    // Position 2 stood before 3.
+    let got = next_call(&mut bus, at(3));
+    assert_eq!(
+        messages(&got),
+        [(2, 1)],
+        "position 4 follows to the dead letters"
+    );
+    settle(&mut bus, 3, &got[0], Outcome::Handled(2));
+    let letter = bus.poll_dead_letter().unwrap();
+    assert_eq!((*letter.message, letter.why), (4, Why::Parked));
+}
+
+/// A key that has stopped at a gap goes on with what was missing, and its gap is not passed beside it.
+#[test]
+fn s9_what_was_missing_joins_a_late_message_and_the_rest_of_the_gap_is_told() {
+    let mut config = sequenced(8);
+    config.sequence = config.sequence.map(|s| SequenceOrder {
+        on_gap: OnGap::Stop,
+        ..s
+    });
+    let mut bus = live(&config);
+    offer_numbers(&mut bus, 1, &[4]);
+    let got = next_call(&mut bus, at(1));
+    settle(&mut bus, 1, &got[0], Outcome::Handled(1));
+    offer_numbers(&mut bus, 2, &[9]);
+    bus.handle_timeout(at(2_000));
+    assert_eq!(
+        bus.poll_gap(at(2_000)).map(|g| (g.expected, g.found)),
+        Some((5, 9))
+    );
+    offer_numbers(&mut bus, 3, &[3]);
+    offer_numbers(&mut bus, 4, &[5]);
+    let got = next_call(&mut bus, at(2_000));
+    assert_eq!(messages(&got), [(3, 1), (4, 1)], "3 is late, 5 is next");
+    assert!(bus.pass_gap(at(2_000), P, 7), "5 is here");
+    for of in &got {
+        settle(&mut bus, 2_001, of, Outcome::Handled(of.message));
+    }
+    bus.handle_timeout(at(4_000));
+    assert_eq!(
+        bus.poll_gap(at(4_000)).map(|g| (g.expected, g.found)),
+        Some((6, 9))
     );
 }

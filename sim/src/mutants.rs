@@ -239,6 +239,12 @@ pub const MUTANTS: &[Mutant] = &[
         20_000,
         "runs what stands where another was finished without a word",
     ),
+    mutant(
+        253,
+        5_000,
+        "gives a call what is ahead in the sequence of its key",
+    ),
+    mutant(254, 5_000, "passes the sequence of what joins a call"),
     mutant(CANARY, 1, "calls a sound run broken"),
 ];
 

@@ -359,10 +359,10 @@ impl Draw {
                 low_water_percent: self.log(110, 1, 100) as u8,
             },
             // In every fourth run in which one call may get several messages of a key.
-            batch_key: if order == Order::Key && sequence.is_none() && self.even(162, 0, 3) == 0 {
-                self.log(163, 2, 8) as u32
-            } else {
-                1
+            batch_key: match (order, sequence) {
+                (Order::Key, None) if self.even(162, 0, 3) == 0 => self.log(163, 2, 8) as u32,
+                (Order::Key, Some(_)) if self.even(204, 0, 1) == 0 => self.log(205, 2, 8) as u32,
+                (Order::Key | Order::Unordered, _) => 1,
             },
             key_messages: if self.even(138, 0, 1) == 0 {
                 u32::MAX

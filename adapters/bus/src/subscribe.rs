@@ -108,7 +108,7 @@ impl<H: Handler> Subscribe<H> {
         };
         let mut core = settings.to_core(info.partitions, room, bus.jitter_seed);
         core.map_bytes = core.map_bytes.min(bus.info.map_bytes_max);
-        if core.order == Order::Key && core.sequence.is_none() {
+        if core.order == Order::Key {
             core.batch_key = self.handler.of_one_key();
         }
         let limits = core.limits;

@@ -51,6 +51,48 @@ async fn s1_s2_a_call_gets_several_messages_of_one_key_in_the_order_of_the_log()
     bus.close(PATIENCE).await.unwrap();
 }
 
+/// The same by number: what publishers mixed up comes in order, several in a call.
+#[tokio::test]
+async fn s2_with_order_by_sequence_a_call_gets_the_next_numbers_of_a_key() {
+    let bus = bus().await;
+    let (seen, mut arrived) = Seen::new();
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&calls);
+    let handler = batch(16, move |messages: Vec<(Envelope, Context)>| {
+        told.lock().unwrap().push(messages.len());
+        let seen = seen.clone();
+        async move {
+            tokio::time::sleep(Duration::from_millis(3)).await;
+            for (envelope, _) in &messages {
+                seen.push(envelope.key().unwrap(), envelope.sequence().unwrap());
+            }
+            Ok(())
+        }
+    });
+    let subscription = bus.subscribe("orders", "g", handler.of_one_key(8));
+    let subscription = subscription.with(quick).with(|settings| {
+        settings.sequence = true;
+        settings.gap_timeout = PATIENCE;
+    });
+    let subscription = subscription.await.unwrap();
+    // 1, then 3 2, 5 4 and so on.
+    let numbers = (1..=64).map(|n| if n == 1 || n == 64 { n } else { n ^ 1 });
+    for stored in bus
+        .publish_all("orders", numbers.map(|n| order("hot", n)))
+        .await
+    {
+        stored.unwrap();
+    }
+    let all = arrived.take(64).await;
+    let expected: Vec<u64> = (1..=64).collect();
+    assert_eq!(common::by_key(&all)["hot"], expected);
+    let calls = calls.lock().unwrap().clone();
+    let largest = *calls.iter().max().unwrap();
+    assert!((2..=8).contains(&largest), "{calls:?}");
+    drop(subscription);
+    bus.close(PATIENCE).await.unwrap();
+}
+
 /// What is done behind a failure is not done; behind a rejected one it is, when its dead letter is stored.
 #[tokio::test]
 async fn s2_what_is_behind_a_failure_comes_again() {

@@ -34,7 +34,8 @@ impl State {
 
 impl<M> Consumer<M> {
     /// Another message for the call that [`poll_dispatch`](Self::poll_dispatch) gave `token` for: the next
-    /// one of the same key, if it may run now and the call has less than `Config::batch_key`. Ask until
+    /// one of the same key (with [`Config::sequence`](crate::Config::sequence), the one with the next number),
+    /// if it may run now and the call has less than `Config::batch_key`. Ask until
     /// `None`, before the handler starts. Each has a token, an attempt and an outcome of its own, and the
     /// deadline of the first. Settle the first with any outcome, the others with any but plain
     /// [`Outcome::Done`]: [`Outcome::Handled`]. O(messages of the call).
@@ -66,6 +67,8 @@ impl<M> Consumer<M> {
             || !same
             || (count >= self.config.batch_key && !mutants::is(212))
             || self.identities.has_copies()
+            || !self.follows_in_sequence(first, index)
+            || (self.parking.is_on() && self.is_parked(index))
             || (self.expiry.is_over(index, now) && !mutants::is(214))
         {
             return None;
@@ -75,6 +78,9 @@ impl<M> Consumer<M> {
             return None;
         }
         mark!(Followed);
+        if mutants::is(254) {
+            self.sequences.pass_early(index);
+        }
         part.busy += 1;
         self.stats.running += 1;
         let deadline = slots[first as usize].cold.at;
@@ -140,6 +146,10 @@ impl<M> Consumer<M> {
 
     /// The head of a lane is, or has become, a message of a call: it takes effect what was told of it.
     pub(super) fn lead_on(&mut self, head: u32) {
+        if self.sequences.is_on() && self.slab.slots[head as usize].hot.state != State::Queued {
+            // It was the next one when it joined, and is accepted as that.
+            let _next = self.sequences.judge(head);
+        }
         match self.slab.slots[head as usize].hot.state {
             State::Joined => self.slab.slots[head as usize].hot.state = State::Running,
             State::ToldDone => {

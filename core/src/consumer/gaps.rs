@@ -39,7 +39,9 @@ impl<M> Consumer<M> {
         let tail = self.slab.slots[head as usize].hot.tail;
         let entry = self.sequences.place(index).entry;
         let in_order = entry == NONE
-            || self.sequences.place(tail).entry == entry && !self.sequences.is_after(tail, index)
+            || self.sequences.place(tail).entry == entry
+                && !self.sequences.is_after(tail, index)
+                && !self.sequences.is_below(tail)
             || mutants::is(175);
         if in_order {
             self.lanes.queue(&mut self.slab, index, head);
@@ -53,7 +55,13 @@ impl<M> Consumer<M> {
         let mut before = head;
         loop {
             let next = self.slab.slots[before as usize].hot.next;
-            if next == NONE || self.sequences.is_after(next, index) {
+            if next == NONE {
+                break;
+            }
+            let state = self.slab.slots[next as usize].hot.state;
+            // Those that share a call stand together.
+            let in_call = state.runs() || state.is_told();
+            if !in_call && self.sequences.is_after(next, index) {
                 break;
             }
             before = next;
@@ -65,6 +73,24 @@ impl<M> Consumer<M> {
         }
         self.lanes.insert(&mut self.slab, index, (head, before));
         self.bound_hold(head);
+    }
+
+    /// Whether a message behind those of a call would be the next one of its key, or has no number, when
+    /// all of them are done.
+    pub(super) fn follows_in_sequence(&self, first: u32, index: u32) -> bool {
+        let place = self.sequences.place(index);
+        let Some(entry) = self.sequences.entries.get(place.entry as usize) else {
+            return true;
+        };
+        let (mut then, mut at) = (*entry, first);
+        while at != index {
+            let before = self.sequences.place(at);
+            if before.entry == place.entry {
+                then.pass(before.sequence);
+            }
+            at = self.slab.slots[at as usize].hot.next;
+        }
+        then.next == Some(place.sequence) || mutants::is(253)
     }
 
     /// More is held back than is allowed: what the last one has joined is not waited for.
@@ -252,7 +278,8 @@ impl<M> Consumer<M> {
         for index in 0..self.slab.capacity() as u32 {
             let place = self.sequences.place(index);
             let state = self.slab.slots[index as usize].hot.state;
-            let held = state == State::Ahead || state == State::Queued;
+            let in_call = state.runs() || state.is_told();
+            let held = state == State::Ahead || state == State::Queued || in_call;
             if place.entry != entry || !held {
                 continue;
             }

@@ -179,16 +179,26 @@ impl<M> Consumer<M> {
         }
     }
 
+    /// The place that the key of a message is parked at.
+    fn parked_at(&self, index: u32) -> Option<Place> {
+        let slot = self.slab.slots[index as usize].hot;
+        let key = self.parking.key(index)?;
+        let position = self.pool.position(slot.entry);
+        let found = self.parking.place(usize::from(slot.partition), key);
+        found
+            .filter(|p| p.confirmed && position >= p.parked.since)
+            .copied()
+    }
+
+    /// Whether a message follows when it is next of its key. In order by sequence, one that stood before
+    /// what parked the key may come in front of it, and is not concerned.
+    pub(super) fn is_parked(&self, index: u32) -> bool {
+        self.parked_at(index).is_some()
+    }
+
     /// What a message that is next of its key does if the key is parked. Whether it is.
     pub(super) fn follow(&mut self, index: u32) -> bool {
-        let slot = self.slab.slots[index as usize].hot;
-        let partition = usize::from(slot.partition);
-        let Some(key) = self.parking.key(index) else {
-            return false;
-        };
-        let position = self.pool.position(slot.entry);
-        let found = self.parking.get(partition, key).copied();
-        let Some(place) = found.filter(|p| p.confirmed && position >= p.parked.since) else {
+        let Some(place) = self.parked_at(index) else {
             return false;
         };
         match place.parked.mode {

@@ -107,6 +107,11 @@ impl Parking {
         confirmed.map(|p| p.parked)
     }
 
+    pub(super) fn place(&self, partition: usize, key: u128) -> Option<&Place> {
+        let at = self.find(partition, key).ok()?;
+        Some(&self.places[at])
+    }
+
     pub(super) fn get(&mut self, partition: usize, key: u128) -> Option<&mut Place> {
         let at = self.find(partition, key).ok()?;
         Some(&mut self.places[at])

@@ -325,6 +325,13 @@ impl Sequences {
         entry.is_some_and(|e| e.has_passed(place.sequence))
     }
 
+    /// Whether the message in this slot comes before the next one of its key: it is late, or a copy.
+    pub(super) fn is_below(&self, slot: u32) -> bool {
+        let place = self.place(slot);
+        let next = self.entries.get(place.entry as usize).and_then(|e| e.next);
+        next.is_some_and(|next| place.sequence < next)
+    }
+
     /// Passes the sequence of a message that is not finished (a fault, for the simulator).
     pub(super) fn pass_early(&mut self, slot: u32) {
         let place = self.place(slot);

@@ -3,7 +3,7 @@
 use procession_core::{Expired, Why};
 
 use super::inputs::Ending;
-use super::model::{Model, Phase, State};
+use super::model::{Held, Model, Phase, State};
 
 impl Model {
     /// The message that a call may get, which this message has begun.
@@ -21,11 +21,31 @@ impl Model {
             && next.state == State::Queued
             && (next.p, next.key) == (head.p, head.key)
             && next.why.is_none()
+            && self.is_next_of_call(&lane.clone().take(count).collect::<Vec<_>>(), next)
             && !over
+            && self.place_of(next).is_none()
             && part.phase == Phase::Open
             && self.now < part.until
             && count < self.config.batch_key as usize;
         may.then_some(next.message)
+    }
+
+    /// Whether a message is the next of its key when those before it are done.
+    fn is_next_of_call(&self, before: &[&Held], next: &Held) -> bool {
+        let Some(sequence) = next.sequence else {
+            return true;
+        };
+        let key = self
+            .keys
+            .iter()
+            .find(|k| (k.p, Some(k.key)) == (next.p, next.key));
+        let mut key = key.expect("what is held has its key").clone();
+        for held in before {
+            if let Some(sequence) = held.sequence {
+                key.pass(sequence);
+            }
+        }
+        key.next == Some(sequence)
     }
 
     /// Whether a held message may turn out to be a copy: then nothing needs to follow.
@@ -64,7 +84,7 @@ impl Model {
             return self.finish(i, true);
         }
         let lane = self.held[i].lane;
-        let of = |h: &&mut super::model::Held| h.lane == lane;
+        let of = |h: &&mut Held| h.lane == lane;
         let runs = |s: State| matches!(s, State::Running | State::Stopping);
         if self.held.iter_mut().filter(of).any(|h| runs(h.state)) {
             return;
@@ -106,7 +126,7 @@ impl Model {
     /// Whether a handler without its partition keeps the key of a message busy.
     pub fn has_orphans(&self, i: usize) -> bool {
         let lane = self.held[i].lane;
-        let orphan = |h: &super::model::Held| h.lane == lane && h.state == State::Orphan;
+        let orphan = |h: &Held| h.lane == lane && h.state == State::Orphan;
         self.held.iter().any(orphan)
     }
 }

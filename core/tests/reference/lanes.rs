@@ -10,6 +10,15 @@ impl Model {
         for i in 0..self.held.len() {
             let held = &self.held[i];
             let first = !self.held[..i].iter().any(|h| h.lane == held.lane);
+            if first
+                && matches!(
+                    held.state,
+                    State::Running | State::Stopping | State::Said(_)
+                )
+            {
+                self.accept(i);
+            }
+            let held = &self.held[i];
             if first && held.state == State::Queued && !self.has_orphans(i) {
                 self.activate(i);
             } else if first && let State::Said(ending) = held.state {

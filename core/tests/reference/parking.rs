@@ -2,7 +2,7 @@
 
 use procession_core::{NoticeKind, ParkedKey, ParkedMode, Position, Why};
 
-use super::model::{Model, Phase, State};
+use super::model::{Held, Model, Phase, State};
 
 impl Model {
     /// A message is given up: its key takes a place, or it waits for one.
@@ -45,12 +45,17 @@ impl Model {
         }
     }
 
+    /// The place of a parked key that concerns a message.
+    pub fn place_of(&self, held: &Held) -> Option<ParkedMode> {
+        let place = held.key.and_then(|k| self.parts[held.p].parked.get(&k));
+        let place = place.filter(|p| p.2 && held.position >= p.0);
+        place.map(|p| p.1)
+    }
+
     /// What the first message of a lane does if its key is parked.
     /// Whether it is.
     pub fn follow(&mut self, i: usize) -> bool {
-        let held = &self.held[i];
-        let place = held.key.and_then(|k| self.parts[held.p].parked.get(&k));
-        let Some((_, mode, _)) = place.copied().filter(|p| p.2 && held.position >= p.0) else {
+        let Some(mode) = self.place_of(&self.held[i]) else {
             return false;
         };
         match mode {
@@ -79,7 +84,7 @@ impl Model {
                 self.admit_crowded(p);
             }
             self.dirty(p, 0);
-            let waits = |h: &super::model::Held| h.p == p && h.state == State::Waits;
+            let waits = |h: &Held| h.p == p && h.state == State::Waits;
             let found = self
                 .held
                 .iter()

@@ -20,7 +20,7 @@ pub struct Key {
 }
 
 impl Key {
-    fn pass(&mut self, sequence: u64) {
+    pub fn pass(&mut self, sequence: u64) {
         if self.next.is_none_or(|next| sequence > next) {
             self.first = sequence;
         }
@@ -124,6 +124,15 @@ impl Model {
         };
         self.bound_hold(i);
         true
+    }
+
+    /// One that has joined a call is the first of its lane now.
+    pub fn accept(&mut self, i: usize) {
+        let held = &self.held[i];
+        if let (Some(key), Some(sequence)) = (held.key, held.sequence) {
+            let key = self.key_of(held.p, key);
+            key.stopped &= key.next != Some(sequence);
+        }
     }
 
     /// Messages of keys that are waited for.
@@ -241,7 +250,10 @@ impl Model {
         known.stopped = false;
         let next = known.next;
         let ours = |h: &&Held| (h.p, h.key) == (p, Some(key));
-        let waits = |h: &&Held| is_ahead(h.state) || h.state == State::Queued;
+        let waits = |h: &&Held| {
+            let in_call = matches!(h.state, State::Running | State::Stopping | State::Said(_));
+            is_ahead(h.state) || h.state == State::Queued || in_call
+        };
         let of_key = self.held.iter().filter(ours).filter(waits);
         let ahead = of_key.filter_map(|h| h.sequence.filter(|s| next <= Some(*s)));
         if let Some(first) = ahead.min()

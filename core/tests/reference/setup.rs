@@ -61,7 +61,7 @@ prop_compose! {
             },
             key_messages: of_key,
             suspects: 0,
-            batch_key: if unordered || sequence.is_some() { 1 } else { batch },
+            batch_key: if unordered { 1 } else { batch },
             message_bytes_max: 100,
             window: 4_096,
             window_pool: 64 * 1_024,

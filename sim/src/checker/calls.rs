@@ -61,6 +61,12 @@ impl Process {
         true
     }
 
+    /// What is before a message that joins this call, in order.
+    pub(super) fn entries_of(&self, call: u64) -> impl Iterator<Item = u32> + '_ {
+        let book = self.books.iter().find(|b| b.call == call);
+        book.into_iter().flat_map(|b| b.members.iter().map(|m| m.1))
+    }
+
     /// Whether a message is before others in this call.
     pub(super) fn is_in_call(&self, call: u64, e: u32) -> bool {
         let book = self.books.iter().find(|b| b.call == call);

@@ -96,7 +96,7 @@ impl Checker {
                 format!("{}: msg={earlier:?} at position={position:?} is not", at())
             })?;
         }
-        self.starts_in_sequence(member, e, all, now)?;
+        self.starts_in_sequence(member, (e, call), all, now)?;
         let (rules, process) = (&self.rules, &mut self.processes[member]);
         let token = dispatch.token.to_bits();
         rules.hold(Rule::TokenTwice, process.tokens.insert(token), at)?;

@@ -36,6 +36,13 @@ impl Run {
             next: number,
         }
     }
+
+    fn pass(&mut self, number: u64) {
+        if number > self.next {
+            *self = Self::at(number);
+        }
+        self.next = self.next.max(number + 1);
+    }
 }
 
 impl Sequences {
@@ -47,10 +54,7 @@ impl Sequences {
     pub(super) fn pass(&mut self, entry: &Entry) {
         if let Some((key, sequence)) = entry.sequenced() {
             let run = self.next.entry(key).or_insert_with(|| Run::at(sequence));
-            if sequence > run.next {
-                *run = Run::at(sequence);
-            }
-            run.next = run.next.max(sequence + 1);
+            run.pass(sequence);
         }
     }
 }
@@ -111,11 +115,12 @@ impl Checker {
         earlier.sequenced().is_none_or(|(_, s)| s > sequence)
     }
 
-    /// A message starts: it is the next one, or the first that is seen.
+    /// A message starts: it is the next one, or the first that is seen; in a call, when those before it
+    /// are done.
     pub(super) fn starts_in_sequence(
         &mut self,
         member: usize,
-        e: u32,
+        (e, call): (u32, u64),
         all: &[Entry],
         now: u64,
     ) -> Checked {
@@ -127,7 +132,14 @@ impl Checker {
             return Ok(());
         };
         let run = tenure.sequences.next.entry(key);
-        let run = *run.or_insert_with(|| Run::at(sequence));
+        let mut run = *run.or_insert_with(|| Run::at(sequence));
+        for before in self.processes[member].entries_of(call) {
+            let before = &all[before as usize];
+            let same = before.partition == entry.partition;
+            if let Some((_, passed)) = before.sequenced().filter(|s| same && s.0 == key) {
+                run.pass(passed);
+            }
+        }
         // What was passed over may come late.
         let right = sequence == run.next || sequence < run.first;
         self.rules.hold(Rule::OutOfSequence, right, || {

@@ -95,9 +95,9 @@ impl<F> Batch<F> {
         Self { desk, ..self }
     }
 
-    /// A call may get up to so many messages of one key, in the order of the log (1 unless this is said; at
-    /// most what a call takes, and 256). It works on keys in the order of the log: with `order = "sequence"` or
-    /// `"unordered"` there is one of a key in a call.
+    /// A call may get up to so many messages of one key, in their order (1 unless this is said; at most what a
+    /// call takes, and 256): that of the log, or with `order = "sequence"` that of their numbers, as far as
+    /// none is missing. With `order = "unordered"` there is one of a key in a call.
     ///
     /// What the call says of a message counts when all before it of its key are done (S2). Behind one that
     /// failed, all of its key are handed out again, whatever was said of them, and without costing an
