@@ -2,7 +2,7 @@
 
 use procession_core::{
     Admit, Anchor, Commit, Dispatch, Drained, Flow, Grant, Notice, ParkedKey, Position, Release,
-    Start, Wake, Why, decode_map, decode_parked,
+    Start, Wake, Why, decode_digests, decode_map, decode_parked,
 };
 
 use crate::mix;
@@ -178,18 +178,22 @@ impl Answer for (Commit, &[u8]) {
             map.len() as u64,
         ]);
         anchor(commit.anchor, out);
-        match decode_parked(map, commit.frontier) {
-            Some(keys) if !keys.is_empty() => parked(map, commit.frontier, &keys, out),
-            _ => out.extend(map.chunks(8).map(|chunk| {
+        let keys = decode_parked(map, commit.frontier).unwrap_or_default();
+        let digests = decode_digests(map, commit.frontier).unwrap_or_default();
+        if keys.is_empty() && digests.is_empty() {
+            out.extend(map.chunks(8).map(|chunk| {
                 let mut word = [0; 8];
                 word[..chunk.len()].copy_from_slice(chunk);
                 u64::from_le_bytes(word)
-            })),
+            }));
+        } else {
+            parked(map, commit.frontier, &keys, out);
+            out.extend(digests.iter().map(|d| d.0.0));
         }
     }
 }
 
-/// What a map with parked keys says, the keys aside: an answer is the same whatever they are.
+/// What a map with parked keys or digests says, these aside: an answer is the same whatever they are.
 fn parked(map: &[u8], frontier: Position, keys: &[ParkedKey], out: &mut Vec<u64>) {
     let mut places: Vec<_> = keys.iter().map(|k| (k.since.0, k.mode as u64)).collect();
     places.sort_unstable();
