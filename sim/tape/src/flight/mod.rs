@@ -2,7 +2,7 @@
 //!
 //! What is written here at every call is as short as it can be had without looking anything up: what
 //! was to be expected is left out, nothing is hashed, no memory is asked for. Steps, digests and masked
-//! keys are made of it when somebody asks for a report (ADR 0013).
+//! keys are made of it when somebody asks for a report (ADR 0014).
 
 mod buffer;
 mod op;
