@@ -2,7 +2,6 @@
 
 use core::fmt;
 
-use procession_core::Why;
 use procession_runtime::subscription::{Ending, Incident};
 
 /// One thing that happened.
@@ -105,7 +104,7 @@ pub enum What {
         partition: u32,
         position: u64,
         message: u32,
-        why: Why,
+        why: Reason,
     },
     Commit {
         partition: u32,
@@ -170,6 +169,17 @@ pub enum What {
     },
     /// No fault happens any more.
     Healed,
+}
+
+/// Why a message ended as a dead letter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// Its time was over.
+    Expired,
+    /// Processes have died of it.
+    Suspect,
+    /// Something else.
+    Other,
 }
 
 /// How a handler ended.

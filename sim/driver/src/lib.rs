@@ -38,6 +38,6 @@ mod work;
 mod world;
 
 pub use check::Breach;
-pub use event::{Event, Outcome as HandlerOutcome, Told, What};
+pub use event::{Event, Outcome as HandlerOutcome, Reason, Told, What};
 pub use outcome::{Outcome, Tally, describe, run, run_with};
 pub use sabotage::{SABOTAGES, Sabotage};

@@ -5,7 +5,7 @@ use procession_runtime::port::Outgoing;
 use procession_runtime::publisher::{PublishError, PublishObserver, Stored};
 use procession_runtime::subscription::{Ending, Fence, Incident, Observer};
 
-use crate::event::{Told, What};
+use crate::event::{Reason, Told, What};
 use crate::recorder::Recorder;
 use crate::work;
 
@@ -67,7 +67,11 @@ impl Observer<u32> for Hooks {
             partition: partition.0,
             position: position.0,
             message: *message,
-            why,
+            why: match why {
+                Why::Expired => Reason::Expired,
+                Why::Suspect => Reason::Suspect,
+                _ => Reason::Other,
+            },
         });
     }
     fn commit(

@@ -4,11 +4,9 @@ use core::fmt::{self, Write};
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 
-use procession_core::Why;
-
 use crate::check::{Breach, check};
 use crate::dice::mix;
-use crate::event::{Event, Outcome as End, Told, What};
+use crate::event::{Event, Outcome as End, Reason, Told, What};
 use crate::history::Story;
 use crate::plan::Plan;
 use crate::sabotage::Sabotage;
@@ -90,10 +88,12 @@ impl Tally {
             What::Begin { call: (0, of), .. } if 1 < of => self.calls += 1,
             What::Passed { .. } => self.expired += 1,
             What::Buried {
-                why: Why::Expired, ..
+                why: Reason::Expired,
+                ..
             } => self.expired += 1,
             What::Buried {
-                why: Why::Suspect, ..
+                why: Reason::Suspect,
+                ..
             } => self.suspected += 1,
             What::Crashed if LATER_LIVES <= event.life => self.publishers_died += 1,
             _ => {}

@@ -69,10 +69,9 @@ impl Core {
     }
 
     /// Whether there is nothing to ask it for. With a tape it is asked all the same, and so is a liar.
-    #[inline]
     pub(crate) fn is_quiet(&self, full: bool) -> bool {
-        let quiet = self.consumer.is_quiet() && (full || !self.consumer.is_ready());
-        quiet && self.tape.is_none() && lies::none()
+        let ready = !full && self.consumer.is_ready();
+        !ready && !self.has_news() && self.tape.is_none()
     }
 
     /// It was asked for everything, or (`true`) it is to be asked although it was told nothing.

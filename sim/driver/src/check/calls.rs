@@ -1,9 +1,7 @@
 //! S2, S9: what counts of a call of several messages; what is given up without being handled.
 
-use procession_core::Why;
-
 use super::{Checker, Found, Run, breach};
-use crate::event::Outcome;
+use crate::event::{Outcome, Reason};
 
 /// A call that got several messages of one key.
 #[derive(Clone, Debug)]
@@ -103,13 +101,15 @@ impl Checker<'_> {
 
     /// S9, L3: what is given up as expired has, and nobody is suspected before enough owners have ended without
     /// a word. Which ones the record could name, it cannot tell: a handler may have ended since.
-    pub(super) fn given_up(&self, at: u64, message: u32, why: Why) -> Found {
+    pub(super) fn given_up(&self, at: u64, message: u32, why: Reason) -> Found {
         let unclean = self.lives.values().filter(|life| life.disturbed).count();
         match why {
-            Why::Expired if !self.has_expired(message, at) => {
+            Reason::Expired if !self.has_expired(message, at) => {
                 breach("S9", format!("{message} is given up, and has not expired"))
             }
-            Why::Suspect if self.story.suspects == 0 || unclean < self.story.suspects as usize => {
+            Reason::Suspect
+                if self.story.suspects == 0 || unclean < self.story.suspects as usize =>
+            {
                 let text = format!("{message} is suspected, and {unclean} owners have died");
                 breach("L3", text)
             }

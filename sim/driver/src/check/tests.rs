@@ -1,9 +1,7 @@
 //! Wrong histories: each rule fails once, and the right one passes.
 
-use procession_core::Why;
-
 use super::check;
-use crate::event::{Event, Outcome, Told, What};
+use crate::event::{Event, Outcome, Reason, Told, What};
 use crate::history::{Stored, Story};
 
 const MILLI: u64 = 1_000_000;
@@ -457,7 +455,7 @@ fn l3_a_suspect_that_nobody_died_of() {
                 partition: 0,
                 position: 1,
                 message: 0,
-                why: Why::Suspect,
+                why: Reason::Suspect,
             };
             push(s, 1, buried);
         })
@@ -493,7 +491,7 @@ fn s9_a_dead_letter_that_is_nowhere() {
         partition: 0,
         position: 1,
         message: 0,
-        why: Why::Exhausted,
+        why: Reason::Other,
     };
     assert_eq!(from_fresh(|s| push(s, 1, buried)), "S9");
 }
