@@ -299,7 +299,9 @@ fn round(seed: u64, token: Token) {
     let mut segments = Vec::new();
     for _ in 0..2 {
         let mut segment = Segment::new(told.now, keyed, (Buffer::new(100), Vec::new()));
-        for _ in 0..told.draw.below(400) {
+        // Some are longer than what is written before it is brought to where it is kept.
+        let most = if told.draw.one_in(20) { 3_000 } else { 300 };
+        for _ in 0..told.draw.below(most) {
             told.one(&mut segment);
         }
         segments.push(segment);
