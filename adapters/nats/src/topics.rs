@@ -307,6 +307,13 @@ pub(crate) fn check(
             window(spec) / 1_000_000
         ));
     }
+    if spec.batches && shape.batches && config.storage == "file" && config.num_replicas <= 1 {
+        warnings.push(format!(
+            "stream `{stream}` has one replica, in files: the server makes files for each batch and deletes \
+             them, which takes it 10 ms and more; unless the way to it is longer, or keys have hundreds of \
+             messages waiting, `publish.batch` above 1 is slower than 1"
+        ));
+    }
     let storage = match config.storage.as_str() {
         "memory" => Storage::Memory,
         _ => Storage::File,
@@ -429,6 +436,40 @@ mod tests {
         let checked = check(&spec(None), "orders", &info(config)).unwrap();
         assert!(checked.warnings.iter().any(|w| w.contains("persist_mode")));
         assert!(checked.warnings.iter().any(|w| w.contains("stored twice")));
+    }
+
+    #[test]
+    fn batches_are_allowed_where_they_are_wanted_and_their_price_is_told() {
+        let mut wanted = spec(None);
+        let plain = info(stream_config(&wanted, 1));
+        assert!(plain.config.get("allow_atomic").is_none());
+        let why = check(&wanted, "orders", &plain)
+            .unwrap()
+            .no_batches
+            .unwrap();
+        for part in [
+            "allow_atomic",
+            "publish.batch",
+            "nats stream edit orders",
+            "2.12",
+        ] {
+            assert!(why.message.contains(part), "{}", why.message);
+        }
+        wanted.batches = true;
+        let price = |storage, replicas| {
+            let spec = TopicSpec {
+                storage,
+                ..wanted.clone()
+            };
+            let checked = check(&spec, "orders", &info(stream_config(&spec, replicas))).unwrap();
+            assert_eq!(checked.no_batches, None);
+            checked
+                .warnings
+                .iter()
+                .any(|w| w.contains("one replica, in files"))
+        };
+        assert!(price(Storage::File, 1));
+        assert!(!price(Storage::File, 3) && !price(Storage::Memory, 1));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use procession::{PublishError, Settings, TopicMode};
+use procession::{PublishError, Settings, Storage, TopicMode};
 use procession_tests::seen::{Seen, envelope, publish, publish_all};
 use procession_tests::venue::{Kind, Venue};
 
@@ -14,13 +14,21 @@ crate::rows![
     a_topic_that_takes_no_batches_is_refused_with_the_way_out,
 ];
 
-fn together(settings: &mut Settings) {
-    settings.publish.batch = 32;
+/// Batches to a topic in the broker's memory: nats-server makes files for each batch otherwise.
+fn together(venue: &Venue, topic: &str) -> impl FnOnce(&mut Settings) + Send + 'static {
+    let (topic, kind) = (topic.to_owned(), venue.kind);
+    move |settings| {
+        settings.publish.batch = 32;
+        if kind == Kind::Nats {
+            settings.topics.entry(topic).or_default().storage = Storage::Memory;
+        }
+    }
 }
 
 /// S8, S10: nothing is missing, each is told its own place, and the log has each key in order.
 async fn s8_what_goes_together_keeps_its_order_and_is_told_where_it_is(venue: Arc<Venue>) {
-    let (bus, topic) = (venue.bus_with(together).await, venue.topic("t"));
+    let topic = venue.topic("t");
+    let bus = venue.bus_with(together(&venue, &topic)).await;
     let stored = publish(&bus, &topic, 0..3_000, 3).await;
     let mut log = BTreeMap::new();
     for (partition, position, message) in bus.audit(&topic).await.unwrap() {
@@ -53,7 +61,8 @@ async fn s8_what_goes_together_keeps_its_order_and_is_told_where_it_is(venue: Ar
 /// S10: where the broker knows ids, a copy is told as one, with the place of the first, and what went with
 /// it is stored once. (Kafka knows none: its subscriptions do, S4.)
 async fn s10_a_copy_among_what_goes_together_takes_nothing_with_it(venue: Arc<Venue>) {
-    let (bus, topic) = (venue.bus_with(together).await, venue.topic("t"));
+    let topic = venue.topic("t");
+    let bus = venue.bus_with(together(&venue, &topic)).await;
     let before = publish(&bus, &topic, 0..20, 1).await;
     // Copies of all that is there, each among new ones; and one that is twice among what is new.
     let numbers: Vec<u64> = (0..20)
@@ -99,7 +108,7 @@ async fn a_topic_that_takes_no_batches_is_refused_with_the_way_out(venue: Arc<Ve
         .publish(&topic, envelope("k", 1))
         .await
         .unwrap();
-    let bus = venue.bus_with(together).await;
+    let bus = venue.bus_with(together(&venue, &topic)).await;
     let refused = bus.publish(&topic, envelope("k", 2)).await;
     if venue.kind == Kind::Nats {
         let Err(PublishError::Topic(error)) = refused else {
@@ -128,8 +137,9 @@ async fn a_topic_that_takes_no_batches_is_refused_with_the_way_out(venue: Arc<Ve
         .drain(Duration::from_secs(5))
         .await
         .unwrap();
+    let batches = together(&venue, &topic);
     let updating = venue.bus_with(|settings| {
-        together(settings);
+        batches(settings);
         settings.bus.topics = Some(TopicMode::CreateOrUpdate);
     });
     let stored = publish(&updating.await, &topic, 10..110, 1).await;

@@ -22,7 +22,7 @@ pub struct PublishSettings {
     /// Waiting messages of one key that go to the broker in one request, at most (1 to 256). Default 1:
     /// each by itself, so that a key waits for an answer per message. Where the broker keeps the order of
     /// a key whatever is on its way (Kafka), it changes nothing. On NATS the stream must take batches
-    /// (`allow_atomic`).
+    /// (`allow_atomic`), and one with a single replica in files does so slowly (`docs/nats.md`).
     pub batch: u32,
     /// When the window is full: `wait` for room until the deadline (default), or `fail` at once.
     pub when_full: WhenFull,

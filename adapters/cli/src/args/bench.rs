@@ -53,6 +53,9 @@ pub struct BenchArgs {
     /// Messages of one key that ours puts into one request where it sends one of a key at a time (NATS).
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = value_parser!(u32).range(1..=256), conflicts_with = "core")]
     pub batch: u32,
+    /// Topics in the broker's memory, where it has a choice (NATS).
+    #[arg(long, conflicts_with = "core")]
+    pub memory: bool,
     /// Pairs of ours and raw-equal, in turns; one more is run before them and not counted.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = value_parser!(u32).range(10..=1_000))]
     pub pairs: u32,

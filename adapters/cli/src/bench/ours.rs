@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use procession::settings::TopicSettings;
-use procession::{Bus, Envelope, Settings, TopicMode, raw};
+use procession::{Bus, Envelope, Settings, Storage, TopicMode, raw};
 use tokio::sync::Notify;
 
 use super::load::{CONTENT_TYPE, PARTITIONS, SOURCE, TYPE, publish_each};
@@ -29,7 +29,8 @@ impl Ours {
     /// Connects. Those topics will be created when they are first used.
     pub(super) async fn connect(
         url: &str,
-        (payload, batch): (usize, u32),
+        payload: usize,
+        (batch, memory): (u32, bool),
         topics: impl IntoIterator<Item = String>,
     ) -> Result<Self, Failure> {
         let mut settings = Settings::default();
@@ -42,6 +43,9 @@ impl Ours {
         for topic in topics {
             let mut own = TopicSettings::default();
             own.partitions = Some(PARTITIONS);
+            if memory {
+                own.storage = Storage::Memory;
+            }
             settings.topics.insert(topic, own);
         }
         let connected = Bus::builder(url).settings(settings).connect().await;

@@ -17,6 +17,8 @@ pub(super) struct Pairs<'a> {
     load: Load,
     /// Messages of one key that ours puts into one request.
     batch: u32,
+    /// Topics in the broker's memory.
+    memory: bool,
     /// This and nothing else.
     only: Option<What>,
     /// Begins the name of every topic and group, so that nothing from before is found.
@@ -75,6 +77,7 @@ impl<'a> Pairs<'a> {
                 payload: Bytes::from(vec![7; args.payload as usize]),
             },
             batch: args.batch,
+            memory: args.memory,
             only: args.only,
             run: terminal::random_name("bench"),
             stop,
@@ -87,8 +90,8 @@ impl<'a> Pairs<'a> {
         let url = &site.url;
         let turns = (0..=self.pairs).flat_map(|pair| TURNS[0].map(|side| self.topic(pair, side)));
         let topics = turns.chain([self.log()]);
-        let sizes = (self.load.payload.len(), self.batch);
-        let ours = Ours::connect(url, sizes, topics).await?;
+        let choices = (self.batch, self.memory);
+        let ours = Ours::connect(url, self.load.payload.len(), choices, topics).await?;
         let raw = Raw::connect(url).await?;
         let version = site.version.clone();
         let version = version.unwrap_or_else(|| ours.broker_version());
@@ -236,6 +239,7 @@ mod tests {
             payload: 100,
             keys: 50,
             batch: 2,
+            memory: false,
             pairs: 1,
             messages: Some(1_000),
             core: false,

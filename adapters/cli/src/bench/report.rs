@@ -137,6 +137,7 @@ pub(super) struct Conditions {
     payload: u32,
     keys: u32,
     batch: u32,
+    memory: bool,
 }
 
 impl Conditions {
@@ -147,6 +148,7 @@ impl Conditions {
             payload: args.payload,
             keys: args.keys,
             batch: args.batch,
+            memory: args.memory,
         }
     }
 }
@@ -216,6 +218,7 @@ impl Report {
                 "payload_bytes": self.conditions.payload,
                 "keys": self.conditions.keys,
                 "batch": self.conditions.batch,
+                "in_memory": self.conditions.memory,
                 "partitions": PARTITIONS,
                 "brokers": self.brokers,
                 "clients": raw::clients(),
@@ -235,10 +238,11 @@ impl Report {
             .map_or_else(|| "unknown".into(), |l| format!("{l:.2}"));
         let mut text = format!(
             "{} cores shared with the broker, load average {load} before; payload {} B, {} keys, \
-             {PARTITIONS} partitions, {}\n{}; {}; the allocator of both sides is {ALLOCATOR}\n",
+             {PARTITIONS} partitions{}, {}\n{}; {}; the allocator of both sides is {ALLOCATOR}\n",
             c.cores,
             c.payload,
             c.keys,
+            if c.memory { " in memory" } else { "" },
             match c.batch {
                 1 => "each message in a request of its own".to_owned(),
                 n => format!("up to {n} of a key in one request of ours"),
