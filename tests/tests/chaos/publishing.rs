@@ -83,12 +83,15 @@ pub(crate) fn what_goes_together_is_cut_off(desk: &mut Desk) {
     });
     let bus = handle.block_on(bus.connect()).unwrap();
     handle.block_on(bus.topic(TOPIC)).unwrap();
-    let (rounds, each) = (30, 1_500);
+    let (rounds, each) = (31, 1_500);
     for round in 0..rounds {
         let (bus, numbers) = (bus.clone(), round * each..(round + 1) * each);
         let publishing = handle.spawn(async move { publish(&bus, TOPIC, numbers, 5).await });
-        std::thread::sleep(Duration::from_micros(700 * round));
-        proxy.cut();
+        // In the first round the topic is looked at, which is not what is cut off here.
+        if round > 0 {
+            std::thread::sleep(Duration::from_micros(700 * (round - 1)));
+            proxy.cut();
+        }
         let stored = handle.block_on(publishing).unwrap();
         assert_eq!(stored.len() as u64, each);
     }
