@@ -310,7 +310,7 @@ pub(crate) fn check(
     if spec.batches && shape.batches && config.storage == "file" && config.num_replicas <= 1 {
         warnings.push(format!(
             "stream `{stream}` has one replica, in files: the server makes files for each batch and deletes \
-             them, which takes it 10 ms and more; unless the way to it is longer, or keys have hundreds of \
+             them, which takes a millisecond and more; where the way to it is short and keys have few \
              messages waiting, `publish.batch` above 1 is slower than 1"
         ));
     }
