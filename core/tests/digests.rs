@@ -83,6 +83,14 @@ fn finished(config: &Config) -> Vec<u8> {
     map
 }
 
+/// What becomes of what comes again behind such a map.
+const fn known(position: u64) -> Admit {
+    match position {
+        1 => Admit::Queued,
+        _ => Admit::Replayed,
+    }
+}
+
 fn notices(core: &mut Consumer<u64>) -> Vec<NoticeKind> {
     std::iter::from_fn(|| core.poll_notice())
         .map(|n| n.kind)
@@ -96,11 +104,7 @@ fn s4_what_a_map_recognises_is_not_handed_out_again() {
         let mut core = Consumer::new(&config(reads)).unwrap();
         let session = open(&mut core, 2, &map, true);
         for n in 1..200 {
-            let expected = if n == 1 {
-                Admit::Queued
-            } else {
-                Admit::Replayed
-            };
+            let expected = known(n);
             assert_eq!(offer(&mut core, arrival(2, session, n, n)), expected, "{n}");
             core.check_invariants().unwrap();
         }
@@ -147,11 +151,7 @@ fn without_digests_it_is_taken_for_what_was_finished() {
     let mut core = Consumer::new(&config(true)).unwrap();
     let session = open(&mut core, 2, &map, true);
     for n in 1..200 {
-        let expected = if n == 1 {
-            Admit::Queued
-        } else {
-            Admit::Replayed
-        };
+        let expected = known(n);
         assert_eq!(
             offer(&mut core, arrival(2, session, n, 1_000 + n)),
             expected

@@ -12,19 +12,18 @@ fn at(seconds: u64) -> Time {
 }
 
 fn config() -> ProducerConfig {
+    let backoff = Backoff {
+        first: Span::from_secs(1),
+        max: Span::from_secs(4),
+        jitter_percent: 0,
+    };
     ProducerConfig {
         messages: 16,
         bytes: 1_000,
         in_flight: 2,
-        low_water_percent: 50,
-        pipelining: false,
         batch: 3,
-        backoff: Backoff {
-            first: Span::from_secs(1),
-            max: Span::from_secs(4),
-            jitter_percent: 0,
-        },
-        seed: 1,
+        backoff,
+        ..ProducerConfig::default()
     }
 }
 

@@ -7,8 +7,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{PATIENCE, Seen, bus, order, quick, until};
+use common::{Arrived, PATIENCE, Seen, bus, order, quick, until};
 use procession::{Context, Envelope, HandlerError, NotWeighed, batch};
+
+/// All 64 messages of the hot key came in order, up to 8 in a call; the sizes of the calls.
+async fn came_in_order(arrived: &mut Arrived, calls: &Mutex<Vec<usize>>) -> Vec<usize> {
+    let all = arrived.take(64).await;
+    let expected: Vec<u64> = (1..=64).collect();
+    assert_eq!(common::by_key(&all)["hot"], expected);
+    let calls = calls.lock().unwrap().clone();
+    let largest = *calls.iter().max().unwrap();
+    assert!((2..=8).contains(&largest), "{calls:?}");
+    calls
+}
 
 /// A hot key's messages come in few calls, one call at a time, in order.
 #[tokio::test]
@@ -40,12 +51,7 @@ async fn s1_s2_a_call_gets_several_messages_of_one_key_in_the_order_of_the_log()
     for stored in bus.publish_all("orders", envelopes).await {
         stored.unwrap();
     }
-    let all = arrived.take(64).await;
-    let expected: Vec<u64> = (1..=64).collect();
-    assert_eq!(common::by_key(&all)["hot"], expected);
-    let calls = calls.lock().unwrap().clone();
-    let largest = *calls.iter().max().unwrap();
-    assert!((2..=8).contains(&largest), "{calls:?}");
+    let calls = came_in_order(&mut arrived, &calls).await;
     assert!(calls.len() < 40, "{calls:?}");
     drop(subscription);
     bus.close(PATIENCE).await.unwrap();
@@ -83,12 +89,7 @@ async fn s2_with_order_by_sequence_a_call_gets_the_next_numbers_of_a_key() {
     {
         stored.unwrap();
     }
-    let all = arrived.take(64).await;
-    let expected: Vec<u64> = (1..=64).collect();
-    assert_eq!(common::by_key(&all)["hot"], expected);
-    let calls = calls.lock().unwrap().clone();
-    let largest = *calls.iter().max().unwrap();
-    assert!((2..=8).contains(&largest), "{calls:?}");
+    came_in_order(&mut arrived, &calls).await;
     drop(subscription);
     bus.close(PATIENCE).await.unwrap();
 }

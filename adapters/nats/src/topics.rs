@@ -1,5 +1,7 @@
 //! Topics as streams: created, validated, read back.
 
+use std::sync::Arc;
+
 use procession_core::Span;
 use procession_runtime::check_topic_name;
 use procession_runtime::port::{
@@ -92,16 +94,20 @@ pub(crate) async fn ensure(
 
 /// Reads a topic that must be there: how many partitions it has.
 pub(crate) async fn look(jetstream: &JetStream, topic: &str) -> Result<TopicInfo, PortError> {
-    let spec = TopicSpec {
-        name: topic.into(),
+    ensure(jetstream, &existing(topic.into()), 1).await
+}
+
+/// What is asked of a topic that must be there, however it is.
+pub(crate) const fn existing(name: Arc<str>) -> TopicSpec {
+    TopicSpec {
+        name,
         partitions: None,
         storage: Storage::File,
         mode: TopicMode::Validate,
         duplicate_window: Span::ZERO,
         layout: None,
         batches: false,
-    };
-    ensure(jetstream, &spec, 1).await
+    }
 }
 
 /// How the topic lies by its stream's configuration: by its metadata, else by its subjects.

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use procession_core::Span;
-use procession_runtime::port::{
-    PortError, PortErrorKind, SinkReceipt, Storage, TopicMode, TopicSpec,
-};
+use procession_runtime::port::{PortError, PortErrorKind, SinkReceipt};
 use tokio::time::Instant;
 
 use super::together::Load;
@@ -55,16 +52,11 @@ pub(super) fn shape(topic: &Arc<str>, payload: &[u8]) -> Result<Shape, SinkRecei
             ))
         }
     })?;
-    let spec = TopicSpec {
-        name: Arc::clone(topic),
-        partitions: None,
-        storage: Storage::File,
-        mode: TopicMode::Validate,
-        duplicate_window: Span::ZERO,
-        layout: None,
-        batches: false,
-    };
-    topics::check(&spec, &stream_of(topic), &info)
-        .map(|info| Shape::from(&info))
-        .map_err(SinkReceipt::NotStored)
+    topics::check(
+        &topics::existing(Arc::clone(topic)),
+        &stream_of(topic),
+        &info,
+    )
+    .map(|info| Shape::from(&info))
+    .map_err(SinkReceipt::NotStored)
 }
