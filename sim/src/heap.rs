@@ -41,14 +41,22 @@ impl Heap {
             .pushed
             .checked_add(1)
             .expect("invariant: runs are short");
-        let index = self.events.partition_point(|&other| other > key);
-        self.events.insert(index, key);
+        // Half of all events are among the next three: each moves up until the new one has its place.
+        self.events.push(key);
+        let events = &mut self.events[..];
+        let mut index = events.len() - 1;
+        while index > 0 && events[index - 1] < key {
+            events[index] = events[index - 1];
+            index -= 1;
+        }
+        events[index] = key;
     }
 
-    pub(crate) fn pop(&mut self) -> Option<(u64, Event)> {
+    /// The next event: its time, what breaks the tie among those of this time, and itself.
+    pub(crate) fn pop(&mut self) -> Option<(u64, u32, Event)> {
         let key = self.events.pop()?;
-        let place = key as u16;
+        let (at, tie, place) = ((key >> 80) as u64, (key >> 48) as u32, key as u16);
         self.free.push(place);
-        Some(((key >> 80) as u64, self.payloads[usize::from(place)]))
+        Some((at, tie, self.payloads[usize::from(place)]))
     }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Delivery {
     pub(crate) in_flight: VecDeque<InFlight>,
     /// Refused by the core; offered again before anything else.
     pub(crate) stalled: Option<InFlight>,
+    /// How far the core's turns were when it was.
+    pub(crate) refused_at: u32,
 }
 
 /// A partition, as the process's adapter sees it.
@@ -97,7 +99,7 @@ pub(crate) struct Member {
     /// Counts its lives.
     pub(crate) life: u32,
     /// `None` while it is dead.
-    pub(crate) core: Option<Core>,
+    pub(crate) core: Option<Box<Core>>,
     pub(crate) feeds: Vec<Feed>,
     pub(crate) handlers: Vec<Handler>,
     /// Handlers that have not ended.
@@ -171,6 +173,7 @@ impl Delivery {
             arrived: 0,
             in_flight: VecDeque::new(),
             stalled: None,
+            refused_at: 0,
         }
     }
 

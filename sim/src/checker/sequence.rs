@@ -251,6 +251,9 @@ impl Checker {
         let process = &self.processes[member];
         for (p, tenure) in process.tenures.iter().enumerate() {
             let Some(tenure) = tenure else { continue };
+            if tenure.held == 0 || tenure.sequences.next.is_empty() {
+                continue;
+            }
             let goes_on = tenure.stopping.is_none() && now < tenure.until;
             let mut first: BTreeMap<u64, (u64, u32, u64)> = BTreeMap::new();
             let mut mixed = Vec::new();

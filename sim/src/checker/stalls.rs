@@ -26,6 +26,13 @@ impl Checker {
         })
     }
 
+    /// Whether something held the frontier when it was last looked at.
+    pub(crate) fn knows_stall(&self, member: usize, partition: u32) -> bool {
+        self.processes[member].stalls[partition as usize]
+            .0
+            .is_some()
+    }
+
     /// After every event: what the core says of a frontier is what the books of its tenure say, and a
     /// stall that was told and has passed was called over.
     pub(crate) fn stall_seen(

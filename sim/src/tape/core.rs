@@ -22,6 +22,8 @@ pub(crate) struct Core {
     lies: Memory,
     /// It was told something, or may have something to say, since it was last asked for everything.
     fresh: Cell<bool>,
+    /// How often it was told something, or said something.
+    turns: Cell<u32>,
 }
 
 /// What only looks is asked of the core itself.
@@ -41,6 +43,7 @@ impl Core {
             tape,
             lies: Memory::default(),
             fresh: Cell::new(true),
+            turns: Cell::new(0),
         };
         new.tell(now, || Call::Start);
         new.answer(&());
@@ -52,6 +55,7 @@ impl Core {
     #[inline]
     fn tell(&self, now: Time, call: impl FnOnce() -> Call) {
         self.fresh.set(true);
+        self.turn();
         if let Some((tape, member)) = &self.tape {
             tape.borrow_mut().call(now.as_nanos(), *member, call());
         }
@@ -61,6 +65,21 @@ impl Core {
     /// nothing since is the one that it was.
     pub(crate) fn is_fresh(&self) -> bool {
         self.fresh.get()
+    }
+
+    /// Counts what may have changed it: while this is the same, so is what it says of an offer.
+    pub(crate) fn turns(&self) -> u32 {
+        self.turns.get()
+    }
+
+    /// It said something.
+    pub(crate) fn turn(&self) {
+        self.turns.set(self.turns.get() + 1);
+    }
+
+    /// What it was told last has changed nothing.
+    pub(crate) fn turn_back(&self, turns: u32) {
+        self.turns.set(turns);
     }
 
     /// Whether it may have something to say: a tape makes no difference.

@@ -132,6 +132,15 @@ impl World {
 
     /// Right before the chosen events of the run, somebody dies, or is shaken.
     pub(super) fn at_chosen_event(&mut self) -> Checked {
+        let n = Some(self.events);
+        if self.plan.crash_at == n || self.plan.shake_at == n {
+            return self.strike_chosen();
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn strike_chosen(&mut self) -> Checked {
         let n = self.events;
         if self.fate.is_healed() {
             return Ok(());

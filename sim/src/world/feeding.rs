@@ -309,6 +309,16 @@ impl World {
 
     /// What is due arrives: what was refused before comes first.
     pub(super) fn arrive(&mut self, member: u32, partition: u32, session: u64) -> Checked {
+        let core = self.members[member as usize].core.as_ref();
+        let turns = core.map_or(0, |c| c.turns());
+        if let Some(delivery) = self.delivery(member, partition, session)
+            && delivery.stalled.is_some()
+            && delivery.refused_at == turns
+        {
+            // It is as it was when it refused.
+            self.hit(Mark::OfferedAgain);
+            return Ok(());
+        }
         loop {
             let now = self.now;
             let Some(delivery) = self.delivery(member, partition, session) else {
@@ -330,8 +340,11 @@ impl World {
             match self.offer(member, &arrival)? {
                 Offered::Refused(quarantine) => {
                     self.hit(Mark::OfferedAgain);
+                    let core = self.members[member as usize].core.as_ref();
+                    let turns = core.map_or(0, |c| c.turns());
                     if let Some(delivery) = self.delivery(member, partition, session) {
                         delivery.stalled = Some(InFlight { quarantine, ..came });
+                        delivery.refused_at = turns;
                     }
                     return Ok(());
                 }
@@ -356,11 +369,13 @@ impl World {
         };
         let before = (core.stats(), core.frontier(arrival.partition));
         let (epoch, fresh) = (core.epoch(arrival.partition), core.is_fresh());
+        let turns = core.turns();
         let result = core.offer(time, arrival.clone());
         let noticed = core.epoch(arrival.partition) != epoch;
         if result.is_err() && !noticed {
             // Nothing was changed, but that the feed may be told to pause.
             core.refresh(fresh || core.has_news());
+            core.turn_back(turns);
         }
         self.note(|_, out| {
             let what = match &result {

@@ -248,7 +248,9 @@ impl World {
             rules.hold(Rule::NothingLeft, popped.is_some(), || {
                 self.stuck(Rule::NothingLeft)
             })?;
-            let Some((at, event)) = popped else { break };
+            let Some((at, tie, event)) = popped else {
+                break;
+            };
             self.now = self.now.max(at);
             let rules = &self.checker.rules;
             rules.hold(Rule::GoesRound, self.events <= EVENTS_MAX, || {
@@ -258,7 +260,8 @@ impl World {
             if self.silent && matches!(event, Event::Publish { .. }) {
                 continue;
             }
-            if let Some((member, life)) = event.process() {
+            let process = event.process();
+            if let Some((member, life)) = process {
                 let process = &self.members[member as usize];
                 if process.life != life || process.core.is_none() {
                     continue;
@@ -273,13 +276,19 @@ impl World {
             if self.coverage {
                 self.concerns(self.member_of(event));
             }
-            self.mark(at, event.class().0, event.class().1);
+            self.mark(at, u64::from(tie), 0);
             self.note(|w, out| {
                 if !matches!(event, Event::Watchdog) {
                     let _ = writeln!(out, "{:>12} {event:?}", w.now);
                 }
             });
             self.step(event)?;
+            if let Some((member, _)) = process {
+                self.look_after(member, matches!(event, Event::Poke { .. }))?;
+            }
+            if self.stage != Stage::Storm {
+                self.advance_stage()?;
+            }
             if self.plan.calm_at == Some(self.events) && self.stage == Stage::Storm {
                 self.heal()?;
             }
@@ -393,10 +402,7 @@ impl World {
             Event::Tidy => self.tidy()?,
             Event::Watchdog => self.watchdog()?,
         }
-        if let Some((member, _)) = event.process() {
-            self.look_after(member, matches!(event, Event::Poke { .. }))?;
-        }
-        self.advance_stage()
+        Ok(())
     }
 
     /// Everything is committed: let the members drain. All have drained: the end.
@@ -520,7 +526,10 @@ impl World {
 
     fn push_at(&mut self, at: u64, event: Event) {
         let quantum = self.plan.quantum;
-        let at = at.max(self.now).div_ceil(quantum).saturating_mul(quantum);
+        let mut at = at.max(self.now);
+        if quantum > 1 {
+            at = at.div_ceil(quantum).saturating_mul(quantum);
+        }
         let (class, entity) = event.class();
         let tie = (self.fate.bits(Site::Tie, class, entity) >> 32) as u32;
         self.heap.push(at, tie, event);

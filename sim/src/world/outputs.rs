@@ -9,14 +9,13 @@ use crate::event::Event;
 use crate::plan::Flavour;
 use crate::rule::Rule;
 use crate::site::Site;
-use crate::tape::Core;
 use crate::verdict::Verdict;
 
 /// Polls of one event; more means that the core asks for the same again and again.
 const ROUNDS_MAX: u32 = 64;
 
 /// Events from one question about the core's own invariants to the next.
-const AUDIT_EVERY: u64 = 8;
+const AUDIT_EVERY: u64 = 16;
 
 impl World {
     /// After an event of a process: asks its core for everything, and holds it to its promises.
@@ -55,6 +54,9 @@ impl World {
                 break;
             }
             let any = self.ask(member, lazy)?;
+            if let (true, Some(core)) = (any, &self.members[m].core) {
+                core.turn();
+            }
             if any && quiet {
                 let what = "L6: a core that says that it is quiet has something to say";
                 return Err(Verdict::invariant(what, format!("at={}", self.now)));
@@ -184,7 +186,10 @@ impl World {
             return Ok(());
         }
         let m = member as usize;
-        while let Some(grant) = self.members[m].core.as_mut().and_then(Core::poll_grant) {
+        while let Some(core) = &mut self.members[m].core
+            && let Some(grant) = core.poll_grant()
+        {
+            core.turn();
             self.mark(grant.messages, 56, grant.bytes);
             self.granted(member, grant)?;
         }
@@ -347,12 +352,14 @@ impl World {
     /// Holds what the core says of its frontiers against the books.
     fn see_stalls(&mut self, member: u32) -> Checked {
         let (m, time) = (member as usize, self.time());
-        let Some(core) = &mut self.members[m].core else {
+        let Some(core) = self.members[m].core.as_deref_mut() else {
             return Ok(());
         };
         for partition in 0..self.plan.config.partitions {
             let stall = core.stall(time, PartitionId(partition));
-            self.checker.stall_seen(m, partition, stall, self.now)?;
+            if stall.is_some() || self.checker.knows_stall(m, partition) {
+                self.checker.stall_seen(m, partition, stall, self.now)?;
+            }
         }
         Ok(())
     }

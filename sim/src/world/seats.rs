@@ -26,7 +26,7 @@ impl World {
         }
         let tape = self.recorder.clone().map(|recorder| (recorder, member));
         let now = Time::from_nanos(self.now);
-        let mut core = Core::new(&self.plan.config, now, tape);
+        let mut core = Box::new(Core::new(&self.plan.config, now, tape));
         if let Some((bytes, at)) = process.left.take() {
             let elapsed = Span::from_nanos(self.now - at);
             let restored = core.import_identities(now, elapsed, &bytes);
