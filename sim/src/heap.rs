@@ -19,6 +19,9 @@ pub(crate) struct Heap {
     pushed: u32,
 }
 
+/// Events that are looked at one by one.
+const NEAR: usize = 8;
+
 /// Three days: no run comes that far, and what is later keeps its order well enough.
 const LATEST: u64 = (1 << 48) - 1;
 
@@ -41,9 +44,16 @@ impl Heap {
             .pushed
             .checked_add(1)
             .expect("invariant: runs are short");
-        // Half of all events are among the next three: each moves up until the new one has its place.
+        // Half of all events are among the next three: one step after the other, unless it is later than
+        // the next eight.
+        let near = self.events.len().saturating_sub(NEAR);
+        if near > 0 && self.events[near] < key {
+            let index = self.events[..near].partition_point(|&other| other > key);
+            self.events.insert(index, key);
+            return;
+        }
         self.events.push(key);
-        let events = &mut self.events[..];
+        let events = &mut self.events[near..];
         let mut index = events.len() - 1;
         while index > 0 && events[index - 1] < key {
             events[index] = events[index - 1];

@@ -152,6 +152,13 @@ impl Member {
 }
 
 impl Feed {
+    /// Whether there is something to deliver of a log that ends there, and nobody is about to.
+    #[inline]
+    pub(crate) fn wants_pump(&self, end: u64) -> bool {
+        let delivery = self.delivery.as_ref().filter(|d| d.live);
+        !self.pumping && delivery.is_some_and(|d| d.cursor < end || d.stalled.is_some())
+    }
+
     /// The adapter forgets the partition.
     pub(crate) fn close(&mut self) {
         self.epoch = None;

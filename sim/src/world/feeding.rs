@@ -187,9 +187,7 @@ impl World {
     #[inline]
     pub(super) fn want_pump(&mut self, member: u32, partition: u32) {
         let feed = &self.members[member as usize].feeds[partition as usize];
-        if !feed.pumping
-            && let Some(delivery) = feed.delivery.as_ref().filter(|d| d.live)
-            && (self.logs[partition as usize].end > delivery.cursor || delivery.stalled.is_some())
+        if feed.wants_pump(self.logs[partition as usize].end)
             && self.may_deliver(member as usize, partition)
         {
             self.call_pump(member, partition);

@@ -343,10 +343,19 @@ impl World {
         if let Some(wake) = wake {
             self.set_timer(member, wake.at);
         }
+        let feeds = self.members[m].feeds.iter().zip(&self.logs);
+        let wanting = feeds.filter(|(feed, log)| feed.wants_pump(log.end)).count();
+        if wanting > 0 {
+            self.feed_all(member);
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn feed_all(&mut self, member: u32) {
         for partition in 0..self.plan.config.partitions {
             self.want_pump(member, partition);
         }
-        Ok(())
     }
 
     /// Holds what the core says of its frontiers against the books.
