@@ -228,6 +228,7 @@ pub const MUTANTS: &[Mutant] = &[
         5_000,
         "does not look at grants again when credit comes back",
     ),
+    mutant(249, 500, "panics when it is told of a failure"),
     mutant(
         250,
         20_000,

@@ -181,6 +181,8 @@ impl<M> Consumer<M> {
     fn settle_rest(&mut self, now: Time, token: Token, outcome: Outcome<M>) -> Result<(), Stale> {
         let index = self.slab.resolve(token).ok_or(Stale)?;
         let slot = self.slab.slots[index as usize].hot;
+        let fails = matches!(outcome, Outcome::Retry(_));
+        assert!(!(fails && mutants::is(249)), "a deliberate panic");
         match slot.state {
             // What of a call succeeded may have to be handed out again: its message must come back.
             State::Running | State::Stopping | State::Joined
