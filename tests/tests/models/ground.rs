@@ -1,5 +1,7 @@
 //! A broker with a topic of one partition, and the harm that is done to it from outside.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -23,6 +25,7 @@ use procession_tests::runner::Skip;
 use procession_tests::servers;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::json;
@@ -188,9 +191,13 @@ impl Ground {
         }
     }
 
-    /// Somebody else takes the partition over, as a member does that saw no renewal for a lease: the
-    /// record says so, and this member is not asked.
+    /// The partition is taken from its owner, who is not asked. On NATS by somebody who saw no renewal for
+    /// a lease: the record says so. On Kafka by the group: it puts the member out, and goes on without it.
     pub(crate) fn take_over(&self) {
+        if self.which == Which::Kafka {
+            self.put_out();
+            return;
+        }
         let spec = self.feed_spec();
         let key = record_key(&spec.group, &self.topic, &self.topic, PartitionId(0));
         let subject = format!("$KV.procession-progress.{key}");
@@ -207,6 +214,19 @@ impl Ground {
         let json = serde_json::from_slice(&record.encode()).unwrap();
         let stored = raw.request(&subject, &json);
         assert!(stored["seq"].is_u64(), "{stored}");
+    }
+
+    /// Takes the only member out of its group, as an administrator does.
+    fn put_out(&self) {
+        let group = self.feed_spec().group;
+        let within = Duration::from_secs(10);
+        let consumer: BaseConsumer = self.client().create().unwrap();
+        let groups = consumer.fetch_group_list(Some(&group), within).unwrap();
+        let [member] = groups.groups()[0].members() else {
+            panic!("not one member: {groups:?}", groups = groups.groups());
+        };
+        let port = self.own.as_ref().unwrap().lock().unwrap().port;
+        leave_group(port, &group, member.id());
     }
 
     /// Keeps a copy of the log aside, as a backup does.
@@ -254,6 +274,40 @@ impl Ground {
         );
         config
     }
+}
+
+/// A LeaveGroup request, version 3, in the name of a member. What librdkafka sends it for itself, it offers
+/// to nobody.
+fn leave_group(port: u16, group: &str, member: &str) {
+    const KEY: u16 = 13;
+    const VERSION: u16 = 3;
+    let mut body: Vec<u8> = Vec::new();
+    let text = |body: &mut Vec<u8>, text: &str| {
+        body.extend((text.len() as u16).to_be_bytes());
+        body.extend(text.as_bytes());
+    };
+    body.extend(KEY.to_be_bytes());
+    body.extend(VERSION.to_be_bytes());
+    body.extend(7u32.to_be_bytes());
+    text(&mut body, "scribe");
+    text(&mut body, group);
+    body.extend(1u32.to_be_bytes());
+    text(&mut body, member);
+    // No instance.
+    body.extend((-1i16).to_be_bytes());
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream
+        .write_all(&(body.len() as u32).to_be_bytes())
+        .unwrap();
+    stream.write_all(&body).unwrap();
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).unwrap();
+    let mut answer = vec![0; u32::from_be_bytes(length) as usize];
+    stream.read_exact(&mut answer).unwrap();
+    // Its number, how long to wait, and what is wrong with all of it and with the one member.
+    assert_eq!(answer[..4], 7u32.to_be_bytes());
+    assert_eq!(answer[8..10], [0, 0], "{answer:?}");
+    assert_eq!(answer[answer.len() - 2..], [0, 0], "{answer:?}");
 }
 
 fn copy_files(from: &Path, to: &Path) {

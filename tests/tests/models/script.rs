@@ -45,9 +45,9 @@ pub(crate) async fn run(scribe: &mut Scribe) {
     scribe.commit(7).await;
     scribe.leave(7).await;
 
-    if scribe.which() == Which::Nats {
-        // Another member took over: what the former owner commits is refused, and it hears that it has
-        // lost the partition. The next one goes on from the last commit that was stored.
+    if matches!(scribe.which(), Which::Nats | Which::Kafka) {
+        // The partition was taken from its owner, who does not know: what it commits is refused, and it
+        // hears that it has lost it. The next one goes on from the last commit that was stored.
         scribe.join().await;
         scribe.session_at_anchor().await;
         scribe.take_over();
