@@ -66,7 +66,7 @@ pub use procession_runtime::port::{
     TopicMode,
 };
 pub use procession_runtime::subscription::{
-    Blocker, Fence, Health, NotRecorded, Notice, PartitionHealth, Recording, State,
+    Blocker, Fence, Health, NotRecorded, NotTold, Notice, PartitionHealth, Recording, State,
     SubscriptionError,
 };
 

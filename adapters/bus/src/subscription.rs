@@ -11,7 +11,7 @@ use futures_util::Stream;
 use procession_core::{NotWeighed, OnReset, ParkedMode, PartitionId, Span};
 use procession_runtime::Clock as _;
 use procession_runtime::subscription::{
-    Health, Notice, Recording, SubscriptionError, SubscriptionHandle,
+    Health, NotTold, Notice, Recording, SubscriptionError, SubscriptionHandle,
 };
 
 use crate::bus::Bus;
@@ -91,18 +91,24 @@ impl Subscription {
     /// Lets a parked key run again (`on_give_up = "park"`): what of it comes from now on goes to the
     /// handler. Acts where this member owns the key's partition; tell every member. What is in the
     /// dead-letter topic stays there.
-    pub fn release_key(&self, key: impl AsRef<[u8]>) {
+    ///
+    /// # Errors
+    /// 4,096 keys were spoken of and the subscription has not had its turn since; say it again.
+    pub fn release_key(&self, key: impl AsRef<[u8]>) -> Result<(), NotTold> {
         let hash = crate::identity::key_hash(self.topic(), key.as_ref());
-        self.guard.0.release_key(hash);
+        self.guard.0.release_key(hash)
     }
 
     /// Says what becomes of the messages of a parked key, until it is
     /// [released](Self::release_key): they follow to the dead-letter topic, wait while what is there
     /// is replayed, or are discarded. Acts where this member owns the key's partition; tell every
     /// member.
-    pub fn set_parked(&self, key: impl AsRef<[u8]>, mode: ParkedMode) {
+    ///
+    /// # Errors
+    /// 4,096 keys were spoken of and the subscription has not had its turn since; say it again.
+    pub fn set_parked(&self, key: impl AsRef<[u8]>, mode: ParkedMode) -> Result<(), NotTold> {
         let hash = crate::identity::key_hash(self.topic(), key.as_ref());
-        self.guard.0.set_parked(hash, mode);
+        self.guard.0.set_parked(hash, mode)
     }
 
     /// Says where a partition goes on that has stopped because its recorded progress is not in the log

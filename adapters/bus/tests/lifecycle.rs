@@ -72,7 +72,7 @@ async fn a_parked_key_stays_parked_until_it_is_released() {
     let second = subscribe(seen).await.unwrap();
     bus.publish("orders", order("a", 4)).await.unwrap();
     until(|| second.health().stats.dead == 1).await;
-    second.release_key("a");
+    second.release_key("a").unwrap();
     until(|| second.health().stats.parked_keys == 0).await;
     bus.publish("orders", order("a", 5)).await.unwrap();
     assert_eq!(arrived.take(1).await, [("a".to_owned(), 5)]);

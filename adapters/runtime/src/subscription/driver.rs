@@ -242,11 +242,7 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
         let mut batch = core::mem::take(&mut self.control_batch);
         let busy = self.shared.controls.poll_drain(cx, &mut batch).is_ready() && !batch.is_empty();
         if busy {
-            for (partition, weight) in self.shared.take_weights() {
-                // The handle has looked at the weight; a partition that cannot be is nobody's.
-                self.core
-                    .set_weight(self.now, PartitionId(partition), weight);
-            }
+            self.hear_words();
         }
         for control in batch.drain(..) {
             match control {
@@ -258,7 +254,6 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                     }
                 }
                 Control::Abort => self.abort(SubscriptionError::Aborted),
-                Control::Limits(limits) => self.core.set_limits(self.now, &limits),
                 Control::ReleaseKey(key) => {
                     if self.core.release(self.now, key) {
                         // If others still wait, a notice says so again.
@@ -268,18 +263,32 @@ impl<F: Feed, W: Work, S: Shell, O: Observer<W::Message>> SubscriptionDriver<F, 
                 Control::SetParked(key, mode) => {
                     self.core.set_parked(self.now, key, mode);
                 }
-                Control::Reset(partition, to) => {
-                    if self.core.reset(self.now, partition, to) {
-                        self.alarms.clear(NoticeKind::OutOfRange, partition);
-                    }
-                }
-                // Taken above.
-                Control::Weights => {}
+                // Heard above.
+                Control::Told => {}
                 Control::Record(asked) => self.record(asked),
             }
         }
         self.control_batch = batch;
         busy
+    }
+
+    /// What was said last of limits, weights and resets.
+    fn hear_words(&mut self) {
+        let told = self.shared.take_told();
+        if let Some(limits) = told.limits {
+            self.core.set_limits(self.now, &limits);
+        }
+        for (partition, weight) in told.weights {
+            // The handle has looked at the weight; a partition that cannot be is nobody's.
+            self.core
+                .set_weight(self.now, PartitionId(partition), weight);
+        }
+        for (partition, to) in told.resets {
+            let partition = PartitionId(partition);
+            if self.core.reset(self.now, partition, to) {
+                self.alarms.clear(NoticeKind::OutOfRange, partition);
+            }
+        }
     }
 
     fn hear_handlers(&mut self, cx: &mut Context<'_>) -> bool {

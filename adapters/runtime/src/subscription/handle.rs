@@ -9,7 +9,7 @@ use procession_core::{
 };
 
 use super::shared::{Control, Shared};
-use super::{Health, Notice, Recording, asked};
+use super::{Health, NotTold, Notice, Recording, asked};
 use crate::port::PortError;
 
 /// One past the last partition that a core can have.
@@ -73,9 +73,9 @@ impl SubscriptionHandle {
         self.shared.control(Control::Abort);
     }
 
-    /// Changes the credit, up to the figures given at the start.
+    /// Changes the credit, up to the figures given at the start. The last call counts.
     pub fn set_limits(&self, limits: Limits) {
-        self.shared.control(Control::Limits(limits));
+        self.shared.tell(|told| told.limits = Some(limits));
     }
 
     /// Says how much of the credit a partition may count on, in proportion to the other open partitions'
@@ -92,24 +92,36 @@ impl SubscriptionHandle {
         if PARTITIONS_MAX <= partition.0 {
             return Err(NotWeighed::Partition);
         }
-        self.shared.weigh(partition, weight);
+        self.shared.tell(|told| {
+            told.weights.insert(partition.0, weight);
+        });
         Ok(())
     }
 
     /// Lets a parked key run again, by its hash, where this member owns it.
-    pub fn release_key(&self, key: u128) {
-        self.shared.control(Control::ReleaseKey(key));
+    ///
+    /// # Errors
+    /// Too much was said about keys since the driver's last turn; say it again.
+    pub fn release_key(&self, key: u128) -> Result<(), NotTold> {
+        self.shared.control_key(Control::ReleaseKey(key))
     }
 
     /// Says where a partition goes on whose recorded progress was out of range, where this member owns
-    /// it.
+    /// it. Of one partition the last call counts; what no topic can have is nobody's.
     pub fn reset(&self, partition: PartitionId, to: OnReset) {
-        self.shared.control(Control::Reset(partition, to));
+        if partition.0 < PARTITIONS_MAX {
+            self.shared.tell(|told| {
+                told.resets.insert(partition.0, to);
+            });
+        }
     }
 
     /// Says what becomes of the messages of a parked key, where this member owns it.
-    pub fn set_parked(&self, key: u128, mode: ParkedMode) {
-        self.shared.control(Control::SetParked(key, mode));
+    ///
+    /// # Errors
+    /// Too much was said about keys since the driver's last turn; say it again.
+    pub fn set_parked(&self, key: u128, mode: ParkedMode) -> Result<(), NotTold> {
+        self.shared.control_key(Control::SetParked(key, mode))
     }
 
     /// The flight recorder's report of the last calls of the core: the text of a file that

@@ -22,6 +22,7 @@ mod shared;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod told;
 mod work;
 
 pub use asked::{NotRecorded, Recording};
@@ -31,4 +32,5 @@ pub use health::{Blocker, Health, PartitionHealth, State};
 pub use notice::Notice;
 pub use observer::{Ending, Fence, Incident, NoObserver, Observer};
 pub use options::DriverOptions;
+pub use told::NotTold;
 pub use work::{Attempt, Decoded, Letter, Verdict, Work};

@@ -1,21 +1,24 @@
 //! What the handle and the driver share.
 
 use core::task::{Context, Poll};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-use procession_core::{Limits, OnReset, ParkedMode, PartitionId, Time};
+use procession_core::{ParkedMode, Time};
 
 use super::asked::Asked;
+use super::told::{NotTold, Told};
 use super::{End, Health, Notice};
-use crate::mailbox::Mailbox;
+use crate::mailbox::{Mailbox, PushError};
 use crate::sync::Mutex;
 use crate::waiters::Waiters;
 
 /// Notices that are kept for a reader.
 const NOTICES_MAX: usize = 256;
-/// Commands of the owner that may wait. The driver empties them at every turn; a caller that sends
-/// more than this in between repeats itself.
-const CONTROLS_MAX: usize = 64;
+/// Words about keys that may wait. The driver takes them at every turn.
+const KEYS_MAX: usize = 4_096;
+/// Commands of other kinds that may wait besides. A caller that sends more than this in between repeats
+/// itself, or is answered that nobody listens.
+const CONTROLS_MAX: usize = KEYS_MAX + 64;
 
 /// A command of the owner.
 #[derive(Debug)]
@@ -23,12 +26,10 @@ pub(super) enum Control {
     Drain(Time),
     Retire(Time),
     Abort,
-    Limits(Limits),
     ReleaseKey(u128),
     SetParked(u128, ParkedMode),
-    Reset(PartitionId, OnReset),
-    /// There are [weights](Shared::take_weights) to be told.
-    Weights,
+    /// There is something that was [told](Shared::take_told).
+    Told,
     Record(Asked),
 }
 
@@ -40,8 +41,8 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct State {
     health: Health,
-    /// The last weight that was said of each partition, until the driver takes it.
-    weights: BTreeMap<u32, u32>,
+    /// What was said last, until the driver takes it.
+    told: Told,
     notices: VecDeque<Notice>,
     missed: u64,
     end: Option<End>,
@@ -57,37 +58,43 @@ impl Shared {
         }
     }
 
-    /// Sends a command. An abort always gets through; after the end there is nobody to send to.
+    /// Sends a command. An end always gets through; after the end there is nobody to send to.
     pub(super) fn control(&self, control: Control) {
         let limit = match control {
-            Control::Abort | Control::Drain(_) | Control::Retire(_) => 2 * CONTROLS_MAX,
-            Control::Limits(_)
-            | Control::ReleaseKey(_)
+            Control::Abort | Control::Drain(_) | Control::Retire(_) => CONTROLS_MAX + KEYS_MAX,
+            Control::ReleaseKey(_)
             | Control::SetParked(..)
-            | Control::Reset(..)
-            | Control::Weights
+            | Control::Told
             | Control::Record(_) => CONTROLS_MAX,
         };
         drop(self.controls.push_bounded(control, limit));
     }
 
-    /// Says the weight of a partition. At most one a partition waits: the last. A full mailbox loses
-    /// none, because the driver takes them with whatever it hears.
-    pub(super) fn weigh(&self, partition: PartitionId, weight: u32) {
-        let is_first = {
-            let weights = &mut self.state.lock().weights;
-            let is_first = weights.is_empty();
-            weights.insert(partition.0, weight);
-            is_first
-        };
-        if is_first {
-            self.control(Control::Weights);
+    /// Sends a command about a key. After the end there is nobody to send to.
+    pub(super) fn control_key(&self, control: Control) -> Result<(), NotTold> {
+        match self.controls.push_bounded(control, KEYS_MAX) {
+            Err(PushError::Full(_)) => Err(NotTold),
+            Ok(()) | Err(PushError::Closed(_)) => Ok(()),
         }
     }
 
-    /// The weights that were said since the last call.
-    pub(super) fn take_weights(&self) -> BTreeMap<u32, u32> {
-        core::mem::take(&mut self.state.lock().weights)
+    /// Says something of which the last word counts. A full mailbox loses none, because the driver takes
+    /// them with whatever it hears.
+    pub(super) fn tell(&self, say: impl FnOnce(&mut Told)) {
+        let is_first = {
+            let told = &mut self.state.lock().told;
+            let is_first = told.is_empty();
+            say(told);
+            is_first
+        };
+        if is_first {
+            self.control(Control::Told);
+        }
+    }
+
+    /// What was said since the last call.
+    pub(super) fn take_told(&self) -> Told {
+        core::mem::take(&mut self.state.lock().told)
     }
 
     pub(super) fn health(&self) -> Health {

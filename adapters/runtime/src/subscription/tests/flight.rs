@@ -7,11 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use procession_core::{Epoch, PartitionId, Span};
+use procession_core::{Epoch, Limits, OnReset, ParkedMode, PartitionId, Span};
 use procession_sim::{Call, Failure, Judged, judge, parse};
 
 use super::super::recorded::BREACH;
-use super::super::{DriverOptions, NotRecorded, Notice};
+use super::super::{DriverOptions, NotRecorded, NotTold, Notice};
 use super::World;
 use crate::port::FeedEvent;
 use crate::testing::ScriptFeed;
@@ -227,10 +227,10 @@ fn there_is_no_report_without_a_recorder_and_none_after_the_end() {
     assert_eq!(wait(world.handle.record()), Err(NotRecorded::Ended));
 }
 
-/// Weights are state, not commands that queue: many at once fill no mailbox, and of each partition the
+/// What is said is state, and no command that queues: much at once fills no mailbox, and of each thing the
 /// last counts.
 #[test]
-fn every_weight_that_is_said_reaches_the_core() {
+fn what_the_owner_says_reaches_the_core() {
     let mut options = recorded(1 << 20, None);
     options.core.partitions = 500;
     let world = World::assigned(ScriptFeed::default(), options);
@@ -253,6 +253,34 @@ fn every_weight_that_is_said_reaches_the_core() {
         })
         .collect();
     assert_eq!(weights, (0..500).map(|p| (p, 2)).collect::<Vec<_>>());
+    // Neither are keys that are spoken of, as far as that goes; what does not go is said. Limits and resets
+    // are no queue either.
+    let limits = |messages| Limits {
+        messages,
+        ..recorded(0, None).core.limits
+    };
+    for n in 0..5_000 {
+        // One place is for limits and resets.
+        let said = world.handle.release_key(n);
+        assert_eq!(said.is_ok(), n < 4_095, "{n}");
+        world.handle.set_limits(limits(50 + (n % 3) as u32));
+        world.handle.reset(PartitionId(7), OnReset::Latest);
+    }
+    assert_eq!(world.handle.set_parked(1, ParkedMode::Wait), Err(NotTold));
+    let report = world.handle.record();
+    world.shell.run();
+    let failure = replayed(&wait(report).unwrap());
+    let steps = failure.tape.steps.iter();
+    let released = steps
+        .clone()
+        .filter(|s| matches!(s.call, Call::Release(..)));
+    assert_eq!(released.count(), 4_095);
+    let said: Vec<_> = steps
+        .filter(|s| matches!(s.call, Call::SetLimits(..) | Call::Reset(..)))
+        .map(|s| s.call.clone())
+        .collect();
+    let reset = Call::Reset(PartitionId(7), OnReset::Latest);
+    assert_eq!(said, [Call::SetLimits(limits(51)), reset]);
     // A drain finds its way beside as many of them.
     for partition in 0..500 {
         let said = world.handle.set_weight(PartitionId(partition), 7);
