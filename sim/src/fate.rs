@@ -238,6 +238,13 @@ impl Fate {
         hash_from(self.roots.decisions[site as usize], entity, occurrence)
     }
 
+    /// Orders what happens at one time. Ties are broken at every event: one finaliser is enough for that.
+    #[inline]
+    pub(crate) fn tie(&self, of: u64) -> u32 {
+        let root = self.roots.decisions[Site::Tie as usize];
+        (mix(root ^ of) >> 32) as u32
+    }
+
     /// Stops all faults that can be stopped.
     pub const fn heal(&mut self) {
         self.healed = true;
@@ -301,7 +308,11 @@ mod tests {
             let found = hash(seed, site, entity, occurrence);
             assert_eq!(found, expected, "{found:#x}");
         }
+        let found = Fate::new(7, [0; SITES]).tie(1 << 56 ^ 3);
+        assert_eq!(found, TIE, "{found:#x}");
     }
+
+    const TIE: u32 = 0xBCFE_C2B5;
 
     const GOLDEN: [u64; 3] = [
         0x7239_46A6_D461_A6C6,

@@ -245,15 +245,18 @@ impl Checker {
 
     /// After the core was told the time: nothing waits for longer than it may.
     pub(crate) fn gaps_are_told(&self, member: usize, all: &[Entry], now: u64) -> Checked {
+        let process = &self.processes[member];
+        let waits = |t: &Tenure| t.held > 0 && !t.sequences.next.is_empty();
+        if !process.tenures.iter().flatten().any(waits) {
+            return Ok(());
+        }
         let Some(settings) = self.config.sequence.filter(|_| !self.forgets(all)) else {
             return Ok(());
         };
-        let process = &self.processes[member];
         for (p, tenure) in process.tenures.iter().enumerate() {
-            let Some(tenure) = tenure else { continue };
-            if tenure.held == 0 || tenure.sequences.next.is_empty() {
+            let Some(tenure) = tenure.as_ref().filter(|t| waits(t)) else {
                 continue;
-            }
+            };
             let goes_on = tenure.stopping.is_none() && now < tenure.until;
             let mut first: BTreeMap<u64, (u64, u32, u64)> = BTreeMap::new();
             let mut mixed = Vec::new();

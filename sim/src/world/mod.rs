@@ -531,7 +531,7 @@ impl World {
             at = at.div_ceil(quantum).saturating_mul(quantum);
         }
         let (class, entity) = event.class();
-        let tie = (self.fate.bits(Site::Tie, class, entity) >> 32) as u32;
+        let tie = self.fate.tie(class << 56 ^ entity);
         self.heap.push(at, tie, event);
     }
 
