@@ -4,7 +4,7 @@
 use core::task::{Context, Poll};
 use std::collections::BTreeMap;
 
-use procession_core::{CommitResult, Epoch, Receipt, Span};
+use procession_core::{CommitResult, Continuity, Epoch, Receipt, Span};
 use procession_runtime::port::{Feed, FeedCommand, FeedEvent, Record};
 
 use crate::event::What;
@@ -85,7 +85,9 @@ impl Watched {
                 partition: partition.0,
                 epoch: epoch.0,
                 frontier: resume.frontier.map(|frontier| frontier.0),
+                anchor: resume.anchor.map(|anchor| anchor.position.0),
                 map_bytes: resume.map.len(),
+                log: (resume.log_start.0, resume.log_end.0),
             });
         }
         if let FeedEvent::Revoked {
@@ -120,6 +122,10 @@ impl Watched {
                 self.count += 1;
                 self.count != 7
             }
+            (Some(Sabotage::HideRewrite), FeedEvent::Session { continuity, .. }) => {
+                *continuity = Continuity::Continues;
+                true
+            }
             (Some(Sabotage::SwapRecords), FeedEvent::Records { records, .. }) => {
                 Self::swap(records);
                 true
@@ -130,6 +136,30 @@ impl Watched {
             }
             _ => true,
         }
+    }
+}
+
+/// What counts from the moment at which the driver is told of it.
+fn arrives(recorder: &Recorder, event: &FeedEvent) {
+    match event {
+        FeedEvent::Assigned {
+            partition, epoch, ..
+        } => recorder.write(What::Given {
+            partition: partition.0,
+            epoch: epoch.0,
+        }),
+        FeedEvent::Session {
+            partition,
+            epoch,
+            session,
+            continuity,
+        } => recorder.write(What::Looked {
+            partition: partition.0,
+            epoch: epoch.0,
+            session: session.0,
+            rewritten: matches!(continuity, Continuity::Rewritten { .. }),
+        }),
+        _ => {}
     }
 }
 
@@ -150,6 +180,24 @@ impl Feed for Watched {
                 self.back.push(FeedEvent::Buried { token, receipt });
                 self.line.wake();
                 return;
+            }
+            (_, command) => command,
+        };
+        if let FeedCommand::Start(start) = &command {
+            self.recorder.write(What::Looks {
+                partition: start.partition.0,
+                epoch: start.epoch.0,
+                session: start.session.0,
+                at: start.at.0,
+                blind: start.expect.is_none(),
+            });
+        }
+        let command = match (self.sabotage, command) {
+            (Some(Sabotage::NoOverlap), FeedCommand::Start(mut start)) => {
+                if let Some(anchor) = start.expect.take() {
+                    start.at = anchor.position.next();
+                }
+                FeedCommand::Start(start)
             }
             (_, command) => command,
         };
@@ -174,7 +222,11 @@ impl Feed for Watched {
                 self.back.push(event);
             }
         }
-        self.back.take(cx, |event| into.push(event));
+        let recorder = &self.recorder;
+        self.back.take(cx, |event| {
+            arrives(recorder, &event);
+            into.push(event);
+        });
         if before < into.len() {
             Poll::Ready(())
         } else {

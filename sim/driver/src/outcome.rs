@@ -2,7 +2,10 @@
 
 use core::fmt::{self, Write};
 use core::panic::AssertUnwindSafe;
+use std::collections::BTreeMap;
 use std::panic::catch_unwind;
+
+use procession_runtime::subscription::Incident;
 
 use crate::check::{Breach, check};
 use crate::dice::mix;
@@ -48,13 +51,22 @@ pub struct Tally {
     pub expired: u64,
     pub suspected: u64,
     pub publishers_died: u64,
+    pub tails_lost: u64,
+    pub records_lost: u64,
+    pub rewrites_told: u64,
+    /// Handlers of messages at positions that were used before.
+    pub reused: u64,
+    /// Messages that nobody could know of after their log was rewritten.
+    pub unknowable: u64,
 }
 
 impl Tally {
     fn of(events: &[Event]) -> Self {
         let mut tally = Self::default();
+        let mut lost = BTreeMap::new();
         for event in events {
             tally.notable(event);
+            tally.rewritten(event, &mut lost);
             let counter = match event.what {
                 What::Begin { .. } => &mut tally.attempts,
                 What::End { outcome, .. } => match outcome {
@@ -80,6 +92,31 @@ impl Tally {
             *counter += 1;
         }
         tally
+    }
+
+    /// What is counted of rewritten logs; `lost` is what stood where.
+    fn rewritten(&mut self, event: &Event, lost: &mut BTreeMap<(u32, u64), u32>) {
+        match &event.what {
+            What::TailLost { lost: tail, .. } => {
+                self.tails_lost += 1;
+                self.records_lost += tail.len() as u64;
+                lost.extend(tail.iter().map(|r| ((r.partition, r.position), r.publish)));
+            }
+            What::Incident {
+                incident: Incident::Rewritten,
+                ..
+            } => self.rewrites_told += 1,
+            What::Begin {
+                partition,
+                position,
+                publish,
+                ..
+            } => {
+                let before = lost.get(&(*partition, *position));
+                self.reused += u64::from(before.is_some_and(|before| before != publish));
+            }
+            _ => {}
+        }
     }
 
     /// What is counted besides.
@@ -121,6 +158,11 @@ impl Tally {
         self.expired += other.expired;
         self.suspected += other.suspected;
         self.publishers_died += other.publishers_died;
+        self.tails_lost += other.tails_lost;
+        self.records_lost += other.records_lost;
+        self.rewrites_told += other.rewrites_told;
+        self.reused += other.reused;
+        self.unknowable += other.unknowable;
     }
 
     /// What never happened, of everything that should.
@@ -146,6 +188,10 @@ impl Tally {
             ("expired messages", self.expired),
             ("suspects", self.suspected),
             ("deaths of the publisher", self.publishers_died),
+            ("lost tails", self.tails_lost),
+            ("records that were lost", self.records_lost),
+            ("notices of a rewritten log", self.rewrites_told),
+            ("positions that were used again", self.reused),
         ];
         let never = counts.into_iter().filter(|(_, count)| *count == 0);
         never.map(|(name, _)| name).collect()
@@ -183,14 +229,16 @@ pub fn run_with(seed: u64, sabotage: Option<Sabotage>) -> Outcome {
     let lived = catch_unwind(AssertUnwindSafe(|| {
         World::new(Plan::new(seed), sabotage).run()
     }));
-    let (story, breach) = match lived {
+    let (story, unknowable, breach) = match lived {
         Ok(story) => {
-            let breach = check(&story).err();
-            (story, breach)
+            let checked = check(&story);
+            let unknowable = *checked.as_ref().unwrap_or(&0) as u64;
+            (story, unknowable, checked.err())
         }
         // An assertion of the core or of a driver: its text was printed.
         Err(_) => (
             Story::default(),
+            0,
             Some(Breach {
                 rule: "panic",
                 text: "something in the run panicked".into(),
@@ -208,7 +256,10 @@ pub fn run_with(seed: u64, sabotage: Option<Sabotage>) -> Outcome {
     }
     Outcome {
         digest: digest.0,
-        tally: Tally::of(&story.events),
+        tally: Tally {
+            unknowable,
+            ..Tally::of(&story.events)
+        },
         events: story.events,
         breach,
     }

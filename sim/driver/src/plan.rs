@@ -35,6 +35,7 @@ pub(crate) struct Faults {
     pub(crate) expiry: bool,
     pub(crate) kills: bool,
     pub(crate) calls: bool,
+    pub(crate) lost_tails: bool,
 }
 
 /// One message of the plan.
@@ -80,6 +81,11 @@ pub(crate) enum Chaos {
     Start(u32),
     Break(u32),
     Lose {
+        partition: u32,
+        count: u32,
+    },
+    /// The broker loses the last records of a partition.
+    LoseTail {
         partition: u32,
         count: u32,
     },
@@ -179,6 +185,7 @@ impl Plan {
             expiry: on(18),
             kills: on(19),
             calls: on(20),
+            lost_tails: on(21),
         };
         let config = config(dice, faults, partitions(dice));
         let keys = set(0, 1, 12) as u32;
@@ -256,6 +263,7 @@ impl Plan {
             (faults.hand_overs, 5),
             (faults.hung_ports, 6),
             (faults.publisher_crashes, 7),
+            (faults.lost_tails, 8),
         ];
         for kind in kinds.into_iter().filter(|kind| kind.0).map(|kind| kind.1) {
             let times = if kind < 3 {
@@ -283,6 +291,10 @@ impl Plan {
                     },
                     3 if roll(n, 110, 0, 3) == 0 => Chaos::Abort { seat, back },
                     3 => Chaos::Crash { seat, back },
+                    8 => Chaos::LoseTail {
+                        partition,
+                        count: roll(n, 119, 1, 40) as u32,
+                    },
                     7 => Chaos::KillPublisher {
                         lands: roll(n, 117, 0, 1) == 0,
                         back: roll(n, 118, 0, 1_000) * MILLI,

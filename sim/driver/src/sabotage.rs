@@ -35,10 +35,14 @@ pub enum Sabotage {
     PartCalls,
     /// The map of a record is not told.
     LoseMap,
+    /// A session that finds its log rewritten is said to continue.
+    HideRewrite,
+    /// Sessions begin right behind what was received last, and do not look whether that is still there.
+    NoOverlap,
 }
 
 /// All of them.
-pub const SABOTAGES: [Sabotage; 16] = [
+pub const SABOTAGES: [Sabotage; 18] = [
     Sabotage::SwallowCommit,
     Sabotage::SwapRecords,
     Sabotage::DropRecord,
@@ -55,4 +59,6 @@ pub const SABOTAGES: [Sabotage; 16] = [
     Sabotage::ForgetExpiry,
     Sabotage::PartCalls,
     Sabotage::LoseMap,
+    Sabotage::HideRewrite,
+    Sabotage::NoOverlap,
 ];

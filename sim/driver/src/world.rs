@@ -1,5 +1,6 @@
 //! A publisher, members of one group, the in-process broker, and what happens to them.
 
+mod logs;
 mod publishing;
 
 use core::task::{Context, Poll, Waker};
@@ -17,10 +18,10 @@ use procession_runtime::port::{
 use procession_runtime::subscription::{DriverOptions, SubscriptionHandle, subscribe};
 
 use crate::callers::Todo;
-use crate::event::{Event, What};
+use crate::event::What;
 use crate::executor::{Executor, Spins};
 use crate::feed::Watched;
-use crate::history::{Stored, Story};
+use crate::history::Story;
 use crate::lag::Lag;
 use crate::line::Line;
 use crate::observer::Hooks;
@@ -28,7 +29,7 @@ use crate::plan::{CLOSE_GRACE, Chaos, MILLI, Plan};
 use crate::recorder::{History, Recorder};
 use crate::sabotage::Sabotage;
 use crate::shell::SimShell;
-use crate::work::{Application, Handlers, key_hash, read};
+use crate::work::{Application, Handlers, key_hash};
 pub(crate) use crate::world::publishing::LATER_LIVES;
 use crate::world::publishing::Publishing;
 
@@ -168,6 +169,7 @@ impl World {
             parks: 0 < self.plan.config.parked_keys,
             slack: self.plan.unfair.slack() + CLOSE_GRACE.as_nanos(),
             remembers: 0 < self.plan.config.dedupe.ids,
+            digests: self.plan.config.map_digests,
         }
     }
 
@@ -344,6 +346,7 @@ impl World {
                 let _ = hooks.lose_deliveries(TOPIC, members, partition, count);
                 self.write(0, What::Harmed { how: "lose" });
             }
+            Chaos::LoseTail { partition, count } => self.lose_tail(partition, count as usize),
             Chaos::Cut { lands } => {
                 self.broker.hooks().cut_sinks(lands);
                 let how = if lands { "cut, lands" } else { "cut" };
@@ -448,39 +451,6 @@ impl World {
         }
     }
 
-    /// Everything published, finished and committed.
-    fn is_settled(&self) -> bool {
-        if self.callers_left.load(Ordering::Relaxed) != 0
-            || self
-                .publisher
-                .as_ref()
-                .is_some_and(|p| p.handle.outstanding() != 0)
-        {
-            return false;
-        }
-        let log = self.audit(TOPIC);
-        let history = self
-            .history
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        (0..self.plan.partitions).all(|number| {
-            let own = log.iter().filter(|record| record.partition == number);
-            let last = own.map(|record| record.position).max();
-            let committed = history
-                .iter()
-                .rev()
-                .find_map(|event: &Event| match event.what {
-                    What::Committed {
-                        partition,
-                        frontier,
-                        ..
-                    } if partition == number => Some(frontier),
-                    _ => None,
-                });
-            last.is_none_or(|last| committed.is_some_and(|frontier| last < frontier))
-        })
-    }
-
     /// Everybody leaves.
     fn end(&mut self) -> Result<(), Spins> {
         let deadline = Time::from_nanos(self.executor.now()) + LAST_DRAIN;
@@ -503,20 +473,6 @@ impl World {
             self.executor.run_until(self.executor.now() + 50 * MILLI)?;
         }
         Ok(())
-    }
-
-    fn audit(&self, topic: &str) -> Vec<Stored> {
-        let records = now(self.broker.audit(topic.into())).unwrap_or_default();
-        let records = records.into_iter().map(|(partition, record)| {
-            let (message, publish) = read(&record.payload);
-            Stored {
-                partition,
-                position: record.position.0,
-                message,
-                publish,
-            }
-        });
-        records.collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Checker, Found, breach};
-use crate::event::{Told, What};
+use crate::event::{Stored, Told, What};
 
 /// What is known of one publish.
 #[derive(Clone, Copy, Default)]
@@ -30,7 +30,7 @@ impl Checker<'_> {
                 partition,
                 position,
             }) = known.resolved.or(known.heard)
-                && self.log.get(&(partition, position)) != Some(&known.message)
+                && !self.was_at(partition, position, known.message)
             {
                 return breach(
                     "S10",
@@ -39,6 +39,12 @@ impl Checker<'_> {
             }
         }
         self.order(&publishes)
+    }
+
+    /// Whether a message was ever there, copies included.
+    fn was_at(&self, partition: u32, position: u64, message: u32) -> bool {
+        let mut there = self.log.at(partition, position).iter();
+        there.any(|entry| entry.message == message)
     }
 
     fn known(&self) -> Result<BTreeMap<u32, Known>, (&'static str, String)> {
@@ -81,10 +87,10 @@ impl Checker<'_> {
                 _ => {}
             }
         }
-        for record in &self.story.log {
-            let known = publishes.entry(record.publish).or_default();
-            let place = (record.partition, record.position);
-            known.stored.get_or_insert(place);
+        for entry in self.log.all() {
+            let (partition, position, publish) = entry.place;
+            let known = publishes.entry(publish).or_default();
+            known.stored.get_or_insert((partition, position));
         }
         Ok(publishes)
     }
@@ -125,8 +131,24 @@ impl Checker<'_> {
                 *last = accepted;
             }
         }
+        let lost = self.story.events.iter();
+        let lost = lost.filter_map(|event| match &event.what {
+            What::TailLost { lost, .. } => Some(lost),
+            _ => None,
+        });
+        for log in lost.chain([&self.story.log]) {
+            self.in_the_order_of_acceptance(publishes, log)?;
+        }
+        Ok(())
+    }
+
+    fn in_the_order_of_acceptance(
+        &self,
+        publishes: &BTreeMap<u32, Known>,
+        log: &[Stored],
+    ) -> Found {
         let mut by_key: BTreeMap<u32, (u64, u32)> = BTreeMap::new();
-        for record in &self.story.log {
+        for record in log {
             let accepted = publishes
                 .get(&record.publish)
                 .and_then(|known| known.accepted);
