@@ -90,7 +90,7 @@ pub enum What {
         partition: u32,
         epoch: u64,
         session: u64,
-        rewritten: bool,
+        seen: Seen,
     },
     /// The feed hangs, or goes on.
     Hangs {
@@ -205,8 +205,30 @@ pub enum What {
         end: u64,
         lost: Vec<Stored>,
     },
+    /// Retention took what a log held below `start`, finished or not.
+    Purged {
+        partition: u32,
+        start: u64,
+        gone: Vec<Stored>,
+    },
+    /// The owner says where a partition goes on that has stopped: behind everything, or at the start.
+    Decided {
+        partition: u32,
+        latest: bool,
+    },
     /// No fault happens any more.
     Healed,
+}
+
+/// What a session found where it was to begin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Seen {
+    /// What it was to find, or nothing was to be found.
+    Continues,
+    /// Something else.
+    Rewritten,
+    /// Nothing any more.
+    CannotTell,
 }
 
 /// Why a message ended as a dead letter.

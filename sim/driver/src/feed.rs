@@ -4,10 +4,10 @@
 use core::task::{Context, Poll};
 use std::collections::BTreeMap;
 
-use procession_core::{CommitResult, Continuity, Epoch, Receipt, Span};
+use procession_core::{CommitResult, Continuity, Epoch, Position, Receipt, Span};
 use procession_runtime::port::{Feed, FeedCommand, FeedEvent, Record};
 
-use crate::event::What;
+use crate::event::{Seen, What};
 use crate::lag::Lag;
 use crate::line::Line;
 use crate::recorder::Recorder;
@@ -89,6 +89,9 @@ impl Watched {
                 map_bytes: resume.map.len(),
                 log: (resume.log_start.0, resume.log_end.0),
             });
+            if self.sabotage == Some(Sabotage::HideStart) {
+                resume.log_start = Position(1);
+            }
         }
         if let FeedEvent::Revoked {
             partition,
@@ -126,6 +129,10 @@ impl Watched {
                 *continuity = Continuity::Continues;
                 true
             }
+            (Some(Sabotage::AdvanceTooFar), FeedEvent::Advance { position, .. }) => {
+                *position = position.next();
+                true
+            }
             (Some(Sabotage::SwapRecords), FeedEvent::Records { records, .. }) => {
                 Self::swap(records);
                 true
@@ -157,7 +164,11 @@ fn arrives(recorder: &Recorder, event: &FeedEvent) {
             partition: partition.0,
             epoch: epoch.0,
             session: session.0,
-            rewritten: matches!(continuity, Continuity::Rewritten { .. }),
+            seen: match continuity {
+                Continuity::Continues => Seen::Continues,
+                Continuity::Rewritten { .. } => Seen::Rewritten,
+                Continuity::CannotTell => Seen::CannotTell,
+            },
         }),
         _ => {}
     }

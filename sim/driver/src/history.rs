@@ -27,6 +27,20 @@ pub(crate) struct Story {
     pub(crate) remembers: bool,
     /// Whether maps say what was finished, and not only where.
     pub(crate) digests: bool,
+    /// What follows when retention took what was never delivered.
+    pub(crate) reset: Reset,
+}
+
+/// What follows when retention took what was never delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Reset {
+    /// The partition stops until its owner decides.
+    #[default]
+    Stop,
+    /// It goes on with what is left.
+    Earliest,
+    /// It goes on behind what is left.
+    Latest,
 }
 
 /// One record of a log.

@@ -9,6 +9,9 @@ use crate::event::{Reason, Told, What};
 use crate::recorder::Recorder;
 use crate::work::{self, Body};
 
+/// How the notice begins that a partition has stopped until its owner says where it goes on.
+pub(crate) const STOPPED: &str = "the recorded progress is not in the log";
+
 /// Hooks of a member.
 pub(crate) struct Hooks(pub(crate) Recorder);
 

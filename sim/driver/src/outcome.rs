@@ -7,10 +7,11 @@ use std::panic::catch_unwind;
 
 use procession_runtime::subscription::Incident;
 
-use crate::check::{Breach, check};
+use crate::check::{Breach, Undemanded, check};
 use crate::dice::mix;
 use crate::event::{Event, Outcome as End, Reason, Told, What};
 use crate::history::Story;
+use crate::observer::STOPPED;
 use crate::plan::Plan;
 use crate::sabotage::Sabotage;
 use crate::world::{LATER_LIVES, World};
@@ -58,6 +59,11 @@ pub struct Tally {
     pub reused: u64,
     /// Messages that nobody could know of after their log was rewritten.
     pub unknowable: u64,
+    pub purges: u64,
+    pub records_purged: u64,
+    pub resets: u64,
+    pub stopped: u64,
+    pub passed_over: u64,
 }
 
 impl Tally {
@@ -106,6 +112,15 @@ impl Tally {
                 incident: Incident::Rewritten,
                 ..
             } => self.rewrites_told += 1,
+            What::Purged { gone, .. } => {
+                self.purges += 1;
+                self.records_purged += gone.len() as u64;
+            }
+            What::Incident {
+                incident: Incident::Reset,
+                ..
+            } => self.resets += 1,
+            What::Incident { why, .. } if why.starts_with(STOPPED) => self.stopped += 1,
             What::Begin {
                 partition,
                 position,
@@ -163,6 +178,11 @@ impl Tally {
         self.rewrites_told += other.rewrites_told;
         self.reused += other.reused;
         self.unknowable += other.unknowable;
+        self.purges += other.purges;
+        self.records_purged += other.records_purged;
+        self.resets += other.resets;
+        self.stopped += other.stopped;
+        self.passed_over += other.passed_over;
     }
 
     /// What never happened, of everything that should.
@@ -192,6 +212,11 @@ impl Tally {
             ("records that were lost", self.records_lost),
             ("notices of a rewritten log", self.rewrites_told),
             ("positions that were used again", self.reused),
+            ("purges", self.purges),
+            ("records that were purged", self.records_purged),
+            ("notices of a reset", self.resets),
+            ("partitions that stopped", self.stopped),
+            ("messages that were passed over", self.passed_over),
         ];
         let never = counts.into_iter().filter(|(_, count)| *count == 0);
         never.map(|(name, _)| name).collect()
@@ -229,16 +254,16 @@ pub fn run_with(seed: u64, sabotage: Option<Sabotage>) -> Outcome {
     let lived = catch_unwind(AssertUnwindSafe(|| {
         World::new(Plan::new(seed), sabotage).run()
     }));
-    let (story, unknowable, breach) = match lived {
+    let (story, undemanded, breach) = match lived {
         Ok(story) => {
             let checked = check(&story);
-            let unknowable = *checked.as_ref().unwrap_or(&0) as u64;
-            (story, unknowable, checked.err())
+            let undemanded = checked.as_ref().copied().unwrap_or_default();
+            (story, undemanded, checked.err())
         }
         // An assertion of the core or of a driver: its text was printed.
         Err(_) => (
             Story::default(),
-            0,
+            Undemanded::default(),
             Some(Breach {
                 rule: "panic",
                 text: "something in the run panicked".into(),
@@ -257,7 +282,8 @@ pub fn run_with(seed: u64, sabotage: Option<Sabotage>) -> Outcome {
     Outcome {
         digest: digest.0,
         tally: Tally {
-            unknowable,
+            unknowable: undemanded.unknowable,
+            passed_over: undemanded.passed_over,
             ..Tally::of(&story.events)
         },
         events: story.events,

@@ -39,10 +39,14 @@ pub enum Sabotage {
     HideRewrite,
     /// Sessions begin right behind what was received last, and do not look whether that is still there.
     NoOverlap,
+    /// What a log has lost at its start is not told.
+    HideStart,
+    /// Where a log's start has moved on, one more is said to be gone.
+    AdvanceTooFar,
 }
 
 /// All of them.
-pub const SABOTAGES: [Sabotage; 18] = [
+pub const SABOTAGES: [Sabotage; 20] = [
     Sabotage::SwallowCommit,
     Sabotage::SwapRecords,
     Sabotage::DropRecord,
@@ -61,4 +65,6 @@ pub const SABOTAGES: [Sabotage; 18] = [
     Sabotage::LoseMap,
     Sabotage::HideRewrite,
     Sabotage::NoOverlap,
+    Sabotage::HideStart,
+    Sabotage::AdvanceTooFar,
 ];

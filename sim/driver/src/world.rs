@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use procession_core::{Expired, Span, Time};
+use procession_core::{Expired, OnReset, Span, Time};
 use procession_memory::MemoryBroker;
 use procession_memory::hooks::Members;
 use procession_runtime::Spawner;
@@ -21,7 +21,7 @@ use crate::callers::Todo;
 use crate::event::What;
 use crate::executor::{Executor, Spins};
 use crate::feed::Watched;
-use crate::history::Story;
+use crate::history::{Reset, Story};
 use crate::lag::Lag;
 use crate::line::Line;
 use crate::observer::Hooks;
@@ -82,6 +82,8 @@ pub(crate) struct World {
     lines: Vec<(u32, Line)>,
     /// What is still to happen, in order of time and of their making.
     agenda: Vec<(u64, Chaos)>,
+    /// So much of the history has somebody looked through for notices.
+    read: usize,
 }
 
 /// The result of a future that is ready.
@@ -133,6 +135,7 @@ impl World {
             callers_left: Arc::default(),
             line: Line::default(),
             lines: Vec::new(),
+            read: 0,
         }
     }
 
@@ -170,6 +173,11 @@ impl World {
             slack: self.plan.unfair.slack() + CLOSE_GRACE.as_nanos(),
             remembers: 0 < self.plan.config.dedupe.ids,
             digests: self.plan.config.map_digests,
+            reset: match self.plan.config.on_reset {
+                OnReset::Stop => Reset::Stop,
+                OnReset::Earliest => Reset::Earliest,
+                OnReset::Latest => Reset::Latest,
+            },
         }
     }
 
@@ -205,10 +213,12 @@ impl World {
         }
     }
 
-    /// Until then, or until somebody dies of a message: whether that was so.
+    /// Until then, or until somebody dies of a message or has to decide something: whether that was so.
     fn run_until(&mut self, end: u64) -> Result<bool, Spins> {
         loop {
-            let step = if 0 < self.plan.config.suspects {
+            let config = &self.plan.config;
+            let stops = self.plan.faults.purges && config.on_reset == OnReset::Stop;
+            let step = if 0 < config.suspects || stops {
                 end.min(self.executor.now() + KILL_TICK)
             } else {
                 end
@@ -218,8 +228,9 @@ impl World {
             for life in &killed {
                 self.dies(*life);
             }
-            if !killed.is_empty() || end <= step {
-                return Ok(!killed.is_empty());
+            let read = stops && self.read_notices();
+            if read || !killed.is_empty() || end <= step {
+                return Ok(read || !killed.is_empty());
             }
         }
     }
@@ -346,6 +357,12 @@ impl World {
                 let _ = hooks.lose_deliveries(TOPIC, members, partition, count);
                 self.write(0, What::Harmed { how: "lose" });
             }
+            Chaos::Purge { partition, count } => self.purge(partition, u64::from(count)),
+            Chaos::Decide {
+                life,
+                partition,
+                latest,
+            } => self.decide(life, partition, latest),
             Chaos::LoseTail { partition, count } => self.lose_tail(partition, count as usize),
             Chaos::Cut { lands } => {
                 self.broker.hooks().cut_sinks(lands);

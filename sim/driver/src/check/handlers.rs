@@ -40,7 +40,12 @@ impl Checker<'_> {
                         format!("{partition}/{position} starts after its lease"),
                     );
                 }
-                if entry.gone <= tenure.known {
+                if tenure.stopped {
+                    let text =
+                        format!("{partition}/{position} starts, and the partition has stopped");
+                    return breach("S9", text);
+                }
+                if entry.gone <= tenure.known && !tenure.unsure {
                     let text = format!(
                         "{partition}/{position} starts, and its log was shown to have lost it"
                     );

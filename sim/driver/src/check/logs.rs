@@ -1,9 +1,10 @@
 //! What the logs held, and until when: a position that is used again holds another message.
 
+use core::ops::Range;
 use std::collections::BTreeMap;
 
-use super::{Checker, Found, Looks, Progress, breach};
-use crate::event::{Incident, What};
+use super::{Checker, Found, Looks, Progress, Resumes, State, Undemanded, breach};
+use crate::event::{Incident, Seen, Stored, What};
 use crate::history::Story;
 
 /// One record: its partition, its position, and the publish that brought it.
@@ -27,6 +28,9 @@ pub(super) struct Books {
     entries: BTreeMap<(u32, u64), Vec<Entry>>,
     /// Where each log ended after each loss that has happened so far.
     losses: BTreeMap<u32, Vec<u64>>,
+    /// Where each log begins by now, and where it began in the end.
+    starts: BTreeMap<u32, u64>,
+    last_starts: BTreeMap<u32, u64>,
 }
 
 impl Books {
@@ -34,37 +38,57 @@ impl Books {
         let mut books = Self::default();
         let mut ends: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
         for event in &story.events {
-            if let What::TailLost {
-                partition,
-                end,
-                lost,
-            } = &event.what
-            {
-                let before = ends.entry(*partition).or_default();
-                for record in lost {
-                    let place = (*partition, record.position, record.publish);
-                    books.add(place, record.message, before, before.len() as u32 + 1);
+            match &event.what {
+                What::TailLost {
+                    partition,
+                    end,
+                    lost,
+                } => {
+                    let before = ends.entry(*partition).or_default();
+                    books.add_all(lost, before, before.len() as u32 + 1);
+                    before.push(*end);
                 }
-                before.push(*end);
+                What::Purged {
+                    partition,
+                    start,
+                    gone,
+                } => {
+                    let before = ends.entry(*partition).or_default();
+                    books.add_all(gone, before, u32::MAX);
+                    books.last_starts.insert(*partition, *start);
+                }
+                _ => {}
             }
         }
         for record in &story.log {
-            let place = (record.partition, record.position, record.publish);
             let before = ends.entry(record.partition).or_default();
-            books.add(place, record.message, before, u32::MAX);
+            books.add_all(&[*record], before, u32::MAX);
         }
         books
     }
 
-    fn add(&mut self, place: Place, message: u32, losses: &[u64], gone: u32) {
-        let born = losses.iter().rposition(|end| *end <= place.1);
-        let at = self.entries.entry((place.0, place.1)).or_default();
-        at.push(Entry {
-            place,
-            message,
-            born: born.map_or(0, |loss| loss as u32 + 1),
-            gone,
-        });
+    fn add_all(&mut self, records: &[Stored], losses: &[u64], gone: u32) {
+        for record in records {
+            let (partition, position) = (record.partition, record.position);
+            let born = losses.iter().rposition(|end| *end <= position);
+            let at = self.entries.entry((partition, position)).or_default();
+            at.push(Entry {
+                place: (partition, position, record.publish),
+                message: record.message,
+                born: born.map_or(0, |loss| loss as u32 + 1),
+                gone,
+            });
+        }
+    }
+
+    /// The log of a partition begins here from now on.
+    pub(super) fn purge(&mut self, partition: u32, start: u64) {
+        self.starts.insert(partition, start);
+    }
+
+    fn is_purged(&self, (partition, position, _): Place) -> bool {
+        let start = self.starts.get(&partition);
+        start.is_some_and(|start| position < *start)
     }
 
     /// So many losses have happened so far.
@@ -103,13 +127,24 @@ impl Books {
 
     /// What is there at the end.
     pub(super) fn left(&self) -> impl Iterator<Item = &Entry> {
-        self.all().filter(|entry| entry.gone == u32::MAX)
+        self.all().filter(|entry| {
+            let start = self.last_starts.get(&entry.place.0);
+            entry.gone == u32::MAX && start.is_none_or(|start| *start <= entry.place.1)
+        })
     }
 
     /// Where the log ended after each loss behind the first `known`.
     fn ends_behind(&self, partition: u32, known: u32) -> Vec<(u32, u64)> {
         let ends = self.losses.get(&partition).into_iter().flatten().copied();
         (1..).zip(ends).filter(|(loss, _)| known < *loss).collect()
+    }
+}
+
+impl Resumes {
+    /// Whether retention took what was not delivered.
+    pub(super) fn is_out_of_range(&self) -> bool {
+        let recorded = self.frontier;
+        recorded.is_some_and(|frontier| frontier < self.start)
     }
 }
 
@@ -159,11 +194,13 @@ impl Checker<'_> {
         }
     }
 
-    /// Whether it is finished, or nobody could know that it was there.
+    /// Whether it is finished or gone, or nobody could know that it was there, or wanted it.
     pub(super) fn is_over(&self, entry: &Entry) -> bool {
         let (partition, position, _) = entry.place;
         self.finished.contains(&entry.place)
             || self.excused.contains(&entry.place)
+            || self.passed_over.contains(&entry.place)
+            || self.log.is_purged(entry.place)
             || self.skipped.iter().any(|(of, loss, from, to)| {
                 *of == partition && *loss <= entry.born && (*from..*to).contains(&position)
             })
@@ -175,6 +212,36 @@ impl Checker<'_> {
             && tenure.epoch == epoch
         {
             tenure.looks = Some(looks);
+            if looks.blind && tenure.latest.take_if(|at| *at == looks.at).is_some() {
+                self.pass_over(whose.1, looks.at, looks.losses);
+            }
+        }
+    }
+
+    /// The owner of a partition goes on here, and wants nothing of what stands below.
+    pub(super) fn pass_over(&mut self, partition: u32, at: u64, losses: u32) {
+        let below = self.below(partition, 0..at, losses);
+        self.passed_over.extend(below);
+    }
+
+    /// What stands there, as far as so many losses have left it, and is not over.
+    fn below(&self, partition: u32, positions: Range<u64>, losses: u32) -> Vec<Place> {
+        let there = self.log.of_partition(partition).flatten();
+        let there = there.filter(|e| positions.contains(&e.place.1) && losses < e.gone);
+        let there = there.filter(|e| e.born <= losses && !self.is_over(e));
+        there.map(|entry| entry.place).collect()
+    }
+
+    /// An owner says where a partition goes on that has stopped.
+    pub(super) fn decides(&mut self, whose: (u32, u32), latest: bool) {
+        let tenure = self.tenures.get_mut(&whose);
+        let Some(tenure) = tenure.filter(|tenure| tenure.state == State::Open) else {
+            self.decided.insert(whose, latest);
+            return;
+        };
+        if core::mem::take(&mut tenure.stopped) && latest {
+            let resumes = self.resumes.get(&(whose.0, whose.1, tenure.opened));
+            tenure.latest = resumes.map(|resumes| resumes.end);
         }
     }
 
@@ -184,7 +251,7 @@ impl Checker<'_> {
         (life, partition): (u32, u32),
         epoch: u64,
         session: u64,
-        rewritten: bool,
+        seen: Seen,
     ) {
         let tenure = self.tenures.get_mut(&(life, partition));
         let Some(tenure) = tenure.filter(|tenure| tenure.epoch == epoch) else {
@@ -194,7 +261,8 @@ impl Checker<'_> {
             return;
         };
         let losses = looks.losses;
-        if rewritten {
+        tenure.unsure |= seen == Seen::CannotTell;
+        if seen == Seen::Rewritten {
             tenure.rewritten = Some(losses);
             return;
         }
@@ -209,18 +277,19 @@ impl Checker<'_> {
         } else {
             looks.at + 1..tenure.begin
         };
-        let there = self.log.of_partition(partition).flatten();
-        let there = there.filter(|e| unseen.contains(&e.place.1) && e.gone > losses);
-        let unknown = there.filter(|e| e.born <= losses && !self.is_over(e));
-        let unknown: Vec<_> = unknown.map(|entry| entry.place).collect();
+        let unknown = self.below(partition, unseen, losses);
         self.excused.extend(unknown);
     }
 
-    /// What was left out because nobody could know of it.
-    pub(super) fn unknown(&self) -> usize {
-        let left = self.log.left();
-        left.filter(|entry| !self.finished.contains(&entry.place))
-            .count()
+    /// What was left out, and why.
+    pub(super) fn undemanded(&self) -> Undemanded {
+        let left = self.log.left().map(|entry| entry.place);
+        let left = left.filter(|place| !self.finished.contains(place));
+        let (over, unknown): (Vec<_>, Vec<_>) = left.partition(|p| self.passed_over.contains(p));
+        Undemanded {
+            unknowable: unknown.len() as u64,
+            passed_over: over.len() as u64,
+        }
     }
 
     /// S9: what is owed is told, once for those that follow each other closely.

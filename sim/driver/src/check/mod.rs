@@ -10,6 +10,8 @@ mod logs;
 mod progress;
 mod publishing;
 #[cfg(test)]
+mod reset_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,6 +69,12 @@ struct Tenure {
     looks: Option<Looks>,
     /// A session found the log rewritten, after so many losses.
     rewritten: Option<u32>,
+    /// A session could not tell: what is held may have been lost.
+    unsure: bool,
+    /// Retention took what was not delivered, and the owner has not said where it goes on.
+    stopped: bool,
+    /// It may go on behind this position at once.
+    latest: Option<u64>,
 }
 
 /// A session that was asked for.
@@ -84,6 +92,7 @@ struct Looks {
 struct Resumes {
     frontier: Option<u64>,
     anchored: bool,
+    start: u64,
     end: u64,
 }
 
@@ -110,6 +119,15 @@ impl Progress {
                 .iter()
                 .any(|(from, to)| (*from..*to).contains(&position))
     }
+}
+
+/// How many messages were not handled, and need not be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Undemanded {
+    /// Nobody could know of them.
+    pub(crate) unknowable: u64,
+    /// Their owner wanted to go on behind them.
+    pub(crate) passed_over: u64,
 }
 
 /// A handler that runs.
@@ -154,6 +172,9 @@ struct Checker<'a> {
     finished: BTreeSet<Place>,
     /// What stood where nobody could tell that the log was rewritten.
     excused: BTreeSet<Place>,
+    passed_over: BTreeSet<Place>,
+    /// What owners said of partitions that they were not given yet: behind everything, or at the start.
+    decided: BTreeMap<(u32, u32), bool>,
     /// Ranges of partitions that a map without digests named before the loss with that number.
     skipped: Vec<(u32, u32, u64, u64)>,
     /// What lives have met in partitions and must tell of, less what they have told of.
@@ -188,8 +209,8 @@ fn breach<T>(rule: &'static str, text: impl Into<String>) -> Result<T, (&'static
     Err((rule, text.into()))
 }
 
-/// The first promise that the story breaks; else how many messages nobody could know of.
-pub(crate) fn check(story: &Story) -> Result<usize, Breach> {
+/// The first promise that the story breaks; else how many messages were not handled, and need not be.
+pub(crate) fn check(story: &Story) -> Result<Undemanded, Breach> {
     let mut checker = Checker::new(story);
     for (index, event) in story.events.iter().enumerate() {
         checker.see(event).map_err(|(rule, text)| Breach {
@@ -204,7 +225,7 @@ pub(crate) fn check(story: &Story) -> Result<usize, Breach> {
         text,
         event: story.events.len(),
     });
-    end.map(|()| checker.unknown())
+    end.map(|()| checker.undemanded())
 }
 
 impl<'a> Checker<'a> {
@@ -227,6 +248,8 @@ impl<'a> Checker<'a> {
                 .collect(),
             finished: BTreeSet::new(),
             excused: BTreeSet::new(),
+            passed_over: BTreeSet::new(),
+            decided: BTreeMap::new(),
             skipped: Vec::new(),
             owed: BTreeMap::new(),
             resumes: BTreeMap::new(),
@@ -318,6 +341,7 @@ impl<'a> Checker<'a> {
                 let resumes = Resumes {
                     frontier: *frontier,
                     anchored: anchor.is_some(),
+                    start: log.0,
                     end: log.1,
                 };
                 self.resumes.insert((life, *partition, *epoch), resumes);
@@ -349,9 +373,19 @@ impl<'a> Checker<'a> {
                 partition,
                 epoch,
                 session,
-                rewritten,
+                seen,
             } => {
-                self.looked((life, *partition), *epoch, *session, *rewritten);
+                self.looked((life, *partition), *epoch, *session, *seen);
+                Ok(())
+            }
+            What::Purged {
+                partition, start, ..
+            } => {
+                self.log.purge(*partition, *start);
+                Ok(())
+            }
+            What::Decided { partition, latest } => {
+                self.decides((life, *partition), *latest);
                 Ok(())
             }
             What::TailLost { partition, end, .. } => {

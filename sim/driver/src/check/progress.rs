@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Asked, Checker, Found, Progress, State, Tenure, breach};
+use super::{Asked, Checker, Found, Progress, Resumes, State, Tenure, breach};
 use crate::event::Incident;
+use crate::history::Reset;
 
 impl Checker<'_> {
     pub(super) fn assigned(
@@ -23,6 +24,7 @@ impl Checker<'_> {
             );
         }
         let bumped = before.filter(|before| before.opened == given);
+        let fresh = bumped.is_none();
         if let Some(before) = &bumped {
             self.begins_anew(life, partition, before)?;
         }
@@ -60,6 +62,11 @@ impl Checker<'_> {
             Some(before) => before.rewritten.unwrap_or(before.known),
             None => self.committed_known.get(&partition).copied().unwrap_or(0),
         };
+        if let Some(resumes) = resumes.filter(|_| fresh && self.story.reset == Reset::Latest)
+            && resumes.is_out_of_range()
+        {
+            self.pass_over(partition, resumes.end, self.log.losses(partition));
+        }
         let begins = Progress {
             frontier: position,
             beyond: Vec::new(),
@@ -88,9 +95,32 @@ impl Checker<'_> {
             known,
             looks: None,
             rewritten: None,
+            unsure: false,
+            stopped: false,
+            latest: None,
         };
         self.tenures.insert((life, partition), tenure);
+        if let Some(resumes) = resumes.filter(|_| fresh) {
+            self.out_of_range((life, partition), resumes);
+        }
         Ok(())
+    }
+
+    /// S9: where retention took what was not delivered, that is told, and the owner decides.
+    fn out_of_range(&mut self, whose: (u32, u32), resumes: Resumes) {
+        let before = self.decided.remove(&whose);
+        if !resumes.is_out_of_range() {
+            return;
+        }
+        self.owes(whose, Incident::Reset);
+        let Some(tenure) = self.tenures.get_mut(&whose) else {
+            return;
+        };
+        match (self.story.reset, before) {
+            (Reset::Stop, Some(true)) => tenure.latest = Some(resumes.end),
+            (Reset::Stop, None) => tenure.stopped = true,
+            (Reset::Stop, Some(false)) | (Reset::Earliest | Reset::Latest, _) => {}
+        }
     }
 
     /// The core counts its epoch up by itself: only where the log was rewritten.
@@ -169,7 +199,16 @@ impl Checker<'_> {
             );
         }
         let tenure = self.tenures.get(&(life, partition));
+        if tenure.is_some_and(|tenure| tenure.stopped) {
+            let text = format!("{partition} is committed, and has stopped");
+            return breach("S9", text);
+        }
         let known = tenure.map_or(0, |tenure| tenure.known);
+        // It may be written down before anything is delivered from there.
+        let frontier = progress.frontier;
+        if tenure.is_some_and(|tenure| tenure.latest == Some(frontier)) {
+            self.pass_over(partition, frontier, known);
+        }
         self.covered_is_finished(partition, progress, known)?;
         match self.tenures.get_mut(&(life, partition)) {
             // The last commit of an epoch follows the line that gives it up.

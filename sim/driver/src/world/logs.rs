@@ -3,11 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
+use procession_core::{OnReset, PartitionId, Position};
 use procession_runtime::port::Broker;
 
 use super::{TOPIC, World, now};
+use crate::dice::Site;
 use crate::event::{Event, Outcome, What};
 use crate::history::Stored;
+use crate::observer::STOPPED;
+use crate::plan::{Chaos, MILLI};
 use crate::work::{Body, read};
 
 impl World {
@@ -31,6 +35,68 @@ impl World {
                     lost,
                 },
             );
+        }
+    }
+
+    /// Retention takes the first records of a partition, whether anybody has handled them or not.
+    pub(super) fn purge(&self, partition: u32, count: u64) {
+        let log = self.audit(TOPIC).into_iter();
+        let gone: Vec<_> = log.filter(|r| r.partition == partition).collect();
+        let Some(first) = gone.first() else { return };
+        let to = Position(first.position + count);
+        let Ok(start) = self.broker.hooks().purge(TOPIC, partition, to) else {
+            return;
+        };
+        let gone = gone.into_iter().filter(|r| r.position < start.0).collect();
+        let start = start.0;
+        self.write(
+            0,
+            What::Purged {
+                partition,
+                start,
+                gone,
+            },
+        );
+    }
+
+    /// Somebody reads the notices that partitions have stopped, and decides some time later. Whether there
+    /// was one.
+    pub(super) fn read_notices(&mut self) -> bool {
+        let now = self.executor.now();
+        let history = self
+            .history
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let before = self.agenda.len();
+        for (number, event) in (self.read..).zip(&history[self.read..]) {
+            if let What::Incident { partition, why, .. } = &event.what
+                && why.starts_with(STOPPED)
+            {
+                let number = number as u64;
+                let roll = |what, high| self.plan.dice.draw(Site::Chaos, number, what, 0, high);
+                let decide = Chaos::Decide {
+                    life: event.life,
+                    partition: *partition,
+                    latest: roll(200, 1) == 0,
+                };
+                self.agenda.push((now + roll(201, 1_500) * MILLI, decide));
+            }
+        }
+        self.read = history.len();
+        before < self.agenda.len()
+    }
+
+    /// An owner says where a partition goes on.
+    pub(super) fn decide(&self, number: u32, partition: u32, latest: bool) {
+        let lives = self.seats.iter().filter_map(|seat| seat.life.as_ref());
+        for life in lives.filter(|life| life.number == number) {
+            self.write(number, What::Decided { partition, latest });
+            let to = if latest {
+                OnReset::Latest
+            } else {
+                OnReset::Earliest
+            };
+            life.handle.reset(PartitionId(partition), to);
         }
     }
 
@@ -74,6 +140,8 @@ struct Reached {
     /// By partition: what is confirmed of the log as it is.
     frontiers: BTreeMap<u32, u64>,
     finished: BTreeSet<(u32, u64, u32)>,
+    /// By partition: nobody delivers what stands below.
+    below: BTreeMap<u32, u64>,
 }
 
 impl Reached {
@@ -88,6 +156,14 @@ impl Reached {
                     ..
                 } => {
                     reached.frontiers.insert(*partition, *frontier);
+                }
+                What::Looks {
+                    partition,
+                    at,
+                    blind: true,
+                    ..
+                } => {
+                    reached.below.insert(*partition, *at);
                 }
                 What::TailLost { partition, end, .. } => {
                     let frontier = reached.frontiers.entry(*partition).or_default();
@@ -134,6 +210,10 @@ impl Reached {
         let frontier = self.frontiers.get(&record.partition);
         let place = (record.partition, record.position, record.publish);
         frontier.is_some_and(|frontier| record.position < *frontier)
-            && self.finished.contains(&place)
+            && (self.finished.contains(&place)
+                || self
+                    .below
+                    .get(&record.partition)
+                    .is_some_and(|at| record.position < *at))
     }
 }
