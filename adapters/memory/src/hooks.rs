@@ -115,6 +115,11 @@ impl<S: Shell> Hooks<'_, S> {
         Ok(start)
     }
 
+    /// Says that no log has room for anything, dead letters included, or that there is room again.
+    pub fn fill(&self, full: bool) {
+        self.broker.hub.fill(full);
+    }
+
     /// Cuts every sink of this connection; what was sent and is not stored yet lands first, or
     /// never does. Either way its answers are lost.
     pub fn cut_sinks(&self, lands: bool) {

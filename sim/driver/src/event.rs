@@ -216,6 +216,12 @@ pub enum What {
         partition: u32,
         latest: bool,
     },
+    /// The logs have no room for anything, or have room again.
+    Full {
+        full: bool,
+    },
+    /// The port could not store a dead letter.
+    NotBuried,
     /// No fault happens any more.
     Healed,
 }

@@ -9,7 +9,7 @@ use procession_runtime::port::{Feed, FeedCommand, FeedEvent, Record};
 
 use crate::event::{Seen, What};
 use crate::lag::Lag;
-use crate::line::Line;
+use crate::line::{Line, Refusing};
 use crate::recorder::Recorder;
 use crate::sabotage::Sabotage;
 
@@ -22,6 +22,7 @@ pub(crate) struct Watched {
     pub(crate) count: u64,
     /// Whether the port hangs: nothing is renewed, stored or said.
     pub(crate) line: Line,
+    pub(crate) refusing: Refusing,
     /// Events on their way to the driver.
     pub(crate) back: Lag<FeedEvent>,
     /// Frontiers of commits without an answer, by partition, epoch and number.
@@ -120,6 +121,14 @@ impl Watched {
                 frontier,
             });
         }
+        if let FeedEvent::Buried { receipt, .. } = event
+            && *receipt == Receipt::NotStored
+        {
+            self.recorder.write(What::NotBuried);
+            if self.sabotage == Some(Sabotage::LetterIsLost) {
+                *receipt = Receipt::Stored;
+            }
+        }
         match (self.sabotage, event) {
             (Some(Sabotage::SwallowCommit), FeedEvent::Committed { .. }) => {
                 self.count += 1;
@@ -185,6 +194,16 @@ impl Feed for Watched {
                 write.frontier = write.frontier.next();
                 write.anchor = None;
                 FeedCommand::Commit(write)
+            }
+            (_, FeedCommand::Bury { token, .. }) if self.refusing.is_on() => {
+                let mut event = FeedEvent::Buried {
+                    token,
+                    receipt: Receipt::NotStored,
+                };
+                self.pass(&mut event);
+                self.back.push(event);
+                self.line.wake();
+                return;
             }
             (Some(Sabotage::BuryNothing), FeedCommand::Bury { token, .. }) => {
                 let receipt = Receipt::Stored;

@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write};
 use core::panic::AssertUnwindSafe;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::catch_unwind;
 
 use procession_runtime::subscription::Incident;
@@ -64,15 +64,23 @@ pub struct Tally {
     pub resets: u64,
     pub stopped: u64,
     pub passed_over: u64,
+    pub times_full: u64,
+    /// Publishes that ended without being stored while the logs were full.
+    pub full_refused: u64,
+    /// Those that were called then, and stored later.
+    pub full_waited: u64,
+    pub letters_refused: u64,
 }
 
 impl Tally {
     fn of(events: &[Event]) -> Self {
         let mut tally = Self::default();
         let mut lost = BTreeMap::new();
+        let mut full = Full::default();
         for event in events {
             tally.notable(event);
             tally.rewritten(event, &mut lost);
+            tally.filled(event, &mut full);
             let counter = match event.what {
                 What::Begin { .. } => &mut tally.attempts,
                 What::End { outcome, .. } => match outcome {
@@ -134,6 +142,27 @@ impl Tally {
         }
     }
 
+    /// What is counted of full logs.
+    fn filled(&mut self, event: &Event, full: &mut Full) {
+        match event.what {
+            What::Full { full: is } => {
+                self.times_full += u64::from(is && !full.is);
+                full.is = is;
+            }
+            What::NotBuried => self.letters_refused += 1,
+            What::Called { publish, .. } if full.is => {
+                full.called.insert(publish);
+            }
+            What::Resolved { publish, result } => {
+                let stored = matches!(result, Told::Stored { .. });
+                self.full_refused += u64::from(full.is && !stored);
+                let waited = full.called.remove(&publish);
+                self.full_waited += u64::from(waited && stored && !full.is);
+            }
+            _ => {}
+        }
+    }
+
     /// What is counted besides.
     fn notable(&mut self, event: &Event) {
         match event.what {
@@ -183,6 +212,10 @@ impl Tally {
         self.resets += other.resets;
         self.stopped += other.stopped;
         self.passed_over += other.passed_over;
+        self.times_full += other.times_full;
+        self.full_refused += other.full_refused;
+        self.full_waited += other.full_waited;
+        self.letters_refused += other.letters_refused;
     }
 
     /// What never happened, of everything that should.
@@ -217,6 +250,10 @@ impl Tally {
             ("notices of a reset", self.resets),
             ("partitions that stopped", self.stopped),
             ("messages that were passed over", self.passed_over),
+            ("times at which the logs were full", self.times_full),
+            ("publishes that found no room", self.full_refused),
+            ("publishes that waited for room", self.full_waited),
+            ("dead letters that found no room", self.letters_refused),
         ];
         let never = counts.into_iter().filter(|(_, count)| *count == 0);
         never.map(|(name, _)| name).collect()
@@ -289,6 +326,13 @@ pub fn run_with(seed: u64, sabotage: Option<Sabotage>) -> Outcome {
         events: story.events,
         breach,
     }
+}
+
+/// Whether the logs are full, and which publishes were called while they were.
+#[derive(Default)]
+struct Full {
+    is: bool,
+    called: BTreeSet<u32>,
 }
 
 /// A hash of text.

@@ -37,6 +37,7 @@ pub(crate) struct Faults {
     pub(crate) calls: bool,
     pub(crate) lost_tails: bool,
     pub(crate) purges: bool,
+    pub(crate) full: bool,
 }
 
 /// One message of the plan.
@@ -95,6 +96,12 @@ pub(crate) enum Chaos {
         partition: u32,
         count: u32,
     },
+    /// The logs are full for a while: the port lets publishes wait, or refuses them.
+    Full {
+        refuses: bool,
+        long: u64,
+    },
+    Room,
     /// An owner says where a partition goes on that has stopped.
     Decide {
         life: u32,
@@ -199,6 +206,7 @@ impl Plan {
             calls: on(20),
             lost_tails: on(21),
             purges: on(22),
+            full: on(23),
         };
         let config = config(dice, faults, partitions(dice));
         let keys = set(0, 1, 12) as u32;
@@ -278,6 +286,7 @@ impl Plan {
             (faults.publisher_crashes, 7),
             (faults.lost_tails, 8),
             (faults.purges, 9),
+            (faults.full, 10),
         ];
         for kind in kinds.into_iter().filter(|kind| kind.0).map(|kind| kind.1) {
             let times = if kind < 3 {
@@ -305,6 +314,10 @@ impl Plan {
                     },
                     3 if roll(n, 110, 0, 3) == 0 => Chaos::Abort { seat, back },
                     3 => Chaos::Crash { seat, back },
+                    10 => Chaos::Full {
+                        refuses: roll(n, 121, 0, 1) == 0,
+                        long: roll(n, 122, 50, 3_000) * MILLI,
+                    },
                     9 => Chaos::Purge {
                         partition,
                         count: roll(n, 120, 1, 80) as u32,

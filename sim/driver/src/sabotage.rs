@@ -43,10 +43,14 @@ pub enum Sabotage {
     HideStart,
     /// Where a log's start has moved on, one more is said to be gone.
     AdvanceTooFar,
+    /// What a full log refuses is reported as stored.
+    FullIsStored,
+    /// Dead letters that could not be stored are confirmed.
+    LetterIsLost,
 }
 
 /// All of them.
-pub const SABOTAGES: [Sabotage; 20] = [
+pub const SABOTAGES: [Sabotage; 22] = [
     Sabotage::SwallowCommit,
     Sabotage::SwapRecords,
     Sabotage::DropRecord,
@@ -67,4 +71,6 @@ pub const SABOTAGES: [Sabotage; 20] = [
     Sabotage::NoOverlap,
     Sabotage::HideStart,
     Sabotage::AdvanceTooFar,
+    Sabotage::FullIsStored,
+    Sabotage::LetterIsLost,
 ];

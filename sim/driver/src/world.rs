@@ -23,7 +23,7 @@ use crate::executor::{Executor, Spins};
 use crate::feed::Watched;
 use crate::history::{Reset, Story};
 use crate::lag::Lag;
-use crate::line::Line;
+use crate::line::{Line, Refusing};
 use crate::observer::Hooks;
 use crate::plan::{CLOSE_GRACE, Chaos, MILLI, Plan};
 use crate::recorder::{History, Recorder};
@@ -78,6 +78,7 @@ pub(crate) struct World {
     names: BTreeMap<u32, (u32, String)>,
     callers_left: Arc<AtomicU32>,
     line: Line,
+    refusing: Refusing,
     /// Those of the members, by life.
     lines: Vec<(u32, Line)>,
     /// What is still to happen, in order of time and of their making.
@@ -134,6 +135,7 @@ impl World {
             names: BTreeMap::new(),
             callers_left: Arc::default(),
             line: Line::default(),
+            refusing: Refusing::default(),
             lines: Vec::new(),
             read: 0,
         }
@@ -298,6 +300,7 @@ impl World {
             sabotage: self.sabotage,
             count: 0,
             line,
+            refusing: self.refusing.clone(),
             back: Lag::new(
                 shell.clone(),
                 self.plan.dice,
@@ -357,6 +360,11 @@ impl World {
                 let _ = hooks.lose_deliveries(TOPIC, members, partition, count);
                 self.write(0, What::Harmed { how: "lose" });
             }
+            Chaos::Full { refuses, long } => {
+                self.fill(refuses);
+                self.agenda.push((now + long, Chaos::Room));
+            }
+            Chaos::Room => self.make_room(),
             Chaos::Purge { partition, count } => self.purge(partition, u64::from(count)),
             Chaos::Decide {
                 life,
@@ -447,6 +455,7 @@ impl World {
                 }
             }
             Chaos::Heal => {
+                self.make_room();
                 self.line.set(false);
                 self.application.healed_at.store(now, Ordering::Relaxed);
                 self.write(0, What::Healed);

@@ -6,7 +6,7 @@ use crate::event::What;
 impl Checker<'_> {
     /// What happens to a process.
     pub(super) fn life(&mut self, at: u64, number: u32, what: &What) -> Found {
-        if matches!(what, What::Harmed { .. } | What::Healed) {
+        if matches!(what, What::Harmed { .. } | What::Healed | What::Full { .. }) {
             // Of the world.
             return Ok(());
         }

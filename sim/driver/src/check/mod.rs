@@ -3,6 +3,8 @@
 
 mod calls;
 mod endings;
+#[cfg(test)]
+mod full_tests;
 mod handlers;
 #[cfg(test)]
 mod log_tests;

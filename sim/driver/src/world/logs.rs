@@ -38,6 +38,22 @@ impl World {
         }
     }
 
+    /// The logs have no room for anything any more: the port lets publishes wait, or the broker refuses them.
+    pub(super) fn fill(&self, refuses: bool) {
+        if refuses {
+            self.refusing.set(true);
+        } else {
+            self.broker.hooks().fill(true);
+        }
+        self.write(0, What::Full { full: true });
+    }
+
+    pub(super) fn make_room(&self) {
+        self.refusing.set(false);
+        self.broker.hooks().fill(false);
+        self.write(0, What::Full { full: false });
+    }
+
     /// Retention takes the first records of a partition, whether anybody has handled them or not.
     pub(super) fn purge(&self, partition: u32, count: u64) {
         let log = self.audit(TOPIC).into_iter();
