@@ -99,6 +99,27 @@ impl<S: Shell> Hooks<'_, S> {
         Ok(end)
     }
 
+    /// Forgets what a partition holds below `to`, committed or not, as retention or a purge does. Sessions go on.
+    /// Returns the new start of the log.
+    ///
+    /// # Errors
+    /// A topic that does not exist.
+    pub fn purge(&self, topic: &str, partition: u32, to: Position) -> Result<Position, PortError> {
+        let found = self.broker.hub.topic(topic)?;
+        let mut state = found.lock();
+        let log = &mut state.logs[partition as usize];
+        let freed = log.free_below(to, usize::MAX);
+        let start = log.start();
+        drop(state);
+        self.broker.hub.budget.give(freed);
+        Ok(start)
+    }
+
+    /// Says that no log has room for anything, dead letters included, or that there is room again.
+    pub fn fill(&self, full: bool) {
+        self.broker.hub.fill(full);
+    }
+
     /// Cuts every sink of this connection; what was sent and is not stored yet lands first, or
     /// never does. Either way its answers are lost.
     pub fn cut_sinks(&self, lands: bool) {

@@ -27,6 +27,9 @@ pub(crate) struct Hub {
 #[derive(Default)]
 pub(crate) struct Budget {
     used: AtomicUsize,
+    /// A test wants the logs to be full.
+    #[cfg(feature = "test-hooks")]
+    full: AtomicBool,
 }
 
 /// Sinks that wait for room.
@@ -39,6 +42,10 @@ struct Waiting {
 impl Budget {
     /// Takes `bytes`, unless that would exceed `ceiling`.
     pub(crate) fn take(&self, bytes: usize, ceiling: usize) -> bool {
+        #[cfg(feature = "test-hooks")]
+        if self.full.load(Ordering::Relaxed) {
+            return false;
+        }
         let before = self.used.fetch_add(bytes, Ordering::Relaxed);
         if before + bytes <= ceiling {
             return true;
@@ -198,6 +205,15 @@ impl Hub {
             self.wake_waiting();
         }
         freed > 0
+    }
+
+    /// From now on there is no room, or there is again.
+    #[cfg(feature = "test-hooks")]
+    pub(crate) fn fill(&self, full: bool) {
+        self.budget.full.store(full, Ordering::Relaxed);
+        if !full {
+            self.wake_waiting();
+        }
     }
 
     /// Makes `sink` hear of the next room.

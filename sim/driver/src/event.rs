@@ -2,7 +2,10 @@
 
 use core::fmt;
 
-use procession_runtime::subscription::{Ending, Incident};
+use procession_runtime::subscription::Ending;
+pub(crate) use procession_runtime::subscription::Incident;
+
+pub(crate) use crate::history::Stored;
 
 /// One thing that happened.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -50,7 +53,11 @@ pub enum What {
         partition: u32,
         epoch: u64,
         frontier: Option<u64>,
+        /// The position of the message that the log is recognised by.
+        anchor: Option<u64>,
         map_bytes: usize,
+        /// Where the log begins, and one past its end.
+        log: (u64, u64),
     },
     /// The feed said until when a partition is to be given up.
     Asked {
@@ -63,6 +70,27 @@ pub enum What {
         partition: u32,
         epoch: u64,
         frontier: u64,
+    },
+    /// The driver asks for a session, which begins at a position: one that must be found there, or else it is
+    /// blind.
+    Looks {
+        partition: u32,
+        epoch: u64,
+        session: u64,
+        at: u64,
+        blind: bool,
+    },
+    /// The driver is told that a partition is its own.
+    Given {
+        partition: u32,
+        epoch: u64,
+    },
+    /// The driver is told what the session found.
+    Looked {
+        partition: u32,
+        epoch: u64,
+        session: u64,
+        seen: Seen,
     },
     /// The feed hangs, or goes on.
     Hangs {
@@ -95,15 +123,18 @@ pub enum What {
     Duplicate {
         partition: u32,
         position: u64,
+        publish: u32,
     },
     Passed {
         partition: u32,
         position: u64,
+        publish: u32,
     },
     Buried {
         partition: u32,
         position: u64,
         message: u32,
+        publish: u32,
         why: Reason,
     },
     Commit {
@@ -134,6 +165,7 @@ pub enum What {
         epoch: u64,
         position: u64,
         message: u32,
+        publish: u32,
         /// Which one of how many messages of one call.
         call: (u32, u32),
     },
@@ -167,8 +199,42 @@ pub enum What {
     Harmed {
         how: &'static str,
     },
+    /// The broker lost the tail of a log, and uses its positions again from `end` on.
+    TailLost {
+        partition: u32,
+        end: u64,
+        lost: Vec<Stored>,
+    },
+    /// Retention took what a log held below `start`, finished or not.
+    Purged {
+        partition: u32,
+        start: u64,
+        gone: Vec<Stored>,
+    },
+    /// The owner says where a partition goes on that has stopped: behind everything, or at the start.
+    Decided {
+        partition: u32,
+        latest: bool,
+    },
+    /// The logs have no room for anything, or have room again.
+    Full {
+        full: bool,
+    },
+    /// The port could not store a dead letter.
+    NotBuried,
     /// No fault happens any more.
     Healed,
+}
+
+/// What a session found where it was to begin.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Seen {
+    /// What it was to find, or nothing was to be found.
+    Continues,
+    /// Something else.
+    Rewritten,
+    /// Nothing any more.
+    CannotTell,
 }
 
 /// Why a message ended as a dead letter.

@@ -4,12 +4,12 @@
 use core::task::{Context, Poll};
 use std::collections::BTreeMap;
 
-use procession_core::{CommitResult, Epoch, Receipt, Span};
+use procession_core::{CommitResult, Continuity, Epoch, Position, Receipt, Span};
 use procession_runtime::port::{Feed, FeedCommand, FeedEvent, Record};
 
-use crate::event::What;
+use crate::event::{Seen, What};
 use crate::lag::Lag;
-use crate::line::Line;
+use crate::line::{Line, Refusing};
 use crate::recorder::Recorder;
 use crate::sabotage::Sabotage;
 
@@ -22,6 +22,7 @@ pub(crate) struct Watched {
     pub(crate) count: u64,
     /// Whether the port hangs: nothing is renewed, stored or said.
     pub(crate) line: Line,
+    pub(crate) refusing: Refusing,
     /// Events on their way to the driver.
     pub(crate) back: Lag<FeedEvent>,
     /// Frontiers of commits without an answer, by partition, epoch and number.
@@ -85,8 +86,13 @@ impl Watched {
                 partition: partition.0,
                 epoch: epoch.0,
                 frontier: resume.frontier.map(|frontier| frontier.0),
+                anchor: resume.anchor.map(|anchor| anchor.position.0),
                 map_bytes: resume.map.len(),
+                log: (resume.log_start.0, resume.log_end.0),
             });
+            if self.sabotage == Some(Sabotage::HideStart) {
+                resume.log_start = Position(1);
+            }
         }
         if let FeedEvent::Revoked {
             partition,
@@ -115,10 +121,26 @@ impl Watched {
                 frontier,
             });
         }
+        if let FeedEvent::Buried { receipt, .. } = event
+            && *receipt == Receipt::NotStored
+        {
+            self.recorder.write(What::NotBuried);
+            if self.sabotage == Some(Sabotage::LetterIsLost) {
+                *receipt = Receipt::Stored;
+            }
+        }
         match (self.sabotage, event) {
             (Some(Sabotage::SwallowCommit), FeedEvent::Committed { .. }) => {
                 self.count += 1;
                 self.count != 7
+            }
+            (Some(Sabotage::HideRewrite), FeedEvent::Session { continuity, .. }) => {
+                *continuity = Continuity::Continues;
+                true
+            }
+            (Some(Sabotage::AdvanceTooFar), FeedEvent::Advance { position, .. }) => {
+                *position = position.next();
+                true
             }
             (Some(Sabotage::SwapRecords), FeedEvent::Records { records, .. }) => {
                 Self::swap(records);
@@ -130,6 +152,34 @@ impl Watched {
             }
             _ => true,
         }
+    }
+}
+
+/// What counts from the moment at which the driver is told of it.
+fn arrives(recorder: &Recorder, event: &FeedEvent) {
+    match event {
+        FeedEvent::Assigned {
+            partition, epoch, ..
+        } => recorder.write(What::Given {
+            partition: partition.0,
+            epoch: epoch.0,
+        }),
+        FeedEvent::Session {
+            partition,
+            epoch,
+            session,
+            continuity,
+        } => recorder.write(What::Looked {
+            partition: partition.0,
+            epoch: epoch.0,
+            session: session.0,
+            seen: match continuity {
+                Continuity::Continues => Seen::Continues,
+                Continuity::Rewritten { .. } => Seen::Rewritten,
+                Continuity::CannotTell => Seen::CannotTell,
+            },
+        }),
+        _ => {}
     }
 }
 
@@ -145,11 +195,39 @@ impl Feed for Watched {
                 write.anchor = None;
                 FeedCommand::Commit(write)
             }
+            (_, FeedCommand::Bury { token, .. }) if self.refusing.is_on() => {
+                let mut event = FeedEvent::Buried {
+                    token,
+                    receipt: Receipt::NotStored,
+                };
+                self.pass(&mut event);
+                self.back.push(event);
+                self.line.wake();
+                return;
+            }
             (Some(Sabotage::BuryNothing), FeedCommand::Bury { token, .. }) => {
                 let receipt = Receipt::Stored;
                 self.back.push(FeedEvent::Buried { token, receipt });
                 self.line.wake();
                 return;
+            }
+            (_, command) => command,
+        };
+        if let FeedCommand::Start(start) = &command {
+            self.recorder.write(What::Looks {
+                partition: start.partition.0,
+                epoch: start.epoch.0,
+                session: start.session.0,
+                at: start.at.0,
+                blind: start.expect.is_none(),
+            });
+        }
+        let command = match (self.sabotage, command) {
+            (Some(Sabotage::NoOverlap), FeedCommand::Start(mut start)) => {
+                if let Some(anchor) = start.expect.take() {
+                    start.at = anchor.position.next();
+                }
+                FeedCommand::Start(start)
             }
             (_, command) => command,
         };
@@ -174,7 +252,11 @@ impl Feed for Watched {
                 self.back.push(event);
             }
         }
-        self.back.take(cx, |event| into.push(event));
+        let recorder = &self.recorder;
+        self.back.take(cx, |event| {
+            arrives(recorder, &event);
+            into.push(event);
+        });
         if before < into.len() {
             Poll::Ready(())
         } else {

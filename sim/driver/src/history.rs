@@ -25,14 +25,33 @@ pub(crate) struct Story {
     pub(crate) slack: u64,
     /// Whether identities are remembered.
     pub(crate) remembers: bool,
+    /// Whether maps say what was finished, and not only where.
+    pub(crate) digests: bool,
+    /// What follows when retention took what was never delivered.
+    pub(crate) reset: Reset,
+}
+
+/// What follows when retention took what was never delivered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Reset {
+    /// The partition stops until its owner decides.
+    #[default]
+    Stop,
+    /// It goes on with what is left.
+    Earliest,
+    /// It goes on behind what is left.
+    Latest,
 }
 
 /// One record of a log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Stored {
-    pub(crate) partition: u32,
-    pub(crate) position: u64,
-    pub(crate) message: u32,
+pub struct Stored {
+    /// The partition.
+    pub partition: u32,
+    /// The position.
+    pub position: u64,
+    /// The message.
+    pub message: u32,
     /// Which publish brought it.
-    pub(crate) publish: u32,
+    pub publish: u32,
 }

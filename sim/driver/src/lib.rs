@@ -38,6 +38,7 @@ mod work;
 mod world;
 
 pub use check::Breach;
-pub use event::{Event, Outcome as HandlerOutcome, Reason, Told, What};
+pub use event::{Event, Outcome as HandlerOutcome, Reason, Seen, Told, What};
+pub use history::Stored;
 pub use outcome::{Outcome, Tally, describe, run, run_with};
 pub use sabotage::{SABOTAGES, Sabotage};

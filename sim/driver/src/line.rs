@@ -1,7 +1,22 @@
 //! Whether a port can be reached.
 
 use core::task::{Context, Waker};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Whether the broker refuses whatever it is to store, because its logs are full; shared by all ports.
+#[derive(Clone, Default)]
+pub(crate) struct Refusing(Arc<AtomicBool>);
+
+impl Refusing {
+    pub(crate) fn set(&self, refuses: bool) {
+        self.0.store(refuses, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_on(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// A line to a port; shared by the port and whoever cuts it.
 #[derive(Clone, Default)]

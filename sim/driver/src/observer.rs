@@ -7,7 +7,10 @@ use procession_runtime::subscription::{Ending, Fence, Incident, Observer};
 
 use crate::event::{Reason, Told, What};
 use crate::recorder::Recorder;
-use crate::work;
+use crate::work::{self, Body};
+
+/// How the notice begins that a partition has stopped until its owner says where it goes on.
+pub(crate) const STOPPED: &str = "the recorded progress is not in the log";
 
 /// Hooks of a member.
 pub(crate) struct Hooks(pub(crate) Recorder);
@@ -16,7 +19,7 @@ fn ranges(beyond: &[(Position, Position)]) -> Vec<(u64, u64)> {
     beyond.iter().map(|(from, to)| (from.0, to.0)).collect()
 }
 
-impl Observer<u32> for Hooks {
+impl Observer<Body> for Hooks {
     fn assigned(&mut self, partition: PartitionId, epoch: Epoch, position: Position) {
         self.0.write(What::Assigned {
             partition: partition.0,
@@ -42,7 +45,7 @@ impl Observer<u32> for Hooks {
             epoch: epoch.0,
         });
     }
-    fn ended(&mut self, fence: &Fence, _: u32, _: &u32, ending: Ending) {
+    fn ended(&mut self, fence: &Fence, _: u32, _: &Body, ending: Ending) {
         self.0.write(What::AttemptEnded {
             partition: fence.partition.0,
             epoch: fence.epoch.0,
@@ -50,23 +53,26 @@ impl Observer<u32> for Hooks {
             ending,
         });
     }
-    fn duplicate(&mut self, partition: PartitionId, position: Position, _: &u32) {
+    fn duplicate(&mut self, partition: PartitionId, position: Position, body: &Body) {
         self.0.write(What::Duplicate {
             partition: partition.0,
             position: position.0,
+            publish: body.publish,
         });
     }
-    fn passed(&mut self, partition: PartitionId, position: Position, _: &u32, _: Why) {
+    fn passed(&mut self, partition: PartitionId, position: Position, body: &Body, _: Why) {
         self.0.write(What::Passed {
             partition: partition.0,
             position: position.0,
+            publish: body.publish,
         });
     }
-    fn buried(&mut self, partition: PartitionId, position: Position, message: &u32, why: Why) {
+    fn buried(&mut self, partition: PartitionId, position: Position, body: &Body, why: Why) {
         self.0.write(What::Buried {
             partition: partition.0,
             position: position.0,
-            message: *message,
+            message: body.message,
+            publish: body.publish,
             why: match why {
                 Why::Expired => Reason::Expired,
                 Why::Suspect => Reason::Suspect,
@@ -141,14 +147,17 @@ pub(crate) const fn told(result: &Result<Stored, PublishError>) -> Told {
 
 impl PublishObserver for PublishHooks {
     fn accepted(&mut self, message: &Outgoing) {
-        let (number, publish) = work::read(&message.payload);
+        let Body {
+            message: number,
+            publish,
+        } = work::read(&message.payload);
         self.0.write(What::Accepted {
             publish,
             message: number,
         });
     }
     fn resolved(&mut self, message: &Outgoing, result: &Result<Stored, PublishError>) {
-        let (_, publish) = work::read(&message.payload);
+        let Body { publish, .. } = work::read(&message.payload);
         let result = told(result);
         self.0.write(What::Resolved { publish, result });
     }

@@ -2,12 +2,16 @@
 
 use core::fmt::{self, Write};
 use core::panic::AssertUnwindSafe;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::catch_unwind;
 
-use crate::check::{Breach, check};
+use procession_runtime::subscription::Incident;
+
+use crate::check::{Breach, Undemanded, check};
 use crate::dice::mix;
 use crate::event::{Event, Outcome as End, Reason, Told, What};
 use crate::history::Story;
+use crate::observer::STOPPED;
 use crate::plan::Plan;
 use crate::sabotage::Sabotage;
 use crate::world::{LATER_LIVES, World};
@@ -48,13 +52,35 @@ pub struct Tally {
     pub expired: u64,
     pub suspected: u64,
     pub publishers_died: u64,
+    pub tails_lost: u64,
+    pub records_lost: u64,
+    pub rewrites_told: u64,
+    /// Handlers of messages at positions that were used before.
+    pub reused: u64,
+    /// Messages that nobody could know of after their log was rewritten.
+    pub unknowable: u64,
+    pub purges: u64,
+    pub records_purged: u64,
+    pub resets: u64,
+    pub stopped: u64,
+    pub passed_over: u64,
+    pub times_full: u64,
+    /// Publishes that ended without being stored while the logs were full.
+    pub full_refused: u64,
+    /// Those that were called then, and stored later.
+    pub full_waited: u64,
+    pub letters_refused: u64,
 }
 
 impl Tally {
     fn of(events: &[Event]) -> Self {
         let mut tally = Self::default();
+        let mut lost = BTreeMap::new();
+        let mut full = Full::default();
         for event in events {
             tally.notable(event);
+            tally.rewritten(event, &mut lost);
+            tally.filled(event, &mut full);
             let counter = match event.what {
                 What::Begin { .. } => &mut tally.attempts,
                 What::End { outcome, .. } => match outcome {
@@ -80,6 +106,61 @@ impl Tally {
             *counter += 1;
         }
         tally
+    }
+
+    /// What is counted of rewritten logs; `lost` is what stood where.
+    fn rewritten(&mut self, event: &Event, lost: &mut BTreeMap<(u32, u64), u32>) {
+        match &event.what {
+            What::TailLost { lost: tail, .. } => {
+                self.tails_lost += 1;
+                self.records_lost += tail.len() as u64;
+                lost.extend(tail.iter().map(|r| ((r.partition, r.position), r.publish)));
+            }
+            What::Incident {
+                incident: Incident::Rewritten,
+                ..
+            } => self.rewrites_told += 1,
+            What::Purged { gone, .. } => {
+                self.purges += 1;
+                self.records_purged += gone.len() as u64;
+            }
+            What::Incident {
+                incident: Incident::Reset,
+                ..
+            } => self.resets += 1,
+            What::Incident { why, .. } if why.starts_with(STOPPED) => self.stopped += 1,
+            What::Begin {
+                partition,
+                position,
+                publish,
+                ..
+            } => {
+                let before = lost.get(&(*partition, *position));
+                self.reused += u64::from(before.is_some_and(|before| before != publish));
+            }
+            _ => {}
+        }
+    }
+
+    /// What is counted of full logs.
+    fn filled(&mut self, event: &Event, full: &mut Full) {
+        match event.what {
+            What::Full { full: is } => {
+                self.times_full += u64::from(is && !full.is);
+                full.is = is;
+            }
+            What::NotBuried => self.letters_refused += 1,
+            What::Called { publish, .. } if full.is => {
+                full.called.insert(publish);
+            }
+            What::Resolved { publish, result } => {
+                let stored = matches!(result, Told::Stored { .. });
+                self.full_refused += u64::from(full.is && !stored);
+                let waited = full.called.remove(&publish);
+                self.full_waited += u64::from(waited && stored && !full.is);
+            }
+            _ => {}
+        }
     }
 
     /// What is counted besides.
@@ -121,6 +202,20 @@ impl Tally {
         self.expired += other.expired;
         self.suspected += other.suspected;
         self.publishers_died += other.publishers_died;
+        self.tails_lost += other.tails_lost;
+        self.records_lost += other.records_lost;
+        self.rewrites_told += other.rewrites_told;
+        self.reused += other.reused;
+        self.unknowable += other.unknowable;
+        self.purges += other.purges;
+        self.records_purged += other.records_purged;
+        self.resets += other.resets;
+        self.stopped += other.stopped;
+        self.passed_over += other.passed_over;
+        self.times_full += other.times_full;
+        self.full_refused += other.full_refused;
+        self.full_waited += other.full_waited;
+        self.letters_refused += other.letters_refused;
     }
 
     /// What never happened, of everything that should.
@@ -146,6 +241,19 @@ impl Tally {
             ("expired messages", self.expired),
             ("suspects", self.suspected),
             ("deaths of the publisher", self.publishers_died),
+            ("lost tails", self.tails_lost),
+            ("records that were lost", self.records_lost),
+            ("notices of a rewritten log", self.rewrites_told),
+            ("positions that were used again", self.reused),
+            ("purges", self.purges),
+            ("records that were purged", self.records_purged),
+            ("notices of a reset", self.resets),
+            ("partitions that stopped", self.stopped),
+            ("messages that were passed over", self.passed_over),
+            ("times at which the logs were full", self.times_full),
+            ("publishes that found no room", self.full_refused),
+            ("publishes that waited for room", self.full_waited),
+            ("dead letters that found no room", self.letters_refused),
         ];
         let never = counts.into_iter().filter(|(_, count)| *count == 0);
         never.map(|(name, _)| name).collect()
@@ -183,14 +291,16 @@ pub fn run_with(seed: u64, sabotage: Option<Sabotage>) -> Outcome {
     let lived = catch_unwind(AssertUnwindSafe(|| {
         World::new(Plan::new(seed), sabotage).run()
     }));
-    let (story, breach) = match lived {
+    let (story, undemanded, breach) = match lived {
         Ok(story) => {
-            let breach = check(&story).err();
-            (story, breach)
+            let checked = check(&story);
+            let undemanded = checked.as_ref().copied().unwrap_or_default();
+            (story, undemanded, checked.err())
         }
         // An assertion of the core or of a driver: its text was printed.
         Err(_) => (
             Story::default(),
+            Undemanded::default(),
             Some(Breach {
                 rule: "panic",
                 text: "something in the run panicked".into(),
@@ -208,10 +318,21 @@ pub fn run_with(seed: u64, sabotage: Option<Sabotage>) -> Outcome {
     }
     Outcome {
         digest: digest.0,
-        tally: Tally::of(&story.events),
+        tally: Tally {
+            unknowable: undemanded.unknowable,
+            passed_over: undemanded.passed_over,
+            ..Tally::of(&story.events)
+        },
         events: story.events,
         breach,
     }
+}
+
+/// Whether the logs are full, and which publishes were called while they were.
+#[derive(Default)]
+struct Full {
+    is: bool,
+    called: BTreeSet<u32>,
 }
 
 /// A hash of text.

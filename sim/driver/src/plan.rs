@@ -1,6 +1,6 @@
 //! What a seed stands for: settings, messages and everything that goes wrong.
 
-use procession_core::{Backoff, Config, Expired, ProducerConfig, Span};
+use procession_core::{Backoff, Config, Expired, OnReset, ProducerConfig, Span};
 use procession_runtime::port::LeaseSpec;
 
 use crate::dice::{Dice, Site};
@@ -35,6 +35,9 @@ pub(crate) struct Faults {
     pub(crate) expiry: bool,
     pub(crate) kills: bool,
     pub(crate) calls: bool,
+    pub(crate) lost_tails: bool,
+    pub(crate) purges: bool,
+    pub(crate) full: bool,
 }
 
 /// One message of the plan.
@@ -82,6 +85,28 @@ pub(crate) enum Chaos {
     Lose {
         partition: u32,
         count: u32,
+    },
+    /// The broker loses the last records of a partition.
+    LoseTail {
+        partition: u32,
+        count: u32,
+    },
+    /// Retention takes the first records of a partition.
+    Purge {
+        partition: u32,
+        count: u32,
+    },
+    /// The logs are full for a while: the port lets publishes wait, or refuses them.
+    Full {
+        refuses: bool,
+        long: u64,
+    },
+    Room,
+    /// An owner says where a partition goes on that has stopped.
+    Decide {
+        life: u32,
+        partition: u32,
+        latest: bool,
     },
     Cut {
         lands: bool,
@@ -179,6 +204,9 @@ impl Plan {
             expiry: on(18),
             kills: on(19),
             calls: on(20),
+            lost_tails: on(21),
+            purges: on(22),
+            full: on(23),
         };
         let config = config(dice, faults, partitions(dice));
         let keys = set(0, 1, 12) as u32;
@@ -256,6 +284,9 @@ impl Plan {
             (faults.hand_overs, 5),
             (faults.hung_ports, 6),
             (faults.publisher_crashes, 7),
+            (faults.lost_tails, 8),
+            (faults.purges, 9),
+            (faults.full, 10),
         ];
         for kind in kinds.into_iter().filter(|kind| kind.0).map(|kind| kind.1) {
             let times = if kind < 3 {
@@ -283,6 +314,18 @@ impl Plan {
                     },
                     3 if roll(n, 110, 0, 3) == 0 => Chaos::Abort { seat, back },
                     3 => Chaos::Crash { seat, back },
+                    10 => Chaos::Full {
+                        refuses: roll(n, 121, 0, 1) == 0,
+                        long: roll(n, 122, 50, 3_000) * MILLI,
+                    },
+                    9 => Chaos::Purge {
+                        partition,
+                        count: roll(n, 120, 1, 80) as u32,
+                    },
+                    8 => Chaos::LoseTail {
+                        partition,
+                        count: roll(n, 119, 1, 40) as u32,
+                    },
                     7 => Chaos::KillPublisher {
                         lands: roll(n, 117, 0, 1) == 0,
                         back: roll(n, 118, 0, 1_000) * MILLI,
@@ -363,6 +406,10 @@ fn config(dice: Dice, faults: Faults, partitions: u32) -> Config {
     }
     if faults.calls {
         config.batch_key = set(17, 2, 8) as u32;
+    }
+    if faults.purges {
+        config.on_reset =
+            [OnReset::Stop, OnReset::Earliest, OnReset::Latest][set(19, 0, 2) as usize];
     }
     config.map_digests = config.map_bytes == 3_072 && set(18, 0, 1) == 0;
     config

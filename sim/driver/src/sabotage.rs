@@ -35,10 +35,22 @@ pub enum Sabotage {
     PartCalls,
     /// The map of a record is not told.
     LoseMap,
+    /// A session that finds its log rewritten is said to continue.
+    HideRewrite,
+    /// Sessions begin right behind what was received last, and do not look whether that is still there.
+    NoOverlap,
+    /// What a log has lost at its start is not told.
+    HideStart,
+    /// Where a log's start has moved on, one more is said to be gone.
+    AdvanceTooFar,
+    /// What a full log refuses is reported as stored.
+    FullIsStored,
+    /// Dead letters that could not be stored are confirmed.
+    LetterIsLost,
 }
 
 /// All of them.
-pub const SABOTAGES: [Sabotage; 16] = [
+pub const SABOTAGES: [Sabotage; 22] = [
     Sabotage::SwallowCommit,
     Sabotage::SwapRecords,
     Sabotage::DropRecord,
@@ -55,4 +67,10 @@ pub const SABOTAGES: [Sabotage; 16] = [
     Sabotage::ForgetExpiry,
     Sabotage::PartCalls,
     Sabotage::LoseMap,
+    Sabotage::HideRewrite,
+    Sabotage::NoOverlap,
+    Sabotage::HideStart,
+    Sabotage::AdvanceTooFar,
+    Sabotage::FullIsStored,
+    Sabotage::LetterIsLost,
 ];

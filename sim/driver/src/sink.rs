@@ -10,7 +10,7 @@ use procession_runtime::port::{
 
 use crate::dice::Dice;
 use crate::lag::Lag;
-use crate::line::Line;
+use crate::line::{Line, Refusing};
 use crate::sabotage::Sabotage;
 use crate::shell::SimShell;
 
@@ -18,6 +18,7 @@ use crate::shell::SimShell;
 pub(crate) struct Lying {
     inner: Box<dyn Sink>,
     line: Line,
+    refusing: Refusing,
     /// Whether the driver was told that it is cut off.
     down: bool,
     /// Commands and events on their way.
@@ -31,7 +32,7 @@ impl Lying {
     /// A way of up to `most` nanoseconds in each direction.
     pub(crate) fn new(
         inner: Box<dyn Sink>,
-        line: Line,
+        (line, refusing): (Line, Refusing),
         sabotage: Option<Sabotage>,
         shell: SimShell,
         dice: Dice,
@@ -40,6 +41,7 @@ impl Lying {
         Self {
             inner,
             line,
+            refusing,
             down: false,
             there: Lag::new(shell.clone(), dice, most, 1),
             back: Lag::new(shell, dice, most, 2),
@@ -81,6 +83,35 @@ impl Lying {
                 duplicate: false,
             },
         });
+    }
+
+    /// What a broker says whose log is full: not now.
+    fn refusal(&self) -> SinkReceipt {
+        if self.sabotage == Some(Sabotage::FullIsStored) {
+            return SinkReceipt::Stored {
+                partition: 0,
+                position: Position(1),
+                duplicate: false,
+            };
+        }
+        SinkReceipt::Retry(PortError::new(PortErrorKind::Refused, "the log is full"))
+    }
+
+    /// Hands over what has arrived at the broker, unless that refuses everything.
+    fn arrive(&mut self, command: SinkCommand) {
+        if !self.refusing.is_on() {
+            return self.inner.submit(command);
+        }
+        let receipt = self.refusal();
+        let mut refuse = |ticket| {
+            let receipt = receipt.clone();
+            self.back.push(SinkEvent::Result { ticket, receipt });
+        };
+        match command {
+            SinkCommand::Send { ticket, .. } => refuse(ticket),
+            SinkCommand::SendTogether(all) => all.iter().for_each(|parcel| refuse(parcel.ticket)),
+            SinkCommand::Close => self.inner.submit(command),
+        }
     }
 
     /// Turns an answer around, where that is what is broken.
@@ -127,8 +158,9 @@ impl Sink for Lying {
                 into.push(SinkEvent::Connected);
             }
         }
-        let Self { inner, there, .. } = self;
-        there.take(cx, |command| inner.submit(command));
+        let mut arrived = Vec::new();
+        self.there.take(cx, |command| arrived.push(command));
+        arrived.into_iter().for_each(|command| self.arrive(command));
         let mut events = Vec::new();
         if self.inner.poll_events(cx, &mut events).is_ready() {
             cx.waker().wake_by_ref();

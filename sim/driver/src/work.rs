@@ -68,9 +68,19 @@ pub(crate) fn body(message: u32, publish: u32) -> [u8; 8] {
 }
 
 /// Message and publish of a body.
-pub(crate) fn read(body: &[u8]) -> (u32, u32) {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Body {
+    pub(crate) message: u32,
+    pub(crate) publish: u32,
+}
+
+/// What a body says.
+pub(crate) fn read(body: &[u8]) -> Body {
     let bits = body.try_into().map_or(u64::MAX, u64::from_be_bytes);
-    ((bits >> 32) as u32, bits as u32)
+    Body {
+        message: (bits >> 32) as u32,
+        publish: bits as u32,
+    }
 }
 
 /// The identity of a message.
@@ -97,10 +107,11 @@ pub(crate) struct Handlers {
 }
 
 impl Work for Handlers {
-    type Message = u32;
+    type Message = Body;
 
-    fn decode(&self, _: PartitionId, record: Record) -> Decoded<u32> {
-        let (message, _) = read(&record.payload);
+    fn decode(&self, _: PartitionId, record: Record) -> Decoded<Body> {
+        let body = read(&record.payload);
+        let message = body.message;
         let planned = self.application.plan.messages[message as usize];
         let (key, identity) = (planned.key, identity(message));
         let forgets = self.application.sabotage == Some(Sabotage::ForgetExpiry);
@@ -113,11 +124,12 @@ impl Work for Handlers {
             sequence: None,
             expires: expires.map(Time::from_nanos),
             quarantine: None,
-            message,
+            message: body,
         }
     }
 
-    fn handle(&self, message: u32, attempt: Attempt) -> BoxFuture<'static, Verdict> {
+    fn handle(&self, body: Body, attempt: Attempt) -> BoxFuture<'static, Verdict> {
+        let Body { message, publish } = body;
         let (run, time) = self.application.run(message);
         let deed = deed(
             &self.application,
@@ -138,6 +150,7 @@ impl Work for Handlers {
                 epoch: attempt.epoch.0,
                 position: attempt.position.0,
                 message,
+                publish,
                 call: if parts { (0, 1) } else { attempt.call },
             });
             let shell = recorder.shell.clone();
@@ -190,16 +203,17 @@ impl Work for Handlers {
         })
     }
 
-    fn bury(&self, message: &u32, letter: &Letter) -> Outgoing {
-        let key = self.application.plan.messages[*message as usize].key;
+    fn bury(&self, body: &Body, letter: &Letter) -> Outgoing {
+        let message = body.message;
+        let key = self.application.plan.messages[message as usize].key;
         Outgoing {
             topic: Arc::clone(&self.letters),
             key: key.map(|key| format!("k{key}").into()),
             id: format!("{message}-{}", letter.position.0).into(),
-            identity: identity(*message) ^ u128::from(letter.position.0) << 64,
+            identity: identity(message) ^ u128::from(letter.position.0) << 64,
             copy: 0,
             headers: Headers::default(),
-            payload: body(*message, u32::MAX).to_vec().into(),
+            payload: self::body(message, u32::MAX).to_vec().into(),
             partition: Some(letter.partition.0),
             expect: None,
         }

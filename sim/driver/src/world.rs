@@ -1,5 +1,6 @@
 //! A publisher, members of one group, the in-process broker, and what happens to them.
 
+mod logs;
 mod publishing;
 
 use core::task::{Context, Poll, Waker};
@@ -7,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use procession_core::{Expired, Span, Time};
+use procession_core::{Expired, OnReset, Span, Time};
 use procession_memory::MemoryBroker;
 use procession_memory::hooks::Members;
 use procession_runtime::Spawner;
@@ -17,18 +18,18 @@ use procession_runtime::port::{
 use procession_runtime::subscription::{DriverOptions, SubscriptionHandle, subscribe};
 
 use crate::callers::Todo;
-use crate::event::{Event, What};
+use crate::event::What;
 use crate::executor::{Executor, Spins};
 use crate::feed::Watched;
-use crate::history::{Stored, Story};
+use crate::history::{Reset, Story};
 use crate::lag::Lag;
-use crate::line::Line;
+use crate::line::{Line, Refusing};
 use crate::observer::Hooks;
 use crate::plan::{CLOSE_GRACE, Chaos, MILLI, Plan};
 use crate::recorder::{History, Recorder};
 use crate::sabotage::Sabotage;
 use crate::shell::SimShell;
-use crate::work::{Application, Handlers, key_hash, read};
+use crate::work::{Application, Handlers, key_hash};
 pub(crate) use crate::world::publishing::LATER_LIVES;
 use crate::world::publishing::Publishing;
 
@@ -77,10 +78,13 @@ pub(crate) struct World {
     names: BTreeMap<u32, (u32, String)>,
     callers_left: Arc<AtomicU32>,
     line: Line,
+    refusing: Refusing,
     /// Those of the members, by life.
     lines: Vec<(u32, Line)>,
     /// What is still to happen, in order of time and of their making.
     agenda: Vec<(u64, Chaos)>,
+    /// So much of the history has somebody looked through for notices.
+    read: usize,
 }
 
 /// The result of a future that is ready.
@@ -131,7 +135,9 @@ impl World {
             names: BTreeMap::new(),
             callers_left: Arc::default(),
             line: Line::default(),
+            refusing: Refusing::default(),
             lines: Vec::new(),
+            read: 0,
         }
     }
 
@@ -168,6 +174,12 @@ impl World {
             parks: 0 < self.plan.config.parked_keys,
             slack: self.plan.unfair.slack() + CLOSE_GRACE.as_nanos(),
             remembers: 0 < self.plan.config.dedupe.ids,
+            digests: self.plan.config.map_digests,
+            reset: match self.plan.config.on_reset {
+                OnReset::Stop => Reset::Stop,
+                OnReset::Earliest => Reset::Earliest,
+                OnReset::Latest => Reset::Latest,
+            },
         }
     }
 
@@ -203,10 +215,12 @@ impl World {
         }
     }
 
-    /// Until then, or until somebody dies of a message: whether that was so.
+    /// Until then, or until somebody dies of a message or has to decide something: whether that was so.
     fn run_until(&mut self, end: u64) -> Result<bool, Spins> {
         loop {
-            let step = if 0 < self.plan.config.suspects {
+            let config = &self.plan.config;
+            let stops = self.plan.faults.purges && config.on_reset == OnReset::Stop;
+            let step = if 0 < config.suspects || stops {
                 end.min(self.executor.now() + KILL_TICK)
             } else {
                 end
@@ -216,8 +230,9 @@ impl World {
             for life in &killed {
                 self.dies(*life);
             }
-            if !killed.is_empty() || end <= step {
-                return Ok(!killed.is_empty());
+            let read = stops && self.read_notices();
+            if read || !killed.is_empty() || end <= step {
+                return Ok(read || !killed.is_empty());
             }
         }
     }
@@ -285,6 +300,7 @@ impl World {
             sabotage: self.sabotage,
             count: 0,
             line,
+            refusing: self.refusing.clone(),
             back: Lag::new(
                 shell.clone(),
                 self.plan.dice,
@@ -344,6 +360,18 @@ impl World {
                 let _ = hooks.lose_deliveries(TOPIC, members, partition, count);
                 self.write(0, What::Harmed { how: "lose" });
             }
+            Chaos::Full { refuses, long } => {
+                self.fill(refuses);
+                self.agenda.push((now + long, Chaos::Room));
+            }
+            Chaos::Room => self.make_room(),
+            Chaos::Purge { partition, count } => self.purge(partition, u64::from(count)),
+            Chaos::Decide {
+                life,
+                partition,
+                latest,
+            } => self.decide(life, partition, latest),
+            Chaos::LoseTail { partition, count } => self.lose_tail(partition, count as usize),
             Chaos::Cut { lands } => {
                 self.broker.hooks().cut_sinks(lands);
                 let how = if lands { "cut, lands" } else { "cut" };
@@ -427,6 +455,7 @@ impl World {
                 }
             }
             Chaos::Heal => {
+                self.make_room();
                 self.line.set(false);
                 self.application.healed_at.store(now, Ordering::Relaxed);
                 self.write(0, What::Healed);
@@ -448,39 +477,6 @@ impl World {
                 debug_assert!(told.is_ok(), "{told:?}");
             }
         }
-    }
-
-    /// Everything published, finished and committed.
-    fn is_settled(&self) -> bool {
-        if self.callers_left.load(Ordering::Relaxed) != 0
-            || self
-                .publisher
-                .as_ref()
-                .is_some_and(|p| p.handle.outstanding() != 0)
-        {
-            return false;
-        }
-        let log = self.audit(TOPIC);
-        let history = self
-            .history
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        (0..self.plan.partitions).all(|number| {
-            let own = log.iter().filter(|record| record.partition == number);
-            let last = own.map(|record| record.position).max();
-            let committed = history
-                .iter()
-                .rev()
-                .find_map(|event: &Event| match event.what {
-                    What::Committed {
-                        partition,
-                        frontier,
-                        ..
-                    } if partition == number => Some(frontier),
-                    _ => None,
-                });
-            last.is_none_or(|last| committed.is_some_and(|frontier| last < frontier))
-        })
     }
 
     /// Everybody leaves.
@@ -505,20 +501,6 @@ impl World {
             self.executor.run_until(self.executor.now() + 50 * MILLI)?;
         }
         Ok(())
-    }
-
-    fn audit(&self, topic: &str) -> Vec<Stored> {
-        let records = now(self.broker.audit(topic.into())).unwrap_or_default();
-        let records = records.into_iter().map(|(partition, record)| {
-            let (message, publish) = read(&record.payload);
-            Stored {
-                partition,
-                position: record.position.0,
-                message,
-                publish,
-            }
-        });
-        records.collect()
     }
 }
 

@@ -149,6 +149,29 @@ fn a_rewritten_log_is_told_by_its_stamp() {
     assert_eq!(session_of(&member.poll()), Continuity::Continues);
 }
 
+/// What retention takes below a session is passed over; below what is remembered, nobody can tell.
+#[test]
+fn a_start_that_moves_on_is_told() {
+    let (broker, hand) = filled(10);
+    let mut member = Member::new(&broker, "t", "g", "a");
+    let (epoch, _) = member.own(&hand);
+    let session = member.start(epoch, 1, None);
+    member.grant(session, 2, u64::MAX);
+    assert_eq!(positions(member.poll()), [1, 2]);
+    let start = broker.hooks().purge("t", 0, Position(6)).unwrap();
+    assert_eq!(start, Position(6));
+    member.grant(session, 100, u64::MAX);
+    let events = member.poll();
+    let told = events.iter().find_map(|event| match event {
+        FeedEvent::Advance { position, .. } => Some(*position),
+        _ => None,
+    });
+    assert_eq!(told, Some(Position(6)));
+    assert_eq!(positions(events), [6, 7, 8, 9, 10]);
+    member.start(epoch, 2, Some((2, 1)));
+    assert_eq!(session_of(&member.poll()), Continuity::CannotTell);
+}
+
 #[test]
 fn lost_deliveries_leave_a_jump_and_a_lost_tail_breaks_the_session() {
     let (broker, hand) = filled(3);

@@ -142,6 +142,20 @@ fn a_full_log_makes_publishers_wait_and_close_answers_them() {
     drop(member);
 }
 
+/// S10: what waits for room is stored once there is some, and not before.
+#[test]
+fn what_waits_for_room_is_stored_once_there_is_some() {
+    let (broker, _) = broker(Settings::default());
+    create(&broker, "t", 1);
+    let mut publisher = Publisher::new(&broker);
+    broker.hooks().fill(true);
+    publisher.send(message("t", 1, 1));
+    assert!(publisher.poll().is_empty(), "it waits");
+    assert!(now(broker.audit(name("t"))).unwrap().is_empty());
+    broker.hooks().fill(false);
+    assert_eq!(publisher.stored(), [(1, false)]);
+}
+
 /// S8: what was sent before a cut either is in the log or never will be; its answer is lost.
 #[test]
 fn a_cut_loses_answers() {

@@ -1,5 +1,6 @@
 //! S2, S9: what counts of a call of several messages; what is given up without being handled.
 
+use super::logs::Place;
 use super::{Checker, Found, Run, breach};
 use crate::event::{Outcome, Reason};
 
@@ -65,13 +66,12 @@ impl Checker<'_> {
     }
 
     /// A dead letter is stored: what was said of those behind it in its call counts, unless its key is parked.
-    pub(super) fn counts_behind(&mut self, partition: u32, position: u64) -> Vec<Run> {
+    pub(super) fn counts_behind(&mut self, place: Place) -> Vec<Run> {
         let parks = self.story.parks;
         let rejected = |call: &&mut Call| {
             let first = call.members.get(call.counted);
             first.is_some_and(|(_, run, outcome)| {
-                (run.partition, run.position) == (partition, position)
-                    && *outcome == Some(Outcome::Rejected)
+                run.place() == place && *outcome == Some(Outcome::Rejected)
             })
         };
         let call = self.calls.values_mut().rev().find(rejected);
@@ -89,13 +89,14 @@ impl Checker<'_> {
     }
 
     /// S9: only what has expired is passed without being handled.
-    pub(super) fn passed(&mut self, at: u64, partition: u32, position: u64) -> Found {
-        let message = self.log.get(&(partition, position));
-        if !message.is_some_and(|message| self.has_expired(*message, at)) {
+    pub(super) fn passed(&mut self, at: u64, place: Place) -> Found {
+        let entry = self.log.find(place);
+        if !entry.is_some_and(|entry| self.has_expired(entry.message, at)) {
+            let (partition, position, _) = place;
             let text = format!("{partition}/{position} is passed, and has not expired");
             return breach("S9", text);
         }
-        self.finished.insert((partition, position));
+        self.finished.insert(place);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use crate::event::What;
 impl Checker<'_> {
     /// What happens to a process.
     pub(super) fn life(&mut self, at: u64, number: u32, what: &What) -> Found {
-        if matches!(what, What::Harmed { .. } | What::Healed) {
+        if matches!(what, What::Harmed { .. } | What::Healed | What::Full { .. }) {
             // Of the world.
             return Ok(());
         }
@@ -52,19 +52,21 @@ impl Checker<'_> {
         if let Some(entity) = self.story.spins {
             return breach("L3", format!("a task of {entity} wakes itself for ever"));
         }
-        if let Some(((partition, position), message)) = self
-            .log
-            .iter()
-            .find(|(place, _)| !self.finished.contains(place))
-        {
+        if let Some(entry) = self.log.left().find(|entry| !self.is_over(entry)) {
+            let (partition, position, _) = entry.place;
             return breach(
                 "L1",
-                format!("{message} at {partition}/{position} was never finished"),
+                format!(
+                    "{} at {partition}/{position} was never finished",
+                    entry.message
+                ),
             );
         }
-        for (partition, position) in self.log.keys() {
-            let committed = self.committed.get(partition);
-            if committed.is_none_or(|progress| progress.frontier <= *position) {
+        self.everything_is_told()?;
+        for entry in self.log.left() {
+            let (partition, position, _) = entry.place;
+            let committed = self.committed.get(&partition);
+            if committed.is_none_or(|progress| progress.frontier <= position) {
                 return breach("L1", format!("{partition}/{position} was never committed"));
             }
         }

@@ -1,5 +1,6 @@
 //! S1, S2, S4, S5: what may start.
 
+use super::logs::{Entry, Place};
 use super::{Checker, Found, Run, State, breach};
 use crate::event::Outcome;
 
@@ -12,13 +13,15 @@ impl Checker<'_> {
             position,
             message,
             call,
+            ..
         } = run;
-        if self.log.get(&(partition, position)) != Some(&message) {
+        let place = run.place();
+        let Some(entry) = self.log.find(place).filter(|e| e.message == message) else {
             return breach(
                 "S2",
                 format!("{message} is not what the log holds at {partition}/{position}"),
             );
-        }
+        };
         if self.has_expired(message, at) {
             return breach("S9", format!("{message} starts after it has expired"));
         }
@@ -37,7 +40,18 @@ impl Checker<'_> {
                         format!("{partition}/{position} starts after its lease"),
                     );
                 }
-                if tenure.done.contains(&position) {
+                if tenure.stopped {
+                    let text =
+                        format!("{partition}/{position} starts, and the partition has stopped");
+                    return breach("S9", text);
+                }
+                if entry.gone <= tenure.known && !tenure.unsure {
+                    let text = format!(
+                        "{partition}/{position} starts, and its log was shown to have lost it"
+                    );
+                    return breach("S9", text);
+                }
+                if tenure.done.contains(&place) {
                     return breach(
                         "S4",
                         format!("{partition}/{position} runs again in one tenure"),
@@ -75,7 +89,7 @@ impl Checker<'_> {
                     ),
                 );
             }
-            self.in_order(partition, key, (position, call))?;
+            self.in_order(key, entry, call)?;
         }
         self.runs.insert(number, run);
         self.joins(number, run);
@@ -99,21 +113,23 @@ impl Checker<'_> {
         }
     }
 
-    /// S2: everything of the key before it is finished, or handed out with it.
-    fn in_order(&self, partition: u32, key: u32, (position, call): (u64, u64)) -> Found {
+    /// S2: everything of the key that stood before it is finished, or handed out with it.
+    fn in_order(&self, key: u32, entry: Entry, call: u64) -> Found {
+        let (partition, position, _) = entry.place;
         let positions = self.of_key.get(&(partition, key)).into_iter().flatten();
-        let mut before = positions.take_while(|before| **before < position);
+        let positions = positions.take_while(|before| **before < position);
+        let before = positions.filter_map(|before| self.log.beside(entry, *before));
+        let mut before = before.filter(|before| self.key(before.message) == Some(key));
         let with = self.calls.get(&call).into_iter();
         let with: Vec<_> = with.flat_map(super::Call::members).collect();
-        let beside = |before: u64| {
-            let mut with = with.iter();
-            with.any(|run| (run.partition, run.position) == (partition, before))
-        };
-        let over = |before: u64| self.finished.contains(&(partition, before)) || beside(before);
-        match before.find(|before| !over(**before)) {
+        let beside = |before: &Entry| with.iter().any(|run| run.place() == before.place);
+        match before.find(|before| !self.is_over(before) && !beside(before)) {
             Some(before) => breach(
                 "S2",
-                format!("{partition}/{position} before {before} of its key"),
+                format!(
+                    "{partition}/{position} before {} of its key",
+                    before.place.1
+                ),
             ),
             None => Ok(()),
         }
@@ -130,33 +146,36 @@ impl Checker<'_> {
     }
 
     fn succeeds(&mut self, at: u64, run: Run) {
-        self.finished.insert((run.partition, run.position));
+        self.finished.insert(run.place());
         self.succeeded.insert(run.message);
         if let Some(tenure) = self.tenures.get_mut(&(run.life, run.partition))
             && tenure.epoch == run.epoch
             && at <= tenure.until
         {
-            tenure.done.insert(run.position);
+            tenure.done.insert(run.place());
             tenure.succeeded.insert(run.message);
         }
     }
 
     /// S4: only what succeeded makes a copy.
-    pub(super) fn duplicate(&mut self, partition: u32, position: u64) -> Found {
-        let message = self.log.get(&(partition, position));
-        if !message.is_some_and(|message| self.succeeded.contains(message)) {
+    pub(super) fn duplicate(&mut self, place: Place) -> Found {
+        let entry = self.log.find(place);
+        if !entry.is_some_and(|entry| self.succeeded.contains(&entry.message)) {
+            let (partition, position, _) = place;
             return breach(
                 "S4",
                 format!("{partition}/{position} is taken for a copy of nothing"),
             );
         }
-        self.finished.insert((partition, position));
+        self.finished.insert(place);
         Ok(())
     }
 
     /// S9: a dead letter that is confirmed is stored.
-    pub(super) fn buried(&mut self, at: u64, partition: u32, position: u64, message: u32) -> Found {
-        if self.log.get(&(partition, position)) != Some(&message) {
+    pub(super) fn buried(&mut self, at: u64, place: Place, message: u32) -> Found {
+        let (partition, position, _) = place;
+        let entry = self.log.find(place);
+        if entry.is_none_or(|entry| entry.message != message) {
             return breach(
                 "S9",
                 format!("{message} is buried for {partition}/{position}"),
@@ -168,8 +187,8 @@ impl Checker<'_> {
                 format!("the dead letter of {partition}/{position} is nowhere"),
             );
         }
-        self.finished.insert((partition, position));
-        for run in self.counts_behind(partition, position) {
+        self.finished.insert(place);
+        for run in self.counts_behind(place) {
             self.succeeds(at, run);
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Checker, Found, breach};
-use crate::event::{Told, What};
+use crate::event::{Stored, Told, What};
 
 /// What is known of one publish.
 #[derive(Clone, Copy, Default)]
@@ -16,6 +16,8 @@ struct Known {
     heard: Option<Told>,
     /// Where it is in the log.
     stored: Option<(u32, u64)>,
+    /// It was called while the logs were full, for the time with this number.
+    full: Option<u32>,
     /// The process that called it died before it heard of it.
     orphan: bool,
 }
@@ -30,7 +32,7 @@ impl Checker<'_> {
                 partition,
                 position,
             }) = known.resolved.or(known.heard)
-                && self.log.get(&(partition, position)) != Some(&known.message)
+                && !self.was_at(partition, position, known.message)
             {
                 return breach(
                     "S10",
@@ -41,9 +43,29 @@ impl Checker<'_> {
         self.order(&publishes)
     }
 
+    /// Whether a message was ever there, copies included.
+    fn was_at(&self, partition: u32, position: u64, message: u32) -> bool {
+        let mut there = self.log.at(partition, position).iter();
+        there.any(|entry| entry.message == message)
+    }
+
+    /// Whether it brought the record that its result names, and that is no older copy.
+    fn is_its_own(&self, publish: u32, result: Told) -> bool {
+        let Told::Stored {
+            partition,
+            position,
+        } = result
+        else {
+            return false;
+        };
+        self.log.find((partition, position, publish)).is_some()
+    }
+
     fn known(&self) -> Result<BTreeMap<u32, Known>, (&'static str, String)> {
         let mut publishes: BTreeMap<u32, Known> = BTreeMap::new();
         let mut accepted_so_far = 0;
+        // Which time it is that the logs are full, and whether they are.
+        let mut full = (0, false);
         for event in &self.story.events {
             match event.what {
                 What::Called {
@@ -53,6 +75,7 @@ impl Checker<'_> {
                 } => {
                     let known = publishes.entry(publish).or_default();
                     (known.message, known.deadline) = (message, deadline);
+                    known.full = full.1.then_some(full.0);
                     let life = self.lives.get(&event.life);
                     known.orphan = life.is_some_and(|life| life.crashed);
                 }
@@ -68,10 +91,16 @@ impl Checker<'_> {
                     if known.resolved.replace(result).is_some() || known.accepted.is_none() {
                         return breach("S10", format!("publish {publish} has a result too many"));
                     }
+                    let unbroken = full.1 && known.full == Some(full.0);
+                    if unbroken && self.is_its_own(publish, result) {
+                        let text = format!("publish {publish} is stored, and the logs were full");
+                        return breach("S10", text);
+                    }
                     if known.deadline + self.story.slack < event.at {
                         return breach("L2", format!("publish {publish} ends after its deadline"));
                     }
                 }
+                What::Full { full: is } => full = (full.0 + u32::from(is && !full.1), is),
                 What::Heard { publish, result } => {
                     let known = publishes.entry(publish).or_default();
                     if known.heard.replace(result).is_some() {
@@ -81,10 +110,10 @@ impl Checker<'_> {
                 _ => {}
             }
         }
-        for record in &self.story.log {
-            let known = publishes.entry(record.publish).or_default();
-            let place = (record.partition, record.position);
-            known.stored.get_or_insert(place);
+        for entry in self.log.all() {
+            let (partition, position, publish) = entry.place;
+            let known = publishes.entry(publish).or_default();
+            known.stored.get_or_insert((partition, position));
         }
         Ok(publishes)
     }
@@ -125,8 +154,24 @@ impl Checker<'_> {
                 *last = accepted;
             }
         }
+        let lost = self.story.events.iter();
+        let lost = lost.filter_map(|event| match &event.what {
+            What::TailLost { lost, .. } => Some(lost),
+            _ => None,
+        });
+        for log in lost.chain([&self.story.log]) {
+            self.in_the_order_of_acceptance(publishes, log)?;
+        }
+        Ok(())
+    }
+
+    fn in_the_order_of_acceptance(
+        &self,
+        publishes: &BTreeMap<u32, Known>,
+        log: &[Stored],
+    ) -> Found {
         let mut by_key: BTreeMap<u32, (u64, u32)> = BTreeMap::new();
-        for record in &self.story.log {
+        for record in log {
             let accepted = publishes
                 .get(&record.publish)
                 .and_then(|known| known.accepted);

@@ -49,7 +49,7 @@ impl World {
         };
         let sink = Lying::new(
             inner,
-            self.line.clone(),
+            (self.line.clone(), self.refusing.clone()),
             self.sabotage,
             recorder.shell.clone(),
             self.plan.dice,
