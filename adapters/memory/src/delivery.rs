@@ -64,6 +64,8 @@ impl Delivery {
     pub(crate) fn start(&mut self, start: &Start, log: &PartitionLog) -> FeedEvent {
         self.epoch = start.epoch;
         let (continuity, next) = match &start.expect {
+            // It ends before: a tail was lost, and what takes its positions would be skipped in silence.
+            None if log.end() < start.at => (Continuity::Rewritten { from: log.end() }, None),
             None => (Continuity::Continues, Some(start.at)),
             Some(anchor) => match log.recognise(anchor) {
                 found @ Continuity::Continues => (found, Some(anchor.position.next())),

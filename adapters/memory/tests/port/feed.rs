@@ -134,6 +134,11 @@ fn a_rewritten_log_is_told_by_its_stamp() {
     member.start(epoch, 9, Some((9, stamp(9))));
     let shorter = Continuity::Rewritten { from: Position(7) };
     assert_eq!(session_of(&member.poll()), shorter);
+    // Neither does it wait beyond the end without a word when there is nothing to recognise it by.
+    member.start(epoch, 8, None);
+    assert_eq!(session_of(&member.poll()), shorter);
+    member.start(epoch, 7, None);
+    assert_eq!(session_of(&member.poll()), Continuity::Continues);
     // The identities of what was lost are not "duplicates" of anything.
     publish(&broker, 6..9);
     let session = member.start(epoch, 9, Some((9, stamp(9))));

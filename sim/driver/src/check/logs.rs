@@ -225,7 +225,7 @@ impl Checker<'_> {
     }
 
     /// What stands there, as far as so many losses have left it, and is not over.
-    fn below(&self, partition: u32, positions: Range<u64>, losses: u32) -> Vec<Place> {
+    pub(super) fn below(&self, partition: u32, positions: Range<u64>, losses: u32) -> Vec<Place> {
         let there = self.log.of_partition(partition).flatten();
         let there = there.filter(|e| positions.contains(&e.place.1) && losses < e.gone);
         let there = there.filter(|e| e.born <= losses && !self.is_over(e));
