@@ -1,13 +1,17 @@
 //! A naive `Consumer`, and its comparison with the real one.
 
 mod account;
+mod answers;
+mod apply;
 mod calls;
 mod collect;
 mod compare;
 mod inputs;
 mod intake;
 mod lanes;
+mod life;
 mod model;
+mod offers;
 mod ops;
 mod outputs;
 mod parking;
