@@ -22,7 +22,8 @@ impl Pair {
             Some((_, w, _)) => (epoch, w.wrapping_sub(u64::from(stale == Stale::Session))),
             None => (epoch, 1),
         };
-        if let (Stored, Some(stored)) = (
+        // What becomes of one is not known where it was stored, too.
+        if let (Stored | Unknown, Some(stored)) = (
             result,
             self.outstanding.remove(&(usize::from(p), epoch.0, write)),
         ) {

@@ -97,6 +97,11 @@ impl Pair {
                 self.seen.passed_gaps += u32::from(core);
             }
             Op::Commit { p, stale, result } => self.commit_result(p, stale, result),
+            Op::Confirm => {
+                for p in 0..2 {
+                    self.commit_result(p, Stale::No, 0);
+                }
+            }
             Op::Burial {
                 which,
                 stale,

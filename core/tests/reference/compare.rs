@@ -78,7 +78,7 @@ pub fn compare_restored(config: &Config, ops: &[Op], every: usize) -> Result<See
 }
 
 /// The machine that goes on from a snapshot of this one. Its own snapshot is the same.
-fn restored(config: &Config, core: &Consumer<u32>) -> Result<Consumer<u32>, String> {
+pub fn restored(config: &Config, core: &Consumer<u32>) -> Result<Consumer<u32>, String> {
     let snapshot = |core: &Consumer<u32>| {
         let mut bytes = Vec::new();
         core.snapshot(None, |m, out| out.extend(m.to_le_bytes()), &mut bytes);

@@ -48,7 +48,12 @@ impl Pair {
         self.outstanding.clear();
         self.paused.fill(false);
         for p in 0..2 {
-            self.open(p, 1, Resumption::Committed, None);
+            let resume = if kept.is_multiple_of(2) {
+                Resumption::Committed
+            } else {
+                Resumption::Ended
+            };
+            self.open(p, 1, resume, None);
         }
         self.live()
     }
@@ -74,13 +79,19 @@ impl Pair {
             given.frontier = Some(Position(stored.frontier));
             given.anchor = stored.anchor;
             given.recorded = Some(incarnation);
-            given.log_end = Position(u64::MAX);
+            // Beyond all that comes, and not where positions end: no frontier gets past that.
+            given.log_end = Position(1 << 60);
             match resume {
                 Resumption::Broken if !map.is_empty() => {
                     let last = map.len() - 1;
                     map[last] ^= 0x40;
                 }
                 Resumption::Broken => map = vec![1, 2, 3],
+                Resumption::Ended => {
+                    let come = self.offered.keys().filter(|k| k.0 == usize::from(p));
+                    let end = come.map(|k| k.1.saturating_add(1)).max();
+                    given.log_end = Position(end.unwrap_or(0).max(stored.frontier));
+                }
                 Resumption::Foreign => given.recorded = Some(Incarnation(8)),
                 Resumption::Unnamed => given.recorded = None,
                 Resumption::Beyond => given.log_end = Position(stored.frontier.saturating_sub(2)),

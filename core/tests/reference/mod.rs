@@ -10,6 +10,7 @@ mod inputs;
 mod intake;
 mod lanes;
 mod life;
+mod lots;
 mod model;
 mod offers;
 mod ops;
@@ -19,8 +20,9 @@ mod resume;
 mod seen;
 mod sequence;
 mod setup;
+mod suspects;
 
 pub use compare::{compare, compare_restored};
-pub use ops::ops;
+pub use ops::{Op, lives, ops};
 pub use seen::Seen;
 pub use setup::setups;

@@ -16,6 +16,11 @@ impl Pair {
             .map_or(part.frontier, |l| l.position.0.saturating_add(1));
         let position = match o.step {
             15 => base.saturating_add(5_000_000_000),
+            24 => {
+                let known = self.offered.keys();
+                let mut known = known.filter(|k| k.0 == usize::from(o.p) && k.1 >= base);
+                known.next().map_or(base, |k| k.1)
+            }
             ahead @ 0..15 => base.saturating_add(ahead.into()),
             back => base.saturating_sub(u64::from(back) - 15),
         };

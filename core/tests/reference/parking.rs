@@ -84,7 +84,10 @@ impl Model {
                 self.admit_crowded(p);
             }
             self.dirty(p, 0);
-            let waits = |h: &Held| h.p == p && h.state == State::Waits;
+            let waits = |h: &Held| {
+                let withheld = h.state == State::Ready && h.withheld;
+                h.p == p && (h.state == State::Waits || withheld)
+            };
             let found = self
                 .held
                 .iter()

@@ -36,10 +36,17 @@ pub struct Seen {
     pub weighed: u32,
     pub followed_calls: u32,
     pub recognised: u32,
+    pub unclean: u32,
+    pub lots: u32,
+    pub shared: u32,
+    pub grown: u32,
+    pub alone: u32,
+    pub convicted: u32,
+    pub suspects: u32,
 }
 
 impl Seen {
-    fn counts(&self) -> [u32; 33] {
+    fn counts(&self) -> [u32; 40] {
         [
             self.queued,
             self.duplicates,
@@ -74,6 +81,13 @@ impl Seen {
             self.weighed,
             self.followed_calls,
             self.recognised,
+            self.unclean,
+            self.lots,
+            self.shared,
+            self.grown,
+            self.alone,
+            self.convicted,
+            self.suspects,
         ]
     }
 
@@ -116,6 +130,13 @@ impl Seen {
             &mut self.weighed,
             &mut self.followed_calls,
             &mut self.recognised,
+            &mut self.unclean,
+            &mut self.lots,
+            &mut self.shared,
+            &mut self.grown,
+            &mut self.alone,
+            &mut self.convicted,
+            &mut self.suspects,
         ];
         for (mine, other) in mine.into_iter().zip(other.counts()) {
             *mine += other;
