@@ -226,6 +226,7 @@ impl Pair {
     }
 
     fn letters(&mut self) -> Result<(), String> {
+        self.adopt_places()?;
         let mut expected = self.model.letters();
         expected.sort_unstable_by_key(|l| l.0);
         let mut letters = Vec::new();

@@ -66,7 +66,9 @@ pub fn compare_restored(config: &Config, ops: &[Op], every: usize) -> Result<See
     pair.live()?;
     for (i, op) in ops.iter().enumerate() {
         let here = |what: String| format!("operation {i}, {op:?}: {what}");
+        pair.model.asked.clear();
         pair.apply(op).map_err(here)?;
+        pair.adopt_places().map_err(here)?;
         pair.same_state().map_err(here)?;
         if (i + 1) % every == 0 {
             pair.core = restored(config, &pair.core).map_err(here)?;

@@ -6,6 +6,7 @@ mod apply;
 mod calls;
 mod collect;
 mod compare;
+mod crowd;
 mod inputs;
 mod intake;
 mod lanes;

@@ -228,6 +228,8 @@ pub struct Model {
     /// Who was looked at and may join a lot, and who is to be given up.
     pub candidates: Vec<u32>,
     pub convicts: Vec<u32>,
+    /// Who was given up since the last operation, and asks for a place among the parked keys.
+    pub asked: Vec<u32>,
 }
 
 impl Part {
@@ -316,6 +318,7 @@ impl Model {
             lot: None,
             candidates: Vec::new(),
             convicts: Vec::new(),
+            asked: Vec::new(),
         }
     }
 

@@ -15,6 +15,7 @@ impl Model {
         let Some(key) = self.held[i].key.filter(|_| parks) else {
             return;
         };
+        self.asked.push(self.held[i].message);
         let part = &mut self.parts[p];
         if part.parked.contains_key(&key) {
             return;
