@@ -51,7 +51,7 @@ proptest! {
     #[test]
     fn l3_it_suspects_what_the_reference_suspects(
         setup in reference::setups(),
-        ops in proptest::collection::vec(reference::lives(), 1..200),
+        ops in reference::deaths(),
         every in prop_oneof![2 => Just(usize::MAX), 1 => 1_usize..12],
     ) {
         reference::compare_restored(&setup, &ops, every).map_err(TestCaseError::fail)?;
@@ -59,7 +59,7 @@ proptest! {
 }
 
 /// What was compared in so many runs.
-fn sampled(runs: u32, op: impl Fn() -> BoxedStrategy<reference::Op>) -> reference::Seen {
+fn sampled<S: Strategy<Value = Vec<reference::Op>>>(runs: u32, ops: S) -> reference::Seen {
     use proptest::strategy::ValueTree as _;
     use proptest::test_runner::TestRunner;
 
@@ -67,7 +67,6 @@ fn sampled(runs: u32, op: impl Fn() -> BoxedStrategy<reference::Op>) -> referenc
     let mut seen = reference::Seen::default();
     for _ in 0..runs {
         let setup = reference::setups().new_tree(&mut runner).unwrap().current();
-        let ops = proptest::collection::vec(op(), 100..200);
         let ops = ops.new_tree(&mut runner).unwrap().current();
         seen.add(&reference::compare(&setup, &ops).unwrap());
     }
@@ -77,14 +76,21 @@ fn sampled(runs: u32, op: impl Fn() -> BoxedStrategy<reference::Op>) -> referenc
 /// The comparison itself must be able to fail, and must have something to compare.
 #[test]
 fn the_comparison_reaches_every_kind_of_output() {
-    let mut seen = sampled(3_000, || reference::ops().boxed());
-    seen.add(&sampled(1_000, || reference::lives().boxed()));
+    let mut seen = sampled(3_000, proptest::collection::vec(reference::ops(), 100..200));
+    seen.add(&sampled(1_000, reference::deaths()));
     assert!(seen.all_positive(), "{seen:?}");
 }
 
 #[test]
 fn l3_the_comparison_reaches_messages_that_are_given_up_as_suspects() {
-    let seen = sampled(1_000, || reference::lives().boxed());
-    let often = [seen.lots, seen.shared, seen.alone, seen.suspects];
-    assert!(often.iter().all(|n| *n > 20), "{seen:?}");
+    let seen = sampled(1_000, reference::deaths());
+    let often = [
+        seen.lots,
+        seen.shared,
+        seen.alone,
+        seen.suspects,
+        seen.ended,
+    ];
+    assert!(often.iter().all(|n| *n > 10), "{seen:?}");
+    assert!(seen.used_up > 0, "{seen:?}");
 }

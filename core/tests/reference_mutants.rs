@@ -20,8 +20,7 @@ fn difference(runs: u32) -> Option<(u32, String)> {
     let mut runner = TestRunner::deterministic();
     for run in 1..=runs {
         let setup = reference::setups().new_tree(&mut runner).unwrap().current();
-        let ops = proptest::collection::vec(reference::lives(), 100..200);
-        let ops = ops.new_tree(&mut runner).unwrap().current();
+        let ops = reference::deaths().new_tree(&mut runner).unwrap().current();
         if let Err(what) = reference::compare(&setup, &ops) {
             return Some((run, what));
         }

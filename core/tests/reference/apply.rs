@@ -97,11 +97,7 @@ impl Pair {
                 self.seen.passed_gaps += u32::from(core);
             }
             Op::Commit { p, stale, result } => self.commit_result(p, stale, result),
-            Op::Confirm => {
-                for p in 0..2 {
-                    self.commit_result(p, Stale::No, 0);
-                }
-            }
+            Op::Confirm => self.confirm(),
             Op::Burial {
                 which,
                 stale,
@@ -151,9 +147,28 @@ impl Pair {
                 self.model.tick(now);
             }
             Op::Dispatch => self.dispatch()?,
+            Op::Round => self.round()?,
             Op::Collect => self.collect()?,
             Op::Live => self.live()?,
         }
         Ok(())
+    }
+
+    fn confirm(&mut self) {
+        for p in 0..2 {
+            self.commit_result(p, Stale::No, 0);
+        }
+    }
+
+    fn round(&mut self) -> Result<(), String> {
+        self.dispatch()?;
+        self.live()?;
+        self.confirm();
+        self.dispatch()?;
+        for which in 0..8 {
+            self.settle(which, false, 0)?;
+            self.burial_result(which, false, 0);
+        }
+        self.live()
     }
 }

@@ -75,7 +75,7 @@ pub fn compare_restored(config: &Config, ops: &[Op], every: usize) -> Result<See
             pair.same_state().map_err(here)?;
         }
     }
-    pair.seen.recognised += pair.model.recognised;
+    pair.count_model();
     Ok(pair.seen)
 }
 
@@ -122,6 +122,13 @@ pub fn millis(span: u8) -> Span {
 }
 
 impl Pair {
+    /// What the reference has counted in its life.
+    pub fn count_model(&mut self) {
+        self.seen.recognised += self.model.recognised;
+        self.seen.ended += self.model.ended.0;
+        self.seen.used_up += self.model.ended.1;
+    }
+
     /// Partition, epoch and session as an input names them.
     pub fn named(&self, p: u8, stale: Stale) -> (PartitionId, Epoch, Session) {
         let part = &self.model.parts[usize::from(p)];

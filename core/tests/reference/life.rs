@@ -27,7 +27,7 @@ impl Pair {
         // The clock begins anew with the process.
         let (now, elapsed) = (Time::from_nanos(after.into()), millis(after));
         self.core = Consumer::new(&config).map_err(|e| e.to_string())?;
-        self.seen.recognised += self.model.recognised;
+        self.count_model();
         self.model = Model::new(&config);
         self.model.now = now;
         let mut expected = Ok(0);
@@ -48,10 +48,10 @@ impl Pair {
         self.outstanding.clear();
         self.paused.fill(false);
         for p in 0..2 {
-            let resume = if kept.is_multiple_of(2) {
-                Resumption::Committed
-            } else {
-                Resumption::Ended
+            let resume = match kept {
+                3 => Resumption::Ended,
+                5 => Resumption::Cut,
+                _ => Resumption::Committed,
             };
             self.open(p, 1, resume, None);
         }
@@ -87,9 +87,10 @@ impl Pair {
                     map[last] ^= 0x40;
                 }
                 Resumption::Broken => map = vec![1, 2, 3],
-                Resumption::Ended => {
+                Resumption::Ended | Resumption::Cut => {
                     let come = self.offered.keys().filter(|k| k.0 == usize::from(p));
-                    let end = come.map(|k| k.1.saturating_add(1)).max();
+                    let last = u64::from(resume == Resumption::Ended);
+                    let end = come.map(|k| k.1.saturating_add(last)).max();
                     given.log_end = Position(end.unwrap_or(0).max(stored.frontier));
                 }
                 Resumption::Foreign => given.recorded = Some(Incarnation(8)),

@@ -24,6 +24,6 @@ mod setup;
 mod suspects;
 
 pub use compare::{compare, compare_restored};
-pub use ops::{Op, lives, ops};
+pub use ops::{Op, deaths, ops};
 pub use seen::Seen;
 pub use setup::setups;

@@ -223,6 +223,8 @@ pub struct Model {
     pub stats: Stats,
     /// Rewritten logs that a map told of.
     pub recognised: u32,
+    /// Suspicions that have ended, and those of them that had looked at as many as they may.
+    pub ended: (u32, u32),
     /// What runs under suspicion, or is to.
     pub lot: Option<super::suspects::Lot>,
     /// Who was looked at and may join a lot, and who is to be given up.
@@ -315,6 +317,7 @@ impl Model {
             drained_told: false,
             stats: Stats::default(),
             recognised: 0,
+            ended: (0, 0),
             lot: None,
             candidates: Vec::new(),
             convicts: Vec::new(),

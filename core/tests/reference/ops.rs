@@ -1,5 +1,6 @@
 //! What is done to both. Every operation is total: one that makes no sense is a stale input.
 
+use proptest::collection;
 use proptest::prelude::*;
 
 /// One operation. Numbers are small and are read against the state at that moment.
@@ -99,6 +100,8 @@ pub enum Op {
     },
     /// Everything that may start, starts.
     Dispatch,
+    /// What is ready is handled, in the end, and all that is written is stored.
+    Round,
     /// Everything else is asked for.
     Collect,
     /// The same, and every session that was asked for begins.
@@ -133,6 +136,8 @@ pub enum Resumption {
     Committed,
     /// The same, with the end of the log behind what has come of it.
     Ended,
+    /// The same, and the last of it is gone.
+    Cut,
     /// The same, with a broken map.
     Broken,
     /// The same, for another incarnation of the log.
@@ -189,6 +194,7 @@ fn resumption() -> impl Strategy<Value = Resumption> {
         4 => Just(Resumption::Nothing),
         4 => Just(Resumption::Committed),
         2 => Just(Resumption::Ended),
+        1 => Just(Resumption::Cut),
         1 => Just(Resumption::Broken),
         1 => Just(Resumption::Foreign),
         1 => Just(Resumption::Unnamed),
@@ -259,7 +265,7 @@ pub fn ops() -> impl Strategy<Value = Op> {
 }
 
 /// Operations that make processes die while messages run whose record is stored.
-pub fn lives() -> impl Strategy<Value = Op> {
+fn lives() -> impl Strategy<Value = Op> {
     prop_oneof![
         20 => ops(),
         16 => (offer(), prop_oneof![3 => Just(24u8), 1 => 0u8..2]).prop_map(|(offer, step)| {
@@ -270,6 +276,39 @@ pub fn lives() -> impl Strategy<Value = Op> {
             .prop_map(|(which, result)| Op::Burial { which, stale: false, result }),
         10 => Just(Op::Dispatch),
         10 => Just(Op::Live),
+        2 => (0u8..2, any::<u8>())
+            .prop_map(|(p, span)| Op::Extend { p, stale: Stale::No, span }),
         4 => (any::<u8>(), 2u8..6).prop_map(|(after, kept)| Op::Restart { after, kept }),
+    ]
+}
+
+/// A process that lives on and handles what comes, mostly.
+fn steady() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        2 => (0u8..2, 0u8..8).prop_map(|(p, result)| Op::Commit { p, stale: Stale::No, result }),
+        20 => offer().prop_map(|offer| {
+            let key = offer.key.filter(|_| offer.identity > 127);
+            Op::Offer(Offer { stale: Stale::No, delivery: 1, step: 0, bytes: 1, key, ..offer })
+        }),
+        2 => any::<u8>()
+            .prop_map(|which| Op::Settle { which, stale: false, outcome: which % 9 }),
+        2 => any::<u8>().prop_map(|span| Op::Tick { span }),
+        2 => Just(Op::Dispatch),
+        20 => Just(Op::Round),
+    ]
+}
+
+/// Deaths, and then a life that is long enough for its suspicions to end.
+pub fn deaths() -> impl Strategy<Value = Vec<Op>> {
+    let long = (
+        collection::vec(lives(), 1..40),
+        collection::vec(steady(), 100..300),
+    );
+    prop_oneof![
+        4 => collection::vec(lives(), 1..300),
+        1 => long.prop_map(|(lives, steady)| {
+            let death = Op::Restart { after: 9, kept: 4 };
+            [lives, vec![death], steady].concat()
+        }),
     ]
 }

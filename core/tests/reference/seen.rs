@@ -43,10 +43,12 @@ pub struct Seen {
     pub alone: u32,
     pub convicted: u32,
     pub suspects: u32,
+    pub ended: u32,
+    pub used_up: u32,
 }
 
 impl Seen {
-    fn counts(&self) -> [u32; 40] {
+    fn counts(&self) -> [u32; 42] {
         [
             self.queued,
             self.duplicates,
@@ -88,6 +90,8 @@ impl Seen {
             self.alone,
             self.convicted,
             self.suspects,
+            self.ended,
+            self.used_up,
         ]
     }
 
@@ -137,6 +141,8 @@ impl Seen {
             &mut self.alone,
             &mut self.convicted,
             &mut self.suspects,
+            &mut self.ended,
+            &mut self.used_up,
         ];
         for (mine, other) in mine.into_iter().zip(other.counts()) {
             *mine += other;

@@ -186,6 +186,10 @@ impl Model {
     }
 
     fn end_suspicion(&mut self, p: usize) {
+        let part = &self.parts[p];
+        let used_up = part.range == 0 && part.frontier < part.range_end;
+        self.ended.0 += 1;
+        self.ended.1 += u32::from(used_up);
         self.parts[p].watch = Watch::Unmarked(None);
         if self.parts[p].phase == Phase::Open {
             self.want_mark(p);
