@@ -147,7 +147,7 @@ impl Pair {
                 self.model.tick(now);
             }
             Op::Dispatch => self.dispatch()?,
-            Op::Round => self.round()?,
+            Op::Round { outcome } => self.round(outcome)?,
             Op::Collect => self.collect()?,
             Op::Live => self.live()?,
         }
@@ -160,11 +160,12 @@ impl Pair {
         }
     }
 
-    fn round(&mut self) -> Result<(), String> {
+    fn round(&mut self, outcome: u8) -> Result<(), String> {
         self.dispatch()?;
         self.live()?;
         self.confirm();
         self.dispatch()?;
+        self.settle(0, false, outcome)?;
         for which in 0..8 {
             self.settle(which, false, 0)?;
             self.burial_result(which, false, 0);

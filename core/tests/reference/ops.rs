@@ -100,8 +100,10 @@ pub enum Op {
     },
     /// Everything that may start, starts.
     Dispatch,
-    /// What is ready is handled, in the end, and all that is written is stored.
-    Round,
+    /// What is ready is handled, in the end, and all that is written is stored. One ends with this outcome.
+    Round {
+        outcome: u8,
+    },
     /// Everything else is asked for.
     Collect,
     /// The same, and every session that was asked for begins.
@@ -292,9 +294,10 @@ fn steady() -> impl Strategy<Value = Op> {
         }),
         2 => any::<u8>()
             .prop_map(|which| Op::Settle { which, stale: false, outcome: which % 9 }),
-        2 => any::<u8>().prop_map(|span| Op::Tick { span }),
+        10 => any::<u8>().prop_map(|span| Op::Tick { span }),
         2 => Just(Op::Dispatch),
-        20 => Just(Op::Round),
+        20 => prop_oneof![2 => Just(0u8), 1 => 5u8..7]
+            .prop_map(|outcome| Op::Round { outcome }),
     ]
 }
 
