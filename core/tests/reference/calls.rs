@@ -25,6 +25,7 @@ impl Model {
             && !over
             && self.place_of(next).is_none()
             && part.phase == Phase::Open
+            && part.watch.is_free()
             && self.now < part.until
             && count < self.config.batch_key as usize;
         may.then_some(next.message)

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use procession_core::{
     Continuity, Epoch, Flow, NoticeKind, PartitionId, Position, Session, Time, Token, Why,
-    decode_digests, decode_map, decode_parked,
+    decode_digests, decode_map, decode_parked, decode_suspects,
 };
 
 use super::compare::{Pair, Stored, same};
@@ -41,7 +41,8 @@ impl Pair {
         }
         started.sort_unstable();
         self.seen.started += started.len() as u32;
-        same("starts", &started, &expected)
+        same("starts", &started, &expected)?;
+        self.adopt()
     }
 
     /// What follows in the same call.
@@ -225,6 +226,7 @@ impl Pair {
     }
 
     fn letters(&mut self) -> Result<(), String> {
+        self.adopt_places()?;
         let mut expected = self.model.letters();
         expected.sort_unstable_by_key(|l| l.0);
         let mut letters = Vec::new();
@@ -240,6 +242,7 @@ impl Pair {
         letters.sort_unstable_by_key(|l| l.0);
         self.seen.letters += letters.len() as u32;
         self.seen.followed += letters.iter().filter(|l| l.3 == Why::Parked).count() as u32;
+        self.seen.suspects += letters.iter().filter(|l| l.3 == Why::Suspect).count() as u32;
         same("dead letters", &letters, &expected)
     }
 
@@ -268,6 +271,9 @@ impl Pair {
                 let told = decode_parked(map, c.frontier).ok_or("a map that cannot be read")?;
                 same("parked keys in a commit", &told, &keys)?;
             }
+            let marks = self.model.mark(p);
+            let told = decode_suspects(map, c.frontier).unwrap_or_default();
+            self.marks_say(&marks, &told)?;
             self.seen.parked += keys.len() as u32;
             self.seen.maps += u32::from(!map.is_empty());
             self.map_says(p, (frontier, &ranges), map)?;
@@ -296,7 +302,11 @@ impl Pair {
     ) -> Result<(), String> {
         let config = &self.model.config;
         let keys = self.model.parked(p).len();
-        let room = config.map_bytes as usize - if keys > 0 { 2 + 25 * keys } else { 0 };
+        let (anything, named) = decode_suspects(map, Position(frontier)).unwrap_or_default();
+        let marked = anything || !named.is_empty();
+        let marks = if marked { 2 + 9 * named.len() } else { 0 };
+        let keys = if keys > 0 { 2 + 25 * keys } else { 0 };
+        let room = config.map_bytes as usize - keys - marks;
         let (told, digests) = if map.is_empty() {
             (Vec::new(), Vec::new())
         } else {
@@ -361,6 +371,7 @@ impl Pair {
         let mut notices = BTreeMap::new();
         while let Some(n) = self.core.poll_notice() {
             self.seen.crowded += u32::from(n.kind == NoticeKind::ParkingFull);
+            self.seen.unclean += u32::from(n.kind == NoticeKind::UncleanEnd);
             notices.insert((n.partition.0 as usize, n.kind as u8), n.count);
         }
         self.seen.notices += notices.len() as u32;

@@ -3,6 +3,7 @@
 use procession_core::{CommitResult, Limits, NoticeKind, Receipt, Resume, Time, Why};
 
 use super::model::{Delivery, Expected, Held, Model, Part, Phase, State, wait};
+use super::suspects::Watch;
 
 /// How a settled attempt ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,9 +41,15 @@ impl Model {
             delivery: Delivery::Wanted(self.now),
             release,
             weight: self.parts[p].weight,
+            watch: if self.config.suspects > 0 {
+                Watch::Unmarked(None)
+            } else {
+                Watch::Off
+            },
             ..Part::closed()
         };
         self.resume(p, resume);
+        self.begin_watch(p);
         if let Some(deadline) = self.draining {
             self.revoke_part(p, deadline);
         }
@@ -51,8 +58,8 @@ impl Model {
     pub fn extend(&mut self, p: u32, epoch: u64, until: Time) {
         let Some(p) = self.ours(p, epoch) else { return };
         self.parts[p].until = until;
-        if until > self.now {
-            self.parts[p].lapsed = false;
+        if until > self.now && std::mem::take(&mut self.parts[p].lapsed) {
+            self.wake(p);
         }
     }
 
@@ -68,6 +75,8 @@ impl Model {
         if part.phase == Phase::Open {
             part.phase = Phase::Revoking;
         }
+        self.end_lot_early(p);
+        let part = &mut self.parts[p];
         // Asked to stop after three quarters of the time, left behind after seven eighths.
         let left = deadline.since(now);
         part.stop_at = part.stop_at.min(deadline - left.div(4));
@@ -151,15 +160,18 @@ impl Model {
         part.dirty_since = part.dirty_since.max(now);
         match result {
             CommitResult::Lost => return self.drop_partition(p),
-            _ if part.epoch != e => return,
+            _ if part.epoch != e => return self.mark_again(p),
+            _ => self.mark_answered(p, w, result == CommitResult::Stored),
+        }
+        let part = &mut self.parts[p];
+        match result {
             CommitResult::Stored if last => return self.end_partition(p, true),
             CommitResult::Stored => {
                 (part.failures, part.commit_after, part.mapless) = (0, Time::ZERO, false);
-                return;
+                return self.mark_again(p);
             }
             _ => {}
         }
-        let _ = w;
         part.dirty = true;
         part.failed = true;
         part.failures += 1;
@@ -226,6 +238,7 @@ impl Model {
             return true;
         }
         let p = self.held[i].p;
+        self.leave_lot(self.held[i].message);
         let leads = self.is_first(i);
         if self.is_in_call(i) && !(leads && ending == Ending::Done) {
             self.say(i, ending);
@@ -248,6 +261,7 @@ impl Model {
                 self.activate(i);
             }
         }
+        self.step_lot();
         self.close_when_idle(p);
         true
     }

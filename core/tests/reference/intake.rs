@@ -90,6 +90,7 @@ impl Model {
         part.session = 0;
         part.delivery = Delivery::Wanted(now);
         self.dirty(p, 0);
+        self.forget_accused(p);
     }
 
     /// The doubt is over: the frontier moves over what was finished meanwhile.
@@ -316,6 +317,7 @@ impl Model {
             timed_out: false,
             until: Time::MAX,
             overdraft: beyond,
+            withheld: false,
         });
         self.activate_heads();
         self.bound_lane(p, a.position.0);

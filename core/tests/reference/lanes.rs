@@ -37,6 +37,7 @@ impl Model {
         if open && self.out_of_turn(i) {
             return;
         }
+        self.held[i].withheld = false;
         self.held[i].state = match (open, self.held[i].why) {
             (false, _) => State::Parked,
             (true, Some(why)) => return self.give_up(i, why),
@@ -206,6 +207,7 @@ impl Model {
         }
         self.unsay(p);
         self.trim_keys();
+        self.step_lot();
         abandoned
     }
 
@@ -236,6 +238,7 @@ impl Model {
         self.keys.retain(|k| k.p != p);
         self.trim_keys();
         self.activate_heads();
+        self.drop_lot(p);
     }
 
     /// An attempt failed.

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use procession_core::{Anchor, Backoff, Config, Limits, ParkedMode, Span, Stats, Time, Why};
+use procession_core::{
+    Accused, Anchor, Backoff, Config, Limits, ParkedMode, Span, Stats, Time, Why,
+};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
@@ -93,6 +95,8 @@ pub struct Held {
     pub until: Time,
     /// Admitted beyond the credit.
     pub overdraft: bool,
+    /// It is ready, and waits for a record that lets it start.
+    pub withheld: bool,
 }
 
 /// An identity that is remembered.
@@ -176,6 +180,14 @@ pub struct Part {
     pub taken: (u64, u64),
     /// It outlives epochs.
     pub weight: u32,
+    pub watch: super::suspects::Watch,
+    /// Who was accused when it was opened.
+    pub accused: Vec<Accused>,
+    /// Arrivals that may have been running when it was opened, and the end of the log then.
+    pub range: u32,
+    pub range_end: u64,
+    /// A commit is due at once.
+    pub urgent: bool,
 }
 
 /// A release that must come.
@@ -211,6 +223,15 @@ pub struct Model {
     pub stats: Stats,
     /// Rewritten logs that a map told of.
     pub recognised: u32,
+    /// Suspicions that have ended, and those of them that had looked at as many as they may.
+    pub ended: (u32, u32),
+    /// What runs under suspicion, or is to.
+    pub lot: Option<super::suspects::Lot>,
+    /// Who was looked at and may join a lot, and who is to be given up.
+    pub candidates: Vec<u32>,
+    pub convicts: Vec<u32>,
+    /// Who was given up since the last operation, and asks for a place among the parked keys.
+    pub asked: Vec<u32>,
 }
 
 impl Part {
@@ -262,6 +283,11 @@ impl Part {
             granted: (0, 0),
             taken: (0, 0),
             weight: 1,
+            watch: super::suspects::Watch::Off,
+            accused: Vec::new(),
+            range: 0,
+            range_end: 0,
+            urgent: false,
         }
     }
 
@@ -291,6 +317,11 @@ impl Model {
             drained_told: false,
             stats: Stats::default(),
             recognised: 0,
+            ended: (0, 0),
+            lot: None,
+            candidates: Vec::new(),
+            convicts: Vec::new(),
+            asked: Vec::new(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! What is done to both. Every operation is total: one that makes no sense is a stale input.
 
+use proptest::collection;
 use proptest::prelude::*;
 
 /// One operation. Numbers are small and are read against the state at that moment.
@@ -46,6 +47,8 @@ pub enum Op {
         stale: Stale,
         result: u8,
     },
+    /// Every commit that is under way is stored.
+    Confirm,
     Burial {
         which: u8,
         stale: bool,
@@ -97,6 +100,10 @@ pub enum Op {
     },
     /// Everything that may start, starts.
     Dispatch,
+    /// What is ready is handled, in the end, and all that is written is stored. One ends with this outcome.
+    Round {
+        outcome: u8,
+    },
     /// Everything else is asked for.
     Collect,
     /// The same, and every session that was asked for begins.
@@ -129,6 +136,10 @@ pub enum Resumption {
     Nothing,
     /// What the last commit of this partition stored.
     Committed,
+    /// The same, with the end of the log behind what has come of it.
+    Ended,
+    /// The same, and the last of it is gone.
+    Cut,
     /// The same, with a broken map.
     Broken,
     /// The same, for another incarnation of the log.
@@ -147,7 +158,8 @@ pub enum Resumption {
 pub struct Offer {
     pub p: u8,
     pub stale: Stale,
-    /// Position: below 16 so far ahead of the last one, else so far back.
+    /// Position: below 16 so far ahead of the last one, below 24 so far back, else where the log had
+    /// something before.
     pub step: u8,
     /// Number of the delivery: 0 none, 1 the next, 2 a jump, 3 one that was.
     pub delivery: u8,
@@ -182,7 +194,9 @@ fn found() -> impl Strategy<Value = Found> {
 fn resumption() -> impl Strategy<Value = Resumption> {
     prop_oneof![
         4 => Just(Resumption::Nothing),
-        6 => Just(Resumption::Committed),
+        4 => Just(Resumption::Committed),
+        2 => Just(Resumption::Ended),
+        1 => Just(Resumption::Cut),
         1 => Just(Resumption::Broken),
         1 => Just(Resumption::Foreign),
         1 => Just(Resumption::Unnamed),
@@ -196,7 +210,7 @@ prop_compose! {
     fn offer()(
         p in 0u8..2,
         stale in stale(),
-        step in prop_oneof![24 => 0u8..2, 4 => 0u8..24, 1 => Just(15u8)],
+        step in prop_oneof![24 => 0u8..2, 4 => 0u8..24, 1 => Just(15u8), 6 => Just(24u8)],
         delivery in prop_oneof![8 => Just(0u8), 32 => Just(1u8), 1 => Just(2u8), 2 => Just(3u8)],
         key in proptest::option::weighted(0.9, 0u8..4),
         identity in any::<u8>(),
@@ -226,6 +240,7 @@ pub fn ops() -> impl Strategy<Value = Op> {
             .prop_map(|(p, stale, span)| Op::Revoke { p, stale, span }),
         1 => (p.clone(), stale()).prop_map(|(p, stale)| Op::Lose { p, stale }),
         2 => (p.clone(), 0u8..3).prop_map(|(p, to)| Op::Reset { p, to }),
+        2 => Just(Op::Confirm),
         5 => (p, stale(), 0u8..12)
             .prop_map(|(p, stale, result)| Op::Commit { p, stale, result }),
         3 => (any::<u8>(), proptest::bool::weighted(0.1), 0u8..6)
@@ -248,5 +263,55 @@ pub fn ops() -> impl Strategy<Value = Op> {
         10 => Just(Op::Dispatch),
         8 => Just(Op::Collect),
         8 => Just(Op::Live),
+    ]
+}
+
+/// Operations that make processes die while messages run whose record is stored.
+fn lives() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        20 => ops(),
+        16 => (offer(), prop_oneof![3 => Just(24u8), 1 => 0u8..2]).prop_map(|(offer, step)| {
+            Op::Offer(Offer { stale: Stale::No, delivery: 1, step, ..offer })
+        }),
+        8 => Just(Op::Confirm),
+        4 => (any::<u8>(), 0u8..4)
+            .prop_map(|(which, result)| Op::Burial { which, stale: false, result }),
+        10 => Just(Op::Dispatch),
+        10 => Just(Op::Live),
+        2 => (0u8..2, any::<u8>())
+            .prop_map(|(p, span)| Op::Extend { p, stale: Stale::No, span }),
+        4 => (any::<u8>(), 2u8..6).prop_map(|(after, kept)| Op::Restart { after, kept }),
+    ]
+}
+
+/// A process that lives on and handles what comes, mostly.
+fn steady() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        2 => (0u8..2, 0u8..8).prop_map(|(p, result)| Op::Commit { p, stale: Stale::No, result }),
+        20 => offer().prop_map(|offer| {
+            let key = offer.key.filter(|_| offer.identity > 127);
+            Op::Offer(Offer { stale: Stale::No, delivery: 1, step: 0, bytes: 1, key, ..offer })
+        }),
+        2 => any::<u8>()
+            .prop_map(|which| Op::Settle { which, stale: false, outcome: which % 9 }),
+        10 => any::<u8>().prop_map(|span| Op::Tick { span }),
+        2 => Just(Op::Dispatch),
+        20 => prop_oneof![2 => Just(0u8), 1 => 5u8..7]
+            .prop_map(|outcome| Op::Round { outcome }),
+    ]
+}
+
+/// Deaths, and then a life that is long enough for its suspicions to end.
+pub fn deaths() -> impl Strategy<Value = Vec<Op>> {
+    let long = (
+        collection::vec(lives(), 1..40),
+        collection::vec(steady(), 100..300),
+    );
+    prop_oneof![
+        4 => collection::vec(lives(), 1..300),
+        1 => long.prop_map(|(lives, steady)| {
+            let death = Op::Restart { after: 9, kept: 4 };
+            [lives, vec![death], steady].concat()
+        }),
     ]
 }

@@ -112,7 +112,12 @@ impl Model {
         }
         let held = self.owned(p).find(|h| h.position == part.frontier);
         let held = held.filter(|_| part.is_ours())?;
+        let withheld = match held.state {
+            State::Ready => held.withheld,
+            state => state == State::Waits,
+        };
         let state = match held.state {
+            _ if withheld && self.is_watched(p) => StallState::Suspected,
             State::Queued | State::Orphan => StallState::Behind,
             State::Ready | State::Parked => StallState::Ready,
             State::Running | State::Said(_) => StallState::Running,
@@ -132,12 +137,24 @@ impl Model {
 
     /// What may start, by message. Copies of what succeeded are set aside; what has no lease waits.
     pub fn startable(&mut self) -> Vec<u32> {
-        let now = self.now;
         let mut startable = Vec::new();
+        loop {
+            self.look(&mut startable);
+            // What waits for the lot to end looks again.
+            if !self.step_lot() {
+                return startable;
+            }
+        }
+    }
+
+    fn look(&mut self, startable: &mut Vec<u32>) {
+        let now = self.now;
         for i in 0..self.held.len() {
             let held = &self.held[i];
             let (p, claimed, identity) = (held.p, held.claimed, held.identity);
-            if held.state != State::Ready || self.parts[p].phase != Phase::Open {
+            let ready = held.state == State::Ready && !held.withheld;
+            let ready = ready && !startable.contains(&held.message);
+            if !ready || self.parts[p].phase != Phase::Open {
                 continue;
             }
             if now >= self.parts[p].until {
@@ -145,6 +162,10 @@ impl Model {
                     self.parts[p].lapsed = true;
                     self.notice(p, NoticeKind::LeaseLapsed);
                 }
+                self.leave_lot(self.held[i].message);
+                continue;
+            }
+            if !self.is_cleared(i) {
                 continue;
             }
             if claimed && self.is_done(identity) {
@@ -163,7 +184,6 @@ impl Model {
                 startable.push(self.held[i].message);
             }
         }
-        startable
     }
 
     /// A message was started, under this token and with this deadline.
@@ -244,9 +264,10 @@ impl Model {
         let late = now >= part.dirty_since + every + every.div(4) + Span::from_nanos(8);
         let early = now >= part.dirty_first + every;
         let now_or_never = closing || full || part.failed;
+        let awaited = part.urgent && self.wants_mark(p);
         (
-            now_or_never || early,
-            closing || full || late || part.failed,
+            now_or_never || early || part.urgent,
+            now_or_never || late || awaited,
         )
     }
 
@@ -257,6 +278,7 @@ impl Model {
         let last = part.phase == Phase::Closing;
         part.outstanding = Some((part.epoch, part.write, last));
         (part.dirty, part.failed, part.unwritten) = (false, false, 0);
+        part.urgent = false;
         let ranges = if part.mapless || part.doubted || self.config.map_bytes == 0 {
             Vec::new()
         } else {

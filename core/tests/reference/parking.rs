@@ -15,6 +15,7 @@ impl Model {
         let Some(key) = self.held[i].key.filter(|_| parks) else {
             return;
         };
+        self.asked.push(self.held[i].message);
         let part = &mut self.parts[p];
         if part.parked.contains_key(&key) {
             return;
@@ -84,7 +85,10 @@ impl Model {
                 self.admit_crowded(p);
             }
             self.dirty(p, 0);
-            let waits = |h: &Held| h.p == p && h.state == State::Waits;
+            let waits = |h: &Held| {
+                let withheld = h.state == State::Ready && h.withheld;
+                h.p == p && (h.state == State::Waits || withheld)
+            };
             let found = self
                 .held
                 .iter()

@@ -2,6 +2,7 @@
 
 use procession_core::{
     NoticeKind, OnReset, Position, Resume, decode_digests, decode_map, decode_parked,
+    decode_suspects,
 };
 
 use super::model::{Delivery, Model, Phase};
@@ -93,8 +94,13 @@ impl Model {
                 let keys = keys.unwrap_or_default();
                 let fit = keys.iter().take(self.config.parked_keys as usize);
                 part.parked = fit.map(|k| (k.key, (k.since.0, k.mode, true))).collect();
+                let told = decode_suspects(resume.map, Position(frontier));
+                self.suspect(p, told, resume.log_end.0);
             }
-            None => self.notice(p, NoticeKind::MapIgnored),
+            None => {
+                self.notice(p, NoticeKind::MapIgnored);
+                self.suspect(p, None, resume.log_end.0);
+            }
         }
     }
 }

@@ -36,10 +36,19 @@ pub struct Seen {
     pub weighed: u32,
     pub followed_calls: u32,
     pub recognised: u32,
+    pub unclean: u32,
+    pub lots: u32,
+    pub shared: u32,
+    pub grown: u32,
+    pub alone: u32,
+    pub convicted: u32,
+    pub suspects: u32,
+    pub ended: u32,
+    pub used_up: u32,
 }
 
 impl Seen {
-    fn counts(&self) -> [u32; 33] {
+    fn counts(&self) -> [u32; 42] {
         [
             self.queued,
             self.duplicates,
@@ -74,6 +83,15 @@ impl Seen {
             self.weighed,
             self.followed_calls,
             self.recognised,
+            self.unclean,
+            self.lots,
+            self.shared,
+            self.grown,
+            self.alone,
+            self.convicted,
+            self.suspects,
+            self.ended,
+            self.used_up,
         ]
     }
 
@@ -116,6 +134,15 @@ impl Seen {
             &mut self.weighed,
             &mut self.followed_calls,
             &mut self.recognised,
+            &mut self.unclean,
+            &mut self.lots,
+            &mut self.shared,
+            &mut self.grown,
+            &mut self.alone,
+            &mut self.convicted,
+            &mut self.suspects,
+            &mut self.ended,
+            &mut self.used_up,
         ];
         for (mine, other) in mine.into_iter().zip(other.counts()) {
             *mine += other;

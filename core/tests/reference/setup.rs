@@ -38,8 +38,19 @@ prop_compose! {
         ids in 0u32..7,
         age in proptest::option::of(1u64..200),
         batch in prop_oneof![1 => Just(1u32), 1 => 2u32..6],
+        suspects in prop_oneof![1 => Just(0u32), 1 => 1u32..4],
+        tight in prop_oneof![2 => Just(u32::MAX), 1 => 42u32..80],
         sequence in proptest::option::of((1u32..4, prop_oneof![1u32..4, Just(8u32)], 1u64..60, 0usize..3)),
     ) -> Config {
+        // A record names few where it has little room.
+        let (map, parked) = if suspects == 0 || map == 0 {
+            (map, parked)
+        } else if tight < u32::MAX {
+            (tight, 0)
+        } else {
+            (map, parked.min((map - 44) / 25))
+        };
+        let suspects = if map == 0 { 0 } else { suspects };
         Config {
             order: if unordered { Order::Unordered } else { Order::Key },
             sequence: sequence.filter(|_| !unordered).map(|(keys, hold, timeout, on_gap)| {
@@ -60,7 +71,7 @@ prop_compose! {
                 messages, bytes, partition_messages, partition_bytes, low_water_percent: 60,
             },
             key_messages: of_key,
-            suspects: 0,
+            suspects,
             batch_key: if unordered { 1 } else { batch },
             message_bytes_max: 100,
             window: 4_096,
