@@ -76,7 +76,15 @@ impl<M> Consumer<M> {
             let window = (&part.window, &self.pool);
             let keys = (keys, &marked);
             let map_len = map::encode(window, base, part.incarnation, keys, kept, &mut map[..room]);
-            let (epoch, write, anchor) = (part.epoch, part.write, part.anchor);
+            // Where all that came is finished, the last of it is as close to the frontier as can be; else
+            // it is what moved the frontier, behind which others may have been finished before it.
+            let last_known = part.last.filter(|l| {
+                l.position < frontier
+                    && part.doubt == Doubt::No
+                    && part.anchor.is_none_or(|a| a.position < l.position)
+                    && !mutants::is(248)
+            });
+            let (epoch, write, anchor) = (part.epoch, part.write, last_known.or(part.anchor));
             if mutants::is(51) && last {
                 self.end_partition(index, true);
             }

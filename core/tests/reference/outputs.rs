@@ -284,7 +284,16 @@ impl Model {
         } else {
             part.ranges(self.config.map_digests)
         };
-        (part.write, part.frontier, part.anchor, ranges, last)
+        // Where everything that came is finished, the last of it is nearest to the frontier.
+        let mut anchor = part.anchor;
+        if let Some(known) = part.last
+            && !part.doubted
+            && known.position.0 < part.frontier
+            && anchor.is_none_or(|a| a.position < known.position)
+        {
+            anchor = Some(known);
+        }
+        (part.write, part.frontier, anchor, ranges, last)
     }
 
     /// The end of a drain, if it has come: handed back, abandoned.
