@@ -88,6 +88,36 @@ fn s3_a_commit_covers_what_is_finished_without_a_hole_and_maps_the_rest() {
     next.check_invariants().unwrap();
 }
 
+/// The slowest message moves the frontier past others that were finished before it: of those the last
+/// recognises the log. Were it the slowest, a tail that is lost and written again between the two would
+/// be taken for finished.
+#[test]
+fn s9_the_anchor_is_the_last_message_where_all_are_finished() {
+    let mut bus = live(&config());
+    for position in 1..=5 {
+        let _ = offer(&mut bus, position, position);
+    }
+    let running = drain_ready(&mut bus, at(0));
+    for i in [1, 4, 2, 0] {
+        bus.settle(at(0), running[i].token, Outcome::Done).unwrap();
+    }
+    // The fourth is still under way: of what is finished below it, this one is known.
+    let (first, _) = commit(&mut bus, at(200)).unwrap();
+    let anchor = |commit: &Commit| commit.anchor.map(|a| a.position);
+    assert_eq!(
+        (first.frontier, anchor(&first)),
+        (Position(4), Some(Position(1)))
+    );
+    bus.commit_result(at(200), P, E1, 1, CommitResult::Stored);
+    bus.settle(at(200), running[3].token, Outcome::Done)
+        .unwrap();
+    let (second, _) = commit(&mut bus, at(9_000)).unwrap();
+    assert_eq!(
+        (second.frontier, anchor(&second)),
+        (Position(6), Some(Position(5)))
+    );
+}
+
 #[test]
 fn s4_copies_are_recognised_after_success_only() {
     let mut bus = live(&config());

@@ -228,6 +228,11 @@ pub const MUTANTS: &[Mutant] = &[
         5_000,
         "does not look at grants again when credit comes back",
     ),
+    mutant(
+        248,
+        1_000,
+        "recognises its log by what moved the frontier though later messages are finished",
+    ),
     mutant(249, 500, "panics when it is told of a failure"),
     mutant(
         250,

@@ -124,6 +124,7 @@ pub const PROOFS: &[Proof] = &[
     alone(Rule::CalledExpired, 36, 2_000),
     first(Rule::DrainedOutOfTurn, 54, 300),
     first(Rule::AnchorNotBelow, 69, 1_000),
+    first(Rule::AnchorFar, 248, 1_000),
     first(Rule::MoreOfAKey, 33, 2_000),
     first(Rule::OutOfSequence, 172, 2_000),
     alone(Rule::CalledBehind, 176, 2_000),

@@ -66,6 +66,10 @@ impl Checker {
         }
         let below = commit.anchor.is_none_or(|a| a.position.0 < frontier);
         rules.hold(Rule::AnchorNotBelow, below, at)?;
+        // Where all that came is finished, the last of it is known.
+        let ended = tenure.delivered > 0 && tenure.delivered <= frontier && !tenure.doubts;
+        let near = commit.anchor.map(|a| a.position.0 + 1) >= Some(tenure.delivered);
+        rules.hold(Rule::AnchorFar, near || !ended, at)?;
         let ends = !commit.last || tenure.stopping.is_some();
         rules.hold(Rule::LastCommitGoesOn, ends, at)?;
         // What an earlier owner finished needs no second look, unless the log was rewritten.
