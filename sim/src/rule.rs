@@ -171,6 +171,7 @@ rules! {
     SkippedByProgress = "S9" "skipped by inherited progress",
     /// An anchor at or beyond its frontier.
     AnchorNotBelow = "S9" "anchor that is not below the frontier",
+    /// A commit is recognised by an earlier message than the last that came, though all are finished.
     AnchorFar = "S9" "anchor that is not the last that came",
     /// A release says another number of messages than it hands back.
     ReleaseMiscounts = "S9" "release miscounts what it hands back",
