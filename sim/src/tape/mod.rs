@@ -2,6 +2,7 @@
 
 mod core;
 mod event;
+mod news;
 mod player;
 
 pub(crate) use core::Core;
