@@ -68,3 +68,27 @@ fn sums_of_counters_are_sums() {
     };
     assert_eq!(stats(3).plus(&stats(100)), stats(103));
 }
+
+/// L4: nothing is written before the record was read, so the read is what it wakes for.
+#[test]
+fn lm12_an_owner_whose_connection_is_back_wakes_to_read() {
+    let mut bench = Bench::owner();
+    bench.claim.connection_lost(ms(300));
+    bench.claim.connection_restored(ms(500));
+    assert_eq!(bench.claim.poll_timeout(), Some(ms(500)));
+    assert!(bench.at(500).reads());
+}
+
+#[test]
+fn writes_and_those_that_landed_late_are_counted() {
+    let mut bench = Bench::owner();
+    for n in 1..=3 {
+        bench.claim.commit(bench.now, Epoch(1), n, false).unwrap();
+        let write = bench.write().unwrap();
+        bench.written(&write, WriteResult::Unknown);
+        bench.sees(record(Some(ME), 1, 1 + n), 1 + n);
+        assert_eq!(bench.result(), Some((1, n, CommitResult::Stored)));
+    }
+    let stats = bench.claim.stats();
+    assert_eq!((stats.writes, stats.landed_late), (4, 3));
+}
