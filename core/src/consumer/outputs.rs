@@ -123,7 +123,8 @@ pub struct Commit {
     pub write: u64,
     /// The first position that is not finished.
     pub frontier: Position,
-    /// A finished message below the frontier, by which the log is recognised.
+    /// A finished message below the frontier, by which the log is recognised: the last that came where all
+    /// that came is finished, else the one whose end has moved the frontier.
     pub anchor: Option<Anchor>,
     /// How many bytes of the caller's buffer hold the progress map (0: no map).
     pub map_len: usize,
