@@ -11,7 +11,7 @@ origin sim
 mutant 5
 verdict S2 start-before-its-predecessor-is-finished
 detail key=Some(0) msg=1 partition=0 position=3 epoch=1 at=10000000: msg=Some(0) at position=Some(2) is not
-shrunk from 83 faults, 28 messages to 1 faults, 2 messages in 60 runs
+shrunk from 84 faults, 28 messages to 1 faults, 2 messages in 58 runs
 seed 22
 [config]
 order = key
@@ -100,5 +100,5 @@ handler-fail 0 1
 582f7433 aa62ab29 9027e35c a7ef0db0 99c1d9ee 95f97b95 c52df591 42487fcb
 ca3fdbca 0b69ef9c aa611da8 01f98fbe 5f3aca58
 [digest]
-f04f11d9ad97517e
+795b64c5e58a8bb1
 "#;
