@@ -98,16 +98,24 @@ pub(crate) fn read_log(
     Ok(log)
 }
 
-/// How far a log reaches. A leader that is just changing, or a topic that was just made, is asked again.
+/// How far a log reaches. A leader that is just changing, a topic that was just made, or a broker that is
+/// just coming back, is asked again.
 fn extent(reader: &BaseConsumer<Context>, topic: &str, partition: i32) -> KafkaResult<(i64, i64)> {
     use RDKafkaErrorCode as E;
-    let until = Instant::now() + WITHIN;
+    let until = Instant::now() + PATIENCE;
     loop {
         let answer = reader.fetch_watermarks(topic, partition, WITHIN);
         let passing = answer.as_ref().is_err_and(|error| {
             matches!(
                 error.rdkafka_error_code(),
-                Some(E::NotLeaderForPartition | E::LeaderNotAvailable | E::UnknownTopicOrPartition)
+                Some(
+                    E::NotLeaderForPartition
+                        | E::LeaderNotAvailable
+                        | E::UnknownTopicOrPartition
+                        | E::OperationTimedOut
+                        | E::BrokerTransportFailure
+                        | E::AllBrokersDown
+                )
             )
         });
         if !passing || until <= Instant::now() {

@@ -18,7 +18,7 @@ pub(crate) struct Desk {
 }
 
 /// How long a command may take to end.
-pub(crate) const END_WITHIN: Duration = Duration::from_secs(60);
+pub(crate) const END_WITHIN: Duration = Duration::from_secs(120);
 
 impl Desk {
     pub(crate) fn open(kind: Kind, name: &str) -> Result<Self, Skip> {
