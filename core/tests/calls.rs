@@ -331,6 +331,27 @@ fn s2_a_failure_in_a_call_holds_the_numbers_behind_it_up() {
 }
 
 /// What stood before the message that parked its key runs; what follows it by number, and stood behind, does not.
+/// What is late stands behind a call that runs, and some of that is given back: of those that are late, the
+/// order of their numbers stays all the same, and of two with one number that of the log.
+#[test]
+fn s2_late_numbers_keep_their_order_behind_a_call_that_was_given_back() {
+    let mut bus = live(&sequenced(8));
+    offer_numbers(&mut bus, 1, &[4, 5]);
+    let got = next_call(&mut bus, at(1));
+    offer_numbers(&mut bus, 3, &[2]);
+    settle(&mut bus, 2, &got[1], Outcome::Handled(2));
+    settle(&mut bus, 2, &got[0], Outcome::Retry(1));
+    // The second of the call waits again, in front of the late one, and these come later.
+    offer_numbers(&mut bus, 4, &[2, 3, 1]);
+    bus.handle_timeout(at(60_000));
+    let mut ran = Vec::new();
+    while let Some(of) = bus.poll_dispatch(at(60_000)) {
+        ran.push(of.message);
+        settle(&mut bus, 60_000, &of, Outcome::Done);
+    }
+    assert_eq!(ran, [1, 6, 2, 3, 4, 5], "numbers 4, 1, 5, 2, 2 and 3");
+}
+
 #[test]
 fn s2_nothing_of_a_parked_key_joins_what_is_not_concerned() {
     let mut bus = live(&Config {

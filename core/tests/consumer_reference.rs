@@ -39,14 +39,6 @@ proptest! {
     ) {
         reference::compare_restored(&setup, &ops, every).map_err(TestCaseError::fail)?;
     }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 512,
-        max_shrink_iters: 20_000,
-        ..ProptestConfig::default()
-    })]
 
     #[test]
     fn l3_it_suspects_what_the_reference_suspects(

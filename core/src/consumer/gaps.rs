@@ -47,24 +47,27 @@ impl<M> Consumer<M> {
             self.lanes.queue(&mut self.slab, index, head);
             return self.bound_hold(head);
         }
+        // In front of what comes after it, behind the last of its key that does not. The two can stand in
+        // any order: what was late while a call ran is behind all of that, and then some is given back.
+        let (mut before, mut passes, mut follows) = (head, false, false);
+        let mut at = self.slab.slots[head as usize].hot.next;
+        while at != NONE {
+            let slot = self.slab.slots[at as usize].hot;
+            // Those that share a call stand together.
+            let in_call = slot.state.runs() || slot.state.is_told();
+            let same = self.sequences.place(at).entry == entry;
+            if !in_call && self.sequences.is_after(at, index) {
+                passes = true;
+            } else if !passes || same {
+                (before, passes) = (at, false);
+                follows |= same;
+            }
+            at = slot.next;
+        }
         let head_waits = self.slab.slots[head as usize].hot.state == State::Ahead;
-        if head_waits && self.sequences.is_after(head, index) {
+        if head_waits && !follows && self.sequences.is_after(head, index) {
             mark!(MissingArrives);
             return self.lead(index, head);
-        }
-        let mut before = head;
-        loop {
-            let next = self.slab.slots[before as usize].hot.next;
-            if next == NONE {
-                break;
-            }
-            let state = self.slab.slots[next as usize].hot.state;
-            // Those that share a call stand together.
-            let in_call = state.runs() || state.is_told();
-            if !in_call && self.sequences.is_after(next, index) {
-                break;
-            }
-            before = next;
         }
         let next = self.slab.slots[before as usize].hot.next;
         if next != NONE {

@@ -55,9 +55,13 @@ impl Model {
             let may = h.state == State::Queued || is_ahead(h.state);
             same && may && h.sequence.is_some_and(|s| s > sequence)
         };
-        let Some(before) = self.held.iter().position(later) else {
+        // Behind the last of its key that does not come after it, wherever that stands.
+        let stays = |h: &Held| h.p == p && h.key == Some(key) && h.sequence.is_some() && !later(h);
+        let from = self.held.iter().rposition(stays).map_or(0, |i| i + 1);
+        let Some(before) = self.held[from..].iter().position(later) else {
             return self.held.push(new);
         };
+        let before = from + before;
         new.since = self.held[before].since;
         if is_ahead(self.held[before].state) {
             self.held[before].state = State::Queued;

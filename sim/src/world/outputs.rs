@@ -343,9 +343,8 @@ impl World {
         if let Some(wake) = wake {
             self.set_timer(member, wake.at);
         }
-        let feeds = self.members[m].feeds.iter().zip(&self.logs);
-        let wanting = feeds.filter(|(feed, log)| feed.wants_pump(log.end)).count();
-        if wanting > 0 {
+        let mut feeds = self.members[m].feeds.iter().zip(&self.logs);
+        if feeds.any(|(feed, log)| feed.wants_pump(log.end)) {
             self.feed_all(member);
         }
         Ok(())
