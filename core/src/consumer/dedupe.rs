@@ -6,18 +6,19 @@
 
 use alloc::vec::Vec;
 
-use super::index::Index;
+use super::buckets::{Buckets, Put};
 use super::slab::NONE;
 use crate::{Dedupe, Time, mutants};
 
-/// One identity. 32 bytes, 16 to 32 bytes of table, and 4 bytes in the order of success.
+/// One identity. 32 bytes, 11 to 22 bytes of table, and 4 bytes in the order of success.
 #[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
 pub(super) struct Entry {
     pub(super) identity: u128,
-    /// Until when it is remembered (meaningful while `done`).
+    /// Until when it is remembered (meaningful while it is done).
     pub(super) until: Time,
-    /// The digest of the identity; of a free entry, the next free one.
-    pub(super) tag_or_next: u32,
+    /// Its place in the table; of a free entry, the next free one.
+    pub(super) place_or_next: u32,
     /// Held messages of this identity, shifted left by one; lowest bit: done.
     pub(super) refs_done: u32,
 }
@@ -33,7 +34,7 @@ pub(super) enum Claimed {
 
 #[derive(Clone, Debug)]
 pub(super) struct Identities {
-    pub(super) table: Index,
+    pub(super) table: Buckets,
     pub(super) entries: Vec<Entry>,
     pub(super) free: u32,
     /// Done entries in the order of their success: a ring of as many as may be remembered.
@@ -65,6 +66,18 @@ pub(super) const fn fold(identity: u128) -> u64 {
 }
 
 impl Entry {
+    #[inline]
+    pub(super) const fn is_done(&self) -> bool {
+        self.refs_done & 1 == 1
+    }
+
+    /// It is done from now on, and remembered until this time.
+    #[inline]
+    const fn finish(&mut self, until: Time) {
+        self.refs_done += 1;
+        self.until = until;
+    }
+
     /// Held messages that another one of this identity may have made a copy of.
     pub(super) fn copies(&self) -> u32 {
         (self.refs_done / 2).saturating_sub(u32::from(self.refs_done & 1 == 0))
@@ -89,12 +102,12 @@ impl Identities {
             entries.push(Entry {
                 identity: 0,
                 until: Time::ZERO,
-                tag_or_next: next,
+                place_or_next: next,
                 refs_done: 0,
             });
         }
         Self {
-            table: Index::new(capacity),
+            table: Buckets::new(capacity),
             entries,
             free: if capacity == 0 { NONE } else { 0 },
             ring: alloc::vec![NONE; settings.ids as usize],
@@ -121,30 +134,63 @@ impl Identities {
         self.table.len()
     }
 
-    /// Looks an identity up and takes a place for it. One probe.
-    #[inline(always)]
+    /// Looks an identity up and takes a place for it.
     pub(super) fn claim(&mut self, now: Time, identity: u128) -> Claimed {
+        match self.claim_first(now, identity, digest(identity)) {
+            Some(index) => Claimed::Pending(index),
+            None => self.claim_known(identity, digest(identity)),
+        }
+    }
+
+    /// Takes a place for an identity that cannot be there. One probe. `None`: it has to be
+    /// [looked for](Self::claim_known).
+    #[inline(always)]
+    pub(super) fn claim_first(&mut self, now: Time, identity: u128, digest: u32) -> Option<u32> {
         if now > self.aged_after {
             self.forget_aged(now);
         }
-        let (new, tag) = (self.free, digest(identity));
-        let entries = &mut self.entries[..];
-        let same = |i: u32| entries[i as usize].identity == identity;
-        if let Some(index) = self.table.find_or_put(tag, new, same) {
-            let entry = &mut entries[index as usize];
-            if entry.refs_done & 1 == 1 {
-                return Claimed::Done;
-            }
-            entry.refs_done += 2;
-            self.doubtful += 1;
-            return Claimed::Pending(index);
+        let new = self.free;
+        let place = self.table.put_first(digest, new)?;
+        self.enter(new, identity, place).refs_done = 2;
+        Some(new)
+    }
+
+    /// Looks an identity up that may be there, and takes a place for it.
+    #[inline(never)]
+    pub(super) fn claim_known(&mut self, identity: u128, digest: u32) -> Claimed {
+        let (index, known) = self.find_or_enter(identity, digest);
+        let entry = &mut self.entries[index as usize];
+        if entry.is_done() {
+            return Claimed::Done;
         }
-        let entry = &mut entries[new as usize];
-        self.free = entry.tag_or_next;
+        entry.refs_done += 2;
+        self.doubtful += u32::from(known);
+        Claimed::Pending(index)
+    }
+
+    /// The entry of an identity, and whether it was there; else a new one, which nobody holds yet.
+    #[inline]
+    fn find_or_enter(&mut self, identity: u128, digest: u32) -> (u32, bool) {
+        let new = self.free;
+        let entries = &self.entries[..];
+        let same = |i: u32| entries[i as usize].identity == identity;
+        match self.table.find_or_put(digest, new, same) {
+            Put::Found(index) => (index, true),
+            Put::At(place) => {
+                self.enter(new, identity, place).refs_done = 0;
+                (new, false)
+            }
+        }
+    }
+
+    /// Takes the first free entry for an identity that has this place.
+    #[inline(always)]
+    fn enter(&mut self, new: u32, identity: u128, place: u32) -> &mut Entry {
+        let entry = &mut self.entries[new as usize];
+        self.free = entry.place_or_next;
         entry.identity = identity;
-        entry.tag_or_next = tag;
-        entry.refs_done = 2;
-        Claimed::Pending(new)
+        entry.place_or_next = place;
+        entry
     }
 
     /// Takes a place for an identity even if it has succeeded: it is found to be a copy in its turn.
@@ -169,17 +215,11 @@ impl Identities {
     }
 
     pub(super) fn is_done(&self, index: u32) -> bool {
-        self.entries[index as usize].refs_done & 1 == 1
+        self.entries[index as usize].is_done()
     }
 
     pub(super) fn identity(&self, index: u32) -> u128 {
         self.entries[index as usize].identity
-    }
-
-    /// The digest of the identity at a place.
-    #[inline]
-    pub(super) fn digest(&self, index: u32) -> u32 {
-        self.entries[index as usize].tag_or_next
     }
 
     /// A held message of this identity succeeded: it is remembered until this time.
@@ -189,13 +229,12 @@ impl Identities {
         if mutants::is(6) {
             return self.release(index);
         }
-        if entry.refs_done & 1 == 1 {
-            entry.refs_done -= 2;
+        entry.refs_done -= 2;
+        if entry.is_done() {
             self.doubtful -= 1;
             return;
         }
-        entry.refs_done -= 1;
-        entry.until = until;
+        entry.finish(until);
         self.append(until, index);
     }
 
@@ -230,25 +269,13 @@ impl Identities {
     /// An identity that succeeded before this machine was made, behind all others in the order of
     /// success. Held messages of it are copies from here on.
     pub(super) fn restore(&mut self, until: Time, identity: u128) {
-        let (new, tag) = (self.free, digest(identity));
-        let entries = &self.entries[..];
-        let found = self
-            .table
-            .find_or_put(tag, new, |i| entries[i as usize].identity == identity);
-        let index = found.unwrap_or(new);
+        let (index, _) = self.find_or_enter(identity, digest(identity));
         let entry = &mut self.entries[index as usize];
-        if found.is_none() {
-            self.free = entry.tag_or_next;
-            entry.identity = identity;
-            entry.tag_or_next = tag;
-            entry.refs_done = 0;
-        }
-        if entry.refs_done & 1 == 1 {
+        if entry.is_done() {
             return;
         }
         self.doubtful += u32::from(entry.refs_done > 0);
-        entry.refs_done += 1;
-        entry.until = until;
+        entry.finish(until);
         self.append(until, index);
     }
 
@@ -278,7 +305,7 @@ impl Identities {
 
     /// Marks an identity before its message has succeeded (a fault, for the simulator).
     pub(super) fn mark(&mut self, until: Time, index: u32) {
-        if self.entries[index as usize].refs_done & 1 == 0 {
+        if !self.entries[index as usize].is_done() {
             self.entries[index as usize].refs_done += 2;
             self.doubtful += 1;
             self.succeed_late(until, index);
@@ -332,11 +359,9 @@ impl Identities {
     #[inline(always)]
     fn remove(&mut self, index: u32) {
         let entry = &mut self.entries[index as usize];
-        let tag = core::mem::replace(&mut entry.tag_or_next, self.free);
+        let place = core::mem::replace(&mut entry.place_or_next, self.free);
         self.free = index;
-        let tags = &self.entries[..];
-        self.table
-            .remove(tag, index, |i| tags[i as usize].tag_or_next);
+        self.table.remove(place, || digest(entry.identity));
     }
 
     /// Bytes of all tables, for the memory budget.
@@ -351,7 +376,7 @@ impl Identities {
         let mut before = Time::ZERO;
         for nth in 0..self.done {
             let entry = &self.entries[self.ring[self.place(nth)] as usize];
-            if entry.refs_done & 1 == 0 {
+            if !entry.is_done() {
                 return Err("dedupe: an identity in the order of success is not done");
             }
             if entry.until < before {
@@ -405,7 +430,6 @@ mod tests {
             "a copy of a pending one is not done"
         );
         set.release(a);
-        assert_eq!(set.digest(a), digest(7));
         set.succeed(Time::from_nanos(100), a);
         assert_eq!(set.claim(now, 7), Claimed::Done);
         set.check().unwrap();

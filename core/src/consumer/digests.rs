@@ -56,7 +56,7 @@ fn each_finished(
     mut each: impl FnMut(u64, u16) -> bool,
 ) {
     for view in window.blocks_from_head(pool) {
-        let entries = view.deltas.iter().zip(view.notes).enumerate();
+        let entries = view.deltas.iter().zip(view.digests).enumerate();
         for (i, (&delta, &digest)) in entries.skip(view.first as usize) {
             let at = (view.base + u64::from(delta)).saturating_sub(frontier);
             // The frontier itself is named by no map, even where it stands still at something finished.
@@ -168,9 +168,10 @@ mod tests {
         let mut pool = Pool::new(32_768);
         let mut window = Window::EMPTY;
         for &(position, done) in arrivals {
-            let entry = window.push(&mut pool, Position(position), Note::Digest(7));
+            let note = Note::digest(position as u32 * 0x0001_F00D);
+            let entry = window.push(&mut pool, Position(position), note);
             if done {
-                pool.finish(entry, position as u32 * 0x0001_F00D);
+                pool.finish(entry);
             }
         }
         window.advance(&mut pool);

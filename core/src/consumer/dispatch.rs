@@ -1,7 +1,6 @@
 //! Handing messages to handlers, and hearing how it went.
 
 use super::slab::{HEAD, State, TIMED_OUT};
-use super::window::Note;
 use super::{Consumer, Copied, Dispatch, NoticeKind, Outcome, Stale, WakeReason, Why};
 use crate::marks::mark;
 use crate::{OnHung, PartitionId, Position, Span, Time, Token, mutants};
@@ -19,83 +18,97 @@ impl<M> Consumer<M> {
         if self.lanes.none_ready() {
             return None;
         }
-        self.next_dispatch(now)
+        match self.dispatch_first(now) {
+            Some(dispatch) => Some(dispatch),
+            None => self.dispatch_next(now),
+        }
     }
 
-    fn next_dispatch(&mut self, now: Time) -> Option<Dispatch<M>> {
+    /// The first was passed over: the next that is not.
+    #[cold]
+    #[inline(never)]
+    fn dispatch_next(&mut self, now: Time) -> Option<Dispatch<M>> {
+        let mut turns = 0;
+        while !self.lanes.none_ready() {
+            // Who is set free on the way comes once more.
+            mutants::turn(&mut turns, 4 * self.slab.capacity());
+            let dispatch = self.dispatch_first(now);
+            if dispatch.is_some() {
+                return dispatch;
+            }
+        }
+        None
+    }
+
+    /// Takes the first of the ready list, and hands it out if it may start.
+    #[inline(always)]
+    fn dispatch_first(&mut self, now: Time) -> Option<Dispatch<M>> {
         if self.deadline.0 != now {
             self.deadline = (now, self.deadline_from(now));
         }
-        let mut turns = 0;
-        loop {
-            // Who is set free on the way comes once more.
-            mutants::turn(&mut turns, 4 * self.slab.capacity());
-            let Self {
-                slab,
-                lanes,
-                partitions,
-                pool,
-                identities,
-                expiry,
-                remember_until,
-                ..
-            } = self;
-            let (index, slot) = lanes.pop_ready(slab)?;
-            let partition = usize::from(slot.hot.partition);
-            let part = &mut partitions[partition];
-            if now >= part.starts_until && !part.starts_anyway() {
-                match self.not_yet(now, index) {
-                    Some(dispatch) => return Some(dispatch),
-                    None => continue,
-                }
-            }
-            let block = pool.block(slot.hot.entry);
-            if (identities.has_copies() || mutants::is(19))
-                && let Note::Identity(identity) = block.held_note(slot.hot.entry)
-            {
-                if identities.is_done(identity) {
-                    mark!(CopyInItsTurn);
-                    slot.hot.state = State::Copied;
-                    self.copies.insert(index);
-                    continue;
-                }
-                if mutants::is(19) {
-                    identities.mark(*remember_until, identity);
-                }
-            }
-            if expiry.is_over(index, now) {
-                self.expire(index);
-                continue;
-            }
-            let deadline = self.deadline.1;
-            slot.hot.state = State::Running;
-            slot.cold.at = deadline;
-            if deadline < self.handlers_at {
-                self.handlers_at = deadline;
-            }
-            part.busy += 1;
-            self.stats.running += 1;
-            return Some(Dispatch {
-                token: slot.hot.token(index),
-                partition: PartitionId(partition as u32),
-                epoch: part.epoch,
-                position: block.position(slot.hot.entry),
-                attempt: slot.cold.count_attempt(),
-                deadline,
-                message: slot
-                    .message
-                    .take()
-                    .expect("invariant: a ready message is in its slot"),
-            });
+        let Self {
+            slab,
+            lanes,
+            partitions,
+            pool,
+            identities,
+            expiry,
+            remember_until,
+            ..
+        } = self;
+        let (index, slot) = lanes.pop_ready(slab)?;
+        let partition = usize::from(slot.hot.partition);
+        let part = &mut partitions[partition];
+        if now >= part.starts_until && !part.starts_anyway() {
+            return self.not_yet(now, index);
         }
+        let entry = slot.hot.entry;
+        let block = pool.block(entry);
+        if (identities.has_copies() || mutants::is(19))
+            && let Some(identity) = block.identity(entry)
+        {
+            if identities.is_done(identity) {
+                mark!(CopyInItsTurn);
+                slot.hot.state = State::Copied;
+                self.copies.insert(index);
+                return None;
+            }
+            if mutants::is(19) {
+                identities.mark(*remember_until, identity);
+            }
+        }
+        if expiry.is_over(index, now) {
+            self.expire(index);
+            return None;
+        }
+        let deadline = self.deadline.1;
+        slot.hot.state = State::Running;
+        slot.cold.at = deadline;
+        if deadline < self.handlers_at {
+            self.handlers_at = deadline;
+        }
+        part.busy += 1;
+        self.stats.running += 1;
+        Some(Dispatch {
+            token: slot.hot.token(index),
+            partition: PartitionId(partition as u32),
+            epoch: part.epoch,
+            position: block.position(entry),
+            attempt: slot.cold.count_attempt(),
+            deadline,
+            message: slot
+                .message
+                .take()
+                .expect("invariant: a ready message is in its slot"),
+        })
     }
 
-    /// A message that may start although its partition is under suspicion. As `next_dispatch`; apart from
+    /// A message that may start although its partition is under suspicion. As `dispatch_first`; apart from
     /// it, so that the usual way stays as short as it is.
     pub(super) fn start(&mut self, now: Time, index: u32) -> Option<Dispatch<M>> {
         let slot = &mut self.slab.slots[index as usize];
         let (partition, entry) = (usize::from(slot.hot.partition), slot.hot.entry);
-        if let Note::Identity(identity) = self.pool.note(entry)
+        if let Some(identity) = self.pool.identity(entry)
             && self.identities.is_done(identity)
         {
             mark!(CopyInItsTurn);

@@ -3,7 +3,7 @@
 use super::partition::{Doubt, Phase};
 use super::slab::{HEAD, Hot, NONE, State};
 use super::suspects::Watch;
-use super::window::{Note, Window};
+use super::window::Window;
 use super::{Anchor, Consumer, NoticeKind, WakeReason};
 use crate::marks::mark;
 use crate::{Stamp, Time, mutants};
@@ -29,22 +29,26 @@ impl<M> Consumer<M> {
         let slot = &mut slab.slots[index as usize];
         let entry = slot.hot.entry;
         let block = pool.block(entry);
-        let Note::Identity(identity) = block.held_note(entry) else {
+        let Some(identity) = block.identity(entry) else {
             return false;
         };
         if slot.hot.next != NONE {
             return false;
         }
         let part = &mut partitions[usize::from(slot.hot.partition)];
-        block.finish(entry, identities.digest(identity));
+        block.finish(entry);
         if part.window.is_head(entry) && part.doubt == Doubt::No {
             part.anchor = Some(Anchor {
                 position: part.frontier,
                 stamp: Stamp(slot.cold.stamp),
             });
-            part.frontier = part.window.advance(pool).unwrap_or(part.floor);
             part.since = *now;
-            self.blockless += u32::from(part.window.blocks() == 0);
+            if part.window.pass_only() {
+                part.frontier = part.floor;
+            } else {
+                part.frontier = part.window.advance(pool).unwrap_or(part.floor);
+                self.blockless += u32::from(part.window.blocks() == 0);
+            }
         }
         credit.credit(part, index, slot.cold.bytes, limits);
         part.busy -= 1;
@@ -81,11 +85,8 @@ impl<M> Consumer<M> {
         let part = &mut partitions[partition];
         part.busy -= u32::from(ran);
         let block = pool.block(entry);
-        let note = block.held_note(entry);
-        match note {
-            Note::Identity(identity) => block.finish(entry, identities.digest(identity)),
-            Note::Digest(digest) => block.finish(entry, digest),
-        }
+        let identity = block.identity(entry);
+        block.finish(entry);
         if part.window.is_head(entry) && part.doubt == Doubt::No {
             // The message whose settling moves the frontier is what the log is recognised by.
             part.anchor = Some(Anchor {
@@ -111,12 +112,10 @@ impl<M> Consumer<M> {
         slot.hot.vacate(slab.free);
         slab.free = index;
         slab.used -= 1;
-        match note {
-            Note::Identity(identity) if succeeded => {
-                identities.succeed(self.remember_until, identity);
-            }
-            Note::Identity(identity) => identities.release(identity),
-            Note::Digest(_) => {}
+        match identity {
+            Some(identity) if succeeded => identities.succeed(self.remember_until, identity),
+            Some(identity) => identities.release(identity),
+            None => {}
         }
         if self.sequences.is_on() {
             self.pass_sequence(index);
@@ -225,10 +224,7 @@ impl<M> Consumer<M> {
         let slot = &mut self.slab.slots[index as usize].hot;
         let partition = usize::from(slot.partition);
         slot.state = State::Orphan;
-        slot.entry = match self.pool.note(slot.entry) {
-            Note::Identity(identity) => identity,
-            Note::Digest(_) => NONE,
-        };
+        slot.entry = self.pool.identity(slot.entry).unwrap_or(NONE);
         if slot.flags & HEAD == 0 && self.config.batch_key > 1 {
             self.orphan_behind(index);
             behind = true;
@@ -387,7 +383,7 @@ impl<M> Consumer<M> {
         self.letters.remove(index);
         self.copies.remove(index);
         self.passes.remove(index);
-        if let Note::Identity(identity) = self.pool.note(slot.entry) {
+        if let Some(identity) = self.pool.identity(slot.entry) {
             self.identities.release(identity);
         }
         let bytes = self.slab.slots[index as usize].cold.bytes;

@@ -19,10 +19,11 @@ pub(super) struct Amount {
 
 /// Totals of one session.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
 pub(super) struct Totals {
-    pub(super) granted: Amount,
     /// What was offered and taken: held, or known already.
     pub(super) taken: Amount,
+    pub(super) granted: Amount,
     /// What was outstanding right after the last grant.
     pub(super) window: Amount,
 }

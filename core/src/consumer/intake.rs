@@ -20,8 +20,28 @@ impl<M> Consumer<M> {
     /// [`Refused`] with the arrival.
     pub fn offer(&mut self, now: Time, arrival: Arrival<M>) -> Result<Admit, Refused<M>> {
         let now = self.tick(now);
-        // The way of nearly every message: it is the next one, it is small enough for the share of
-        // its partition, and there is room in the last block. Each structure is looked up once.
+        match self.offer_usual(now, arrival) {
+            Ok(admit) => Ok(admit),
+            Err(arrival) if self.extend_window(now, &arrival) => self.offer_again(now, arrival),
+            Err(arrival) => self.offer_rest(now, arrival),
+        }
+    }
+
+    /// There is room in the window now.
+    #[cold]
+    #[inline(never)]
+    fn offer_again(&mut self, now: Time, arrival: Arrival<M>) -> Result<Admit, Refused<M>> {
+        match self.offer_usual(now, arrival) {
+            Ok(admit) => Ok(admit),
+            Err(arrival) => self.offer_rest(now, arrival),
+        }
+    }
+
+    /// The way of nearly every message: it is the next one, it is small enough for the share of its
+    /// partition, and there is room in the last block. Each structure is looked up once. If it is not so,
+    /// nothing has changed.
+    #[inline(always)]
+    fn offer_usual(&mut self, now: Time, arrival: Arrival<M>) -> Result<Admit, Arrival<M>> {
         let Self {
             partitions,
             credit,
@@ -39,11 +59,15 @@ impl<M> Consumer<M> {
             && credit.covers(part, arrival.bytes)
             && arrival.key.is_some()
             && arrival.quarantine.is_none()
-            && arrival.position != Position(u64::MAX)
             && let Some(block) = part.window.block_for(pool, arrival.position)
         {
-            let Claimed::Pending(place) = identities.claim(now, arrival.identity) else {
-                return Ok(self.duplicate(now, index, &arrival));
+            let digest = digest(arrival.identity);
+            let identity = match identities.claim_first(now, arrival.identity, digest) {
+                Some(place) => place,
+                None => match identities.claim_known(arrival.identity, digest) {
+                    Claimed::Pending(place) => place,
+                    Claimed::Done => return Ok(self.duplicate(now, index, &arrival)),
+                },
             };
             part.barren = 0;
             part.totals.taken.messages += 1;
@@ -65,7 +89,7 @@ impl<M> Consumer<M> {
             }
             let entry = part
                 .window
-                .add(block, arrival.position, Note::Identity(place));
+                .add(block, arrival.position, Note { digest, identity });
             let full = Pool::is_last(entry);
             credit.charge_covered(part, arrival.bytes);
             let slot = slab.next();
@@ -82,7 +106,41 @@ impl<M> Consumer<M> {
             }
             return Ok(Admit::Queued);
         }
-        self.offer_rest(now, arrival)
+        Err(arrival)
+    }
+
+    /// Adds a block to the window where it is all that the usual way lacks, as it is for one message of
+    /// 64. Whether it did.
+    #[inline(never)]
+    fn extend_window(&mut self, now: Time, arrival: &Arrival<M>) -> bool {
+        let index = arrival.partition.0 as usize;
+        let (position, most) = (arrival.position, self.blocks_max());
+        let Some(part) = self.partitions.get(index) else {
+            return false;
+        };
+        if !self.is_usual(part, now, arrival) {
+            return false;
+        }
+        let block = part.window.needs_block(&self.pool, position);
+        if block && (part.window.blocks() >= most || self.blocks_free(index) == 0) {
+            return false;
+        }
+        let window = &mut self.partitions[index].window;
+        if window.block_for(&mut self.pool, position).is_some() {
+            return false;
+        }
+        self.blockless -= u32::from(window.blocks() == 0);
+        window.extend(&mut self.pool, position);
+        true
+    }
+
+    /// Whether a message may come in the usual way, if its window has room.
+    #[inline(always)]
+    fn is_usual(&self, part: &Partition, now: Time, arrival: &Arrival<M>) -> bool {
+        part.expects(now, arrival)
+            && self.credit.covers(part, arrival.bytes)
+            && arrival.key.is_some()
+            && arrival.quarantine.is_none()
     }
 
     /// A copy of what succeeded: finished without running.
@@ -154,7 +212,8 @@ impl<M> Consumer<M> {
             let found = part.window.find(&self.pool, position);
             // The window holds every position from the frontier to the last received one. Another
             // identity, or a message where there was a hole: the log was rewritten.
-            let same = found.is_some_and(|entry| self.digest_at(entry) == digest(arrival.identity));
+            let same =
+                found.is_some_and(|entry| self.pool.digest(entry) == digest(arrival.identity));
             if mutants::is(3) && found.is_some_and(|e| !self.pool.is_done(e)) {
                 self.partitions[index].last = None;
                 return Admit::Void;
@@ -227,17 +286,18 @@ impl<M> Consumer<M> {
         self.passed_last(now, index, arrival.position);
         let (lane, why) = self.lane_of(&arrival);
         let sequenced = self.sequences.is_on() && sequence_of(&arrival).is_some();
-        let note = if why.is_some() || !self.identities.is_on() {
-            Note::Digest(digest(arrival.identity))
+        let mut note = Note::digest(digest(arrival.identity));
+        if why.is_some() || !self.identities.is_on() {
+            // Nobody looks at it.
         } else if sequenced {
             // A copy takes its turn, too: its sequence is passed with it.
-            Note::Identity(self.identities.claim_anyway(now, arrival.identity))
+            note.identity = self.identities.claim_anyway(now, arrival.identity);
         } else {
             match self.identities.claim(now, arrival.identity) {
-                Claimed::Pending(place) => Note::Identity(place),
+                Claimed::Pending(place) => note.identity = place,
                 Claimed::Done => return Ok(self.duplicate(now, index, &arrival)),
             }
-        };
+        }
         self.hold(index, arrival, lane, note, why, payment);
         Ok(Admit::Queued)
     }
@@ -336,9 +396,9 @@ impl<M> Consumer<M> {
             let kept = digest(arrival.identity);
             let entry = part
                 .window
-                .push(&mut self.pool, arrival.position, Note::Digest(kept));
+                .push(&mut self.pool, arrival.position, Note::digest(kept));
             self.blockless -= u32::from(blocks == 0);
-            self.pool.finish(entry, kept);
+            self.pool.finish(entry);
         }
         self.dirty(now, index, 1);
     }
@@ -431,14 +491,6 @@ impl<M> Consumer<M> {
             }
         }
     }
-
-    /// The digest of the identity at a window entry, finished or held.
-    fn digest_at(&self, entry: u32) -> u32 {
-        match self.pool.note(entry) {
-            Note::Digest(digest) => digest,
-            Note::Identity(index) => digest(self.identities.identity(index)),
-        }
-    }
 }
 
 impl Partition {
@@ -446,12 +498,13 @@ impl Partition {
     /// unusual to be seen to.
     #[inline(always)]
     fn expects<M>(&self, now: Time, arrival: &Arrival<M>) -> bool {
-        // The frontier and what was received last are not beyond the floor.
+        // The frontier and what was received last are not beyond the floor. The highest position of all
+        // has none behind it, and is no usual one.
         now < self.takes_until
             && self.epoch == arrival.epoch
             && self.session == arrival.session
             && arrival.delivery.is_none_or(|d| d == self.next_delivery)
-            && arrival.position >= self.floor
+            && arrival.position.0.wrapping_add(1) > self.floor.0
     }
 
     /// Counts the delivery, and remembers it if it is the furthest.

@@ -1,6 +1,7 @@
 //! Order, acks, dedupe and pressure of one subscription.
 
 mod bits;
+mod buckets;
 mod calls;
 mod check;
 mod commit;

@@ -296,10 +296,10 @@ mod tests {
     #[test]
     fn a_message_in_flight_costs_at_most_64_bytes_beside_itself() {
         // Slot and timer; its bits in three sets of levels; its own bits and links in the window.
-        // (Its position and note there, 8 bytes, are counted with the window, which is a budget of
-        // its own: it holds finished messages as well.)
+        // (Its position and what is known of its identity there, 12 bytes, are counted with the window,
+        // which is a budget of its own: it holds finished messages as well.)
         let slot = size_of::<Hot>() + size_of::<Cold>() + size_of::<u32>();
-        let window = size_of::<Block>() - 8 * BLOCK as usize;
+        let window = size_of::<Block>() - 12 * BLOCK as usize;
         let eighths = 8 * slot + 3 + (8 * window).div_ceil(BLOCK as usize);
         assert!(eighths <= 64 * 8, "{eighths} eighths of a byte");
         // Nothing is lost between the halves of a slot and its message.

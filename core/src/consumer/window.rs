@@ -18,31 +18,31 @@ use crate::Position;
 pub(super) const BLOCK: u32 = 64;
 
 #[derive(Clone, Copy, Debug)]
+#[repr(C, align(64))]
 pub(super) struct Block {
     /// Position of the first entry; the others are kept as differences to it.
     pub(super) base: u64,
     /// Bit i: entry i is finished.
     pub(super) done: u64,
-    /// Bit i: the note of entry i is a digest although it is not finished.
-    pub(super) plain: u64,
     pub(super) next: u32,
     pub(super) len: u32,
     /// Positions, as differences to the base.
     pub(super) deltas: [u32; BLOCK as usize],
-    /// Of a finished entry the digest of its identity; of a held one the place of its identity, or
-    /// the digest without dedupe.
-    pub(super) notes: [u32; BLOCK as usize],
+    /// Digests of identities.
+    pub(super) digests: [u32; BLOCK as usize],
+    /// Of held entries, where their identities are; `NONE`: nobody looks at it.
+    pub(super) identities: [u32; BLOCK as usize],
 }
 
 impl Block {
     const EMPTY: Self = Self {
         base: 0,
         done: 0,
-        plain: 0,
         next: NONE,
         len: 0,
         deltas: [0; BLOCK as usize],
-        notes: [0; BLOCK as usize],
+        digests: [0; BLOCK as usize],
+        identities: [NONE; BLOCK as usize],
     };
 
     /// Begins anew at this position.
@@ -50,7 +50,6 @@ impl Block {
     const fn reset(&mut self, base: u64) {
         self.base = base;
         self.done = 0;
-        self.plain = 0;
         self.len = 0;
     }
 
@@ -59,21 +58,20 @@ impl Block {
         Position(self.base + self.deltas[(entry % BLOCK) as usize] as u64)
     }
 
-    /// What is known of the identity at an entry that is not finished.
+    /// Where the identity of a held entry is, if anybody looks at it.
     #[inline]
-    pub(super) const fn held_note(&self, entry: u32) -> Note {
-        let value = self.notes[(entry % BLOCK) as usize];
-        if (self.plain >> (entry % BLOCK)) & 1 == 1 {
-            Note::Digest(value)
+    pub(super) const fn identity(&self, entry: u32) -> Option<u32> {
+        let identity = self.identities[(entry % BLOCK) as usize];
+        if identity == NONE {
+            None
         } else {
-            Note::Identity(value)
+            Some(identity)
         }
     }
 
-    /// Marks an entry finished, and leaves the digest of its identity.
+    /// Marks an entry finished.
     #[inline]
-    pub(super) fn finish(&mut self, entry: u32, digest: u32) {
-        self.notes[(entry % BLOCK) as usize] = digest;
+    pub(super) fn finish(&mut self, entry: u32) {
         self.done |= 1 << (entry % BLOCK);
     }
 
@@ -96,7 +94,7 @@ impl Block {
         }
         let index = (self.len % BLOCK) as usize;
         self.deltas[index] = (position - self.base) as u32;
-        self.notes[index] = u32::from(digest);
+        self.digests[index] = u32::from(digest);
         self.len += 1;
     }
 
@@ -105,32 +103,31 @@ impl Block {
         let delta = u32::try_from(position.0.checked_sub(self.base)?).ok()?;
         let deltas = &self.deltas[..self.len as usize];
         let index = deltas.binary_search(&delta).ok()?;
-        Some(self.notes[index] as u16)
+        Some(self.digests[index] as u16)
     }
 
     /// The last position.
     pub(super) const fn last(&self) -> Position {
         self.position(self.len.wrapping_sub(1))
     }
-
-    #[inline]
-    const fn note(&self, entry: u32) -> Note {
-        let value = self.notes[(entry % BLOCK) as usize];
-        if ((self.plain | self.done) >> (entry % BLOCK)) & 1 == 1 {
-            Note::Digest(value)
-        } else {
-            Note::Identity(value)
-        }
-    }
 }
 
 /// What a window entry knows of its message's identity.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Note {
-    /// Its place among the identities (held messages, with dedupe).
-    Identity(u32),
-    /// A digest (finished messages, and those that dedupe does not look at).
-    Digest(u32),
+pub(super) struct Note {
+    pub(super) digest: u32,
+    /// Where it is while the message is held; `NONE`: nobody looks at it.
+    pub(super) identity: u32,
+}
+
+impl Note {
+    /// Of a message that is finished on arrival, or that dedupe does not look at.
+    pub(super) const fn digest(digest: u32) -> Self {
+        Self {
+            digest,
+            identity: NONE,
+        }
+    }
 }
 
 /// All blocks of a consumer.
@@ -200,12 +197,12 @@ impl Pool {
     pub(super) fn set_word(&mut self, block: u32, word: usize, value: u64) {
         let block = &mut self.blocks[block as usize];
         block.deltas[word % BLOCK as usize] = value as u32;
-        block.notes[word % BLOCK as usize] = (value >> 32) as u32;
+        block.digests[word % BLOCK as usize] = (value >> 32) as u32;
     }
 
     pub(super) fn word(&self, block: u32, word: usize) -> u64 {
         let block = &self.blocks[block as usize];
-        let high = u64::from(block.notes[word % BLOCK as usize]);
+        let high = u64::from(block.digests[word % BLOCK as usize]);
         (high << 32) | u64::from(block.deltas[word % BLOCK as usize])
     }
 
@@ -223,10 +220,14 @@ impl Pool {
         self.blocks[(entry / BLOCK) as usize].position(entry)
     }
 
-    /// What is known of the identity at an entry.
-    #[inline]
-    pub(super) fn note(&self, entry: u32) -> Note {
-        self.blocks[(entry / BLOCK) as usize].note(entry)
+    /// Where the identity of a held entry is, if anybody looks at it.
+    pub(super) fn identity(&self, entry: u32) -> Option<u32> {
+        self.blocks[(entry / BLOCK) as usize].identity(entry)
+    }
+
+    /// The digest of the identity at an entry, held or finished.
+    pub(super) fn digest(&self, entry: u32) -> u32 {
+        self.blocks[(entry / BLOCK) as usize].digests[(entry % BLOCK) as usize]
     }
 
     /// The block of an entry.
@@ -246,9 +247,9 @@ impl Pool {
         self.blocks[(entry / BLOCK) as usize].done >> (entry % BLOCK) & 1 == 1
     }
 
-    /// Marks an entry finished, and leaves the digest of its identity.
-    pub(super) fn finish(&mut self, entry: u32, digest: u32) {
-        self.block(entry).finish(entry, digest);
+    /// Marks an entry finished.
+    pub(super) fn finish(&mut self, entry: u32) {
+        self.block(entry).finish(entry);
     }
 }
 
@@ -323,20 +324,17 @@ impl Window {
     pub(super) fn add(&mut self, block: &mut Block, position: Position, note: Note) -> u32 {
         let index = block.len % BLOCK;
         block.deltas[index as usize] = (position.0 - block.base) as u32;
-        block.notes[index as usize] = match note {
-            Note::Identity(place) => place,
-            Note::Digest(digest) => {
-                block.plain |= 1 << index;
-                digest
-            }
-        };
+        block.digests[index as usize] = note.digest;
+        block.identities[index as usize] = note.identity;
         block.len += 1;
         self.len += 1;
         self.tail * BLOCK + index
     }
 
+    /// Makes room for a position that the last block does not take. The caller has seen to it that a block
+    /// is free.
     #[cold]
-    fn extend(&mut self, pool: &mut Pool, position: Position) {
+    pub(super) fn extend(&mut self, pool: &mut Pool, position: Position) {
         if self.len == 0 && self.tail != NONE {
             pool.blocks[self.tail as usize].reset(position.0);
             self.first = self.tail * BLOCK;
@@ -370,6 +368,17 @@ impl Window {
     /// The first unfinished entry.
     pub(super) fn first_entry(&self) -> Option<u32> {
         (self.len > 0).then_some(self.first)
+    }
+
+    /// Moves the head over its only entry, if that is all that there is to do.
+    #[inline(always)]
+    pub(super) const fn pass_only(&mut self) -> bool {
+        let only = self.len == 1 && !Pool::is_last(self.first);
+        if only {
+            self.len = 0;
+            self.first += 1;
+        }
+        only
     }
 
     /// Moves the head over finished entries and gives their blocks back. Returns the first
@@ -485,7 +494,7 @@ impl Window {
                 base: block.base,
                 done: block.done,
                 deltas: &block.deltas[..block.len as usize],
-                notes: &block.notes[..block.len as usize],
+                digests: &block.digests[..block.len as usize],
                 first,
             };
             at = if at == tail { NONE } else { block.next };
@@ -523,8 +532,8 @@ pub(super) struct BlockView<'a> {
     pub(super) done: u64,
     /// Positions, as differences to the base.
     pub(super) deltas: &'a [u32],
-    /// Of those that are finished, digests of their identities.
-    pub(super) notes: &'a [u32],
+    /// Digests of their identities.
+    pub(super) digests: &'a [u32],
     pub(super) first: u32,
 }
 
@@ -537,15 +546,15 @@ mod tests {
         let mut pool = Pool::new(256);
         let mut window = Window::EMPTY;
         let entries: Vec<u32> = (0..200)
-            .map(|i| window.push(&mut pool, Position(10 + 3 * i), Note::Digest(0)))
+            .map(|i| window.push(&mut pool, Position(10 + 3 * i), Note::digest(0)))
             .collect();
         for &entry in &entries[1..130] {
-            pool.finish(entry, 9);
+            pool.finish(entry);
         }
         assert_eq!(window.advance(&mut pool), Some(Position(10)));
         assert_eq!(window.first(&pool), Some(Position(10)));
         assert!(window.is_head(entries[0]));
-        pool.finish(entries[0], 9);
+        pool.finish(entries[0]);
         assert_eq!(window.advance(&mut pool), Some(Position(10 + 390)));
         assert_eq!(window.first(&pool), Some(Position(10 + 390)));
         assert_eq!(window.blocks(), 2);
@@ -561,7 +570,7 @@ mod tests {
         assert_eq!(window.find(&pool, Position(11 + 3 * 140)), None);
         assert_eq!(window.find(&pool, Position(13)), None, "below the head");
         for &entry in &entries[130..] {
-            pool.finish(entry, 9);
+            pool.finish(entry);
         }
         assert_eq!(window.advance(&mut pool), None);
         assert_eq!((window.len, window.first(&pool)), (0, None));
@@ -573,10 +582,10 @@ mod tests {
     fn positions_far_apart_take_a_block_each() {
         let mut pool = Pool::new(256);
         let mut window = Window::EMPTY;
-        let a = window.push(&mut pool, Position(1), Note::Digest(0));
-        let b = window.push(&mut pool, Position(1 << 40), Note::Digest(0));
+        let a = window.push(&mut pool, Position(1), Note::digest(0));
+        let b = window.push(&mut pool, Position(1 << 40), Note::digest(0));
         assert_eq!(pool.position(b), Position(1 << 40));
-        pool.finish(a, 0);
+        pool.finish(a);
         window.advance(&mut pool);
         assert_eq!(window.blocks(), 1);
         assert_eq!(window.first(&pool), Some(Position(1 << 40)));

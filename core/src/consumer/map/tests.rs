@@ -8,9 +8,9 @@ use proptest::prelude::*;
 fn window(pool: &mut Pool, arrivals: &[(u64, bool)]) -> Window {
     let mut window = Window::EMPTY;
     for &(position, done) in arrivals {
-        let entry = window.push(pool, Position(position), Note::Digest(0));
+        let entry = window.push(pool, Position(position), Note::digest(0));
         if done {
-            pool.finish(entry, 0);
+            pool.finish(entry);
         }
     }
     window.advance(pool);

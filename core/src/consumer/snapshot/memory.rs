@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::super::buckets::Put;
 use super::super::dedupe::{Entry, Identities, digest};
 use super::super::places::{ParkedKey, ParkedMode, Parking, Place};
 use super::super::slab::NONE;
@@ -43,7 +44,7 @@ impl Identities {
             let Entry {
                 identity,
                 until,
-                tag_or_next: _,
+                place_or_next: _,
                 refs_done,
             } = *entry;
             let mut bytes = [0; 24];
@@ -97,7 +98,7 @@ impl Identities {
         self.free = NONE;
         let entries = self.entries.iter_mut().enumerate().rev();
         for (place, entry) in entries.filter(|(_, entry)| entry.refs_done == 0) {
-            entry.tag_or_next = self.free;
+            entry.place_or_next = self.free;
             self.free = place as u32;
         }
         Ok(())
@@ -110,17 +111,18 @@ impl Identities {
         refs_done: u32,
         until: Time,
     ) -> Result<(), Fault> {
-        let tag = digest(identity);
+        let entries = &self.entries[..];
+        let same = |i: u32| entries[i as usize].identity == identity;
+        let Put::At(at) = self.table.find_or_put(digest(identity), place, same) else {
+            return Err("an identity is told twice");
+        };
         self.entries[place as usize] = Entry {
             identity,
             until,
-            tag_or_next: tag,
+            place_or_next: at,
             refs_done,
         };
-        let entries = &self.entries[..];
-        let same = |i: u32| entries[i as usize].identity == identity;
-        let twice = self.table.find_or_put(tag, place, same).is_some();
-        need(!twice, "an identity is told twice")
+        Ok(())
     }
 }
 

@@ -6,7 +6,6 @@ use core::num::NonZeroU32;
 
 use super::super::Consumer;
 use super::super::slab::{Cold, HEAD, Hot, NONE, Slab, Slot, State};
-use super::super::window::Note;
 use super::io::{Fault, Io, Reader, Writer, told};
 use super::need;
 use crate::Time;
@@ -62,10 +61,7 @@ impl<M> Consumer<M> {
             let is_orphan = hot.state == State::Orphan;
             return (is_orphan && hot.entry != NONE).then_some(hot.entry);
         }
-        match self.pool.note(hot.entry) {
-            Note::Identity(place) => Some(place),
-            Note::Digest(_) => None,
-        }
+        self.pool.identity(hot.entry)
     }
 
     pub(super) fn write_slots(

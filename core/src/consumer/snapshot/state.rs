@@ -382,6 +382,7 @@ impl<M> Consumer<M> {
             }
             // Of an orphan the bus is charged, and no partition.
             if slot.hot.state != State::Orphan {
+                self.pool.tell_digest(slot.hot.entry, &self.identities);
                 let part = &mut self.partitions[usize::from(slot.hot.partition)];
                 part.used_messages += 1;
                 part.used_bytes += bytes;

@@ -3,6 +3,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::super::dedupe::{Identities, digest};
 use super::super::partition::Resumed;
 use super::super::resumed::MAP_SPAN;
 use super::super::slab::NONE;
@@ -44,28 +45,40 @@ impl Pool {
     }
 }
 
+impl Pool {
+    /// The digest of a held entry, if its identity is known.
+    pub(super) fn tell_digest(&mut self, entry: u32, identities: &Identities) {
+        let block = self.block(entry);
+        if let Some(identity) = block.identity(entry) {
+            block.digests[(entry % BLOCK) as usize] = digest(identities.identity(identity));
+        }
+    }
+}
+
 impl Block {
     fn write(&self, to: &mut Writer<'_>) {
         let Self {
             base,
             done,
-            plain,
             next: _,
             len,
             deltas,
-            notes,
+            digests,
+            identities,
         } = self;
+        // Those of which no identity is told.
+        let plain = |i: u32| u64::from(identities[i as usize] == NONE) << i;
+        let plain = (0..*len).map(plain).fold(0, |all, bit| all | bit);
         told(to.u64(&mut { *base }));
         told(to.u64(&mut { *done }));
-        told(to.u64(&mut { *plain }));
+        told(to.u64(&mut { plain }));
         to.put(*len);
         for index in 0..*len {
             to.put(deltas[index as usize]);
-            let note = notes[index as usize];
             if (done | plain) >> index & 1 == 1 {
-                told(to.digest(&mut { note }));
+                told(to.digest(&mut { digests[index as usize] }));
             } else {
-                to.put(note);
+                to.put(identities[index as usize]);
             }
         }
     }
@@ -73,21 +86,24 @@ impl Block {
     fn read(&mut self, from: &mut Reader<'_>, identities: usize) -> Result<(), Fault> {
         from.u64(&mut self.base)?;
         from.u64(&mut self.done)?;
-        from.u64(&mut self.plain)?;
+        let mut plain = 0;
+        from.u64(&mut plain)?;
         self.len = from.get(BLOCK as usize)?;
-        let beyond = self.len < BLOCK && (self.done | self.plain) >> self.len != 0;
+        let beyond = self.len < BLOCK && (self.done | plain) >> self.len != 0;
         need(!beyond, "a window says something of no position")?;
         for index in 0..self.len {
             let (delta, note) = (from.get(u32::MAX as usize)?, from.get(u32::MAX as usize)?);
             let position = self.base.checked_add(delta.into());
             need(position.is_some(), "a position is beyond all")?;
-            let digest = (self.done | self.plain) >> index & 1 == 1;
+            let told = (self.done | plain) >> index & 1 == 1;
             need(
-                digest || (note as usize) < identities,
+                told || (note as usize) < identities,
                 "an identity is nowhere",
             )?;
             self.deltas[index as usize] = delta;
-            self.notes[index as usize] = note;
+            // The digest of a held one follows from its identity, which is read later.
+            self.digests[index as usize] = note;
+            self.identities[index as usize] = if plain >> index & 1 == 1 { NONE } else { note };
         }
         Ok(())
     }
@@ -100,14 +116,14 @@ impl Block {
         to.put(self.len);
         for index in 0..self.len as usize {
             to.put(self.deltas[index]);
-            let digest = self.notes[index] as u16;
+            let digest = self.digests[index] as u16;
             let digest = to.mask.map_or(digest, |mask| mask.short(digest));
             told(to.u16(&mut { digest }));
         }
     }
 
     fn read_kept(&mut self, from: &mut Reader<'_>) -> Result<(), Fault> {
-        (self.done, self.plain) = (0, 0);
+        self.done = 0;
         from.u64(&mut self.base)?;
         self.len = from.get(BLOCK as usize)?;
         need(self.len > 0, "a map names nothing")?;
@@ -116,7 +132,7 @@ impl Block {
             from.u16(&mut digest)?;
             let position = self.base.checked_add(delta.into());
             need(position.is_some(), "a position is beyond all")?;
-            (self.deltas[index], self.notes[index]) = (delta, digest.into());
+            (self.deltas[index], self.digests[index]) = (delta, digest.into());
         }
         let deltas = &self.deltas[..self.len as usize];
         let rising = deltas.is_sorted_by(|a, b| a < b);
