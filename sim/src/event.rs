@@ -118,6 +118,7 @@ pub(crate) enum Event {
 impl Event {
     /// Class and entity, for the order among events of one time. Equal for events that must keep
     /// their order.
+    #[inline(always)]
     pub(crate) const fn class(self) -> (u64, u64) {
         match self {
             Self::Publish { .. } => (1, 0),

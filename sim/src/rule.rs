@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 
+use crate::checker::Checked;
 use crate::verdict::Verdict;
 
 macro_rules! rules {
@@ -278,12 +279,7 @@ impl Rules {
 
     /// Whether what is wrong is to be said. The story is only told when something is.
     #[inline]
-    pub(crate) fn hold(
-        &self,
-        rule: Rule,
-        holds: bool,
-        story: impl FnOnce() -> String,
-    ) -> Result<(), Verdict> {
+    pub(crate) fn hold(&self, rule: Rule, holds: bool, story: impl FnOnce() -> String) -> Checked {
         self.asks(rule);
         if holds {
             return Ok(());
@@ -299,11 +295,11 @@ impl Rules {
 
     /// It does not hold; said, unless the rule is muted.
     #[cold]
-    pub(crate) fn broken(&self, rule: Rule, story: impl FnOnce() -> String) -> Result<(), Verdict> {
+    pub(crate) fn broken(&self, rule: Rule, story: impl FnOnce() -> String) -> Checked {
         if self.muted >> rule as u8 & 1 == 1 {
             return Ok(());
         }
-        Err(Verdict::new(rule, story()))
+        Err(Verdict::new(rule, story()).into())
     }
 
     /// How often each was asked.

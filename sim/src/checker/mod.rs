@@ -28,7 +28,8 @@ pub(crate) use suspects::Suspects;
 pub(crate) use tenure::{Opening, State, Tenure};
 
 /// What a checker says.
-pub(crate) type Checked = Result<(), Verdict>;
+/// In a box, so that whoever asks has the answer in a register.
+pub(crate) type Checked<T = ()> = Result<T, Box<Verdict>>;
 
 /// The truth about one message, over all processes.
 #[derive(Clone, Copy, Debug, Default)]

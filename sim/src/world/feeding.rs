@@ -13,7 +13,6 @@ use crate::member::{Delivery, InFlight};
 use crate::plan::Flavour;
 use crate::rule::Rule;
 use crate::site::Site;
-use crate::verdict::Verdict;
 
 impl World {
     /// The core asks for a session.
@@ -358,7 +357,7 @@ impl World {
     }
 
     /// Offers a message, which must change nothing where it is refused.
-    fn offer(&mut self, member: u32, arrival: &Arrival<u32>) -> Result<Offered, Verdict> {
+    fn offer(&mut self, member: u32, arrival: &Arrival<u32>) -> Checked<Offered> {
         let m = member as usize;
         let time = self.time();
         let void = self.checker.arrives(m, arrival);

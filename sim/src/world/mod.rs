@@ -213,12 +213,12 @@ impl World {
         let verdict = ended.unwrap_or_else(|panic| {
             let words = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
             let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
-            Err(Verdict::new(Rule::Panic, words.unwrap_or_default()))
+            Err(Verdict::new(Rule::Panic, words.unwrap_or_default()).into())
         });
         let coverage = self.coverage.then(|| self.covered());
         Ended {
             coverage,
-            verdict: verdict.err(),
+            verdict: verdict.err().map(|v| *v),
             tally: self.checker.tally,
             events: self.events,
             hash: self.hash,
@@ -524,17 +524,25 @@ impl World {
         Time::from_nanos(self.now)
     }
 
+    /// Where an event is made, its class is known: nothing is to be told apart.
+    #[inline(always)]
     fn push_at(&mut self, at: u64, event: Event) {
+        let (class, entity) = event.class();
+        self.enqueue(at, class << 56 ^ entity, event);
+    }
+
+    #[inline(never)]
+    fn enqueue(&mut self, at: u64, name: u64, event: Event) {
         let quantum = self.plan.quantum;
         let mut at = at.max(self.now);
         if quantum > 1 {
             at = at.div_ceil(quantum).saturating_mul(quantum);
         }
-        let (class, entity) = event.class();
-        let tie = self.fate.tie(class << 56 ^ entity);
+        let tie = self.fate.tie(name);
         self.heap.push(at, tie, event);
     }
 
+    #[inline(always)]
     fn push_in(&mut self, span: u64, event: Event) {
         self.push_at(self.now.saturating_add(span), event);
     }

@@ -59,7 +59,7 @@ impl World {
             }
             if any && quiet {
                 let what = "L6: a core that says that it is quiet has something to say";
-                return Err(Verdict::invariant(what, format!("at={}", self.now)));
+                return Err(Verdict::invariant(what, format!("at={}", self.now)).into());
             }
             if !any || self.members[m].core.is_none() {
                 break;
@@ -73,7 +73,7 @@ impl World {
     }
 
     /// Asks for everything once; whether there was anything.
-    fn ask(&mut self, member: u32, lazy: bool) -> Result<bool, Verdict> {
+    fn ask(&mut self, member: u32, lazy: bool) -> Checked<bool> {
         let m = member as usize;
         let time = self.time();
         let mut any = false;
