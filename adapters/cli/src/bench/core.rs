@@ -113,7 +113,7 @@ fn ratio(many: &mut Sample, few: &mut Sample) -> Estimate {
 
 /// Memory for each message in flight, as its budget counts it: its slot, and its share of the
 /// chains and bitmaps. The message itself and the tables of keys and of ids are apart, and so is its
-/// place in the window (8 bytes), which finished messages have as well.
+/// place in the window (12 bytes: position, digest, place of the identity), which finished messages have as well.
 fn bytes_per_message() -> Option<f64> {
     let held = |messages: u32, window_pool: u32| {
         let mut config = Config {
@@ -127,12 +127,12 @@ fn bytes_per_message() -> Option<f64> {
         core.ok().map(|_| allocations.bytes as f64)
     };
     // Tables of keys come in powers of two: between these two numbers of slots it is the same one.
-    let (few, many) = (40_000, 60_000);
+    let (few, many) = (45_000, 60_000);
     let pool = 1 << 18;
     let slot = (held(many, pool)? - held(few, pool)?) / f64::from(many - few);
     let window = (held(few, 2 * pool)? - held(few, pool)?) / f64::from(pool);
     let message = size_of::<Option<u64>>();
-    Some(slot + window - message as f64 - 8.0)
+    Some(slot + window - message as f64 - 12.0)
 }
 
 impl CoreReport {
