@@ -42,9 +42,16 @@ impl Heap {
         events[index] = (key, event);
     }
 
-    /// The next event: its time, what breaks the tie among those of this time, and itself.
-    pub(crate) fn pop(&mut self) -> Option<(u64, u32, Event)> {
-        let (key, event) = self.events.pop()?;
+    /// The time of the next event, what breaks the tie among those of this time, and itself; then
+    /// [`pass`](Self::pass) it. In two steps, so that it is copied once.
+    #[inline(always)]
+    pub(crate) fn next(&self) -> Option<(u64, u32, &Event)> {
+        let (key, event) = self.events.last()?;
         Some(((key >> 64) as u64, (key >> 32) as u32, event))
+    }
+
+    #[inline(always)]
+    pub(crate) fn pass(&mut self) {
+        self.events.truncate(self.events.len().saturating_sub(1));
     }
 }

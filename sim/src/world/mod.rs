@@ -243,14 +243,12 @@ impl World {
     fn storm(&mut self) -> Checked {
         self.begin();
         while self.stage != Stage::Over {
-            let popped = self.heap.pop();
-            let rules = &self.checker.rules;
-            rules.hold(Rule::NothingLeft, popped.is_some(), || {
-                self.stuck(Rule::NothingLeft)
-            })?;
-            let Some((at, tie, event)) = popped else {
-                break;
+            let Some((at, tie, &event)) = self.heap.next() else {
+                let rules = &self.checker.rules;
+                return rules.hold(Rule::NothingLeft, false, || self.stuck(Rule::NothingLeft));
             };
+            self.heap.pass();
+            self.checker.rules.asks(Rule::NothingLeft);
             self.now = self.now.max(at);
             let rules = &self.checker.rules;
             rules.hold(Rule::GoesRound, self.events <= EVENTS_MAX, || {

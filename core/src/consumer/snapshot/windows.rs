@@ -95,15 +95,18 @@ impl Block {
             let (delta, note) = (from.get(u32::MAX as usize)?, from.get(u32::MAX as usize)?);
             let position = self.base.checked_add(delta.into());
             need(position.is_some(), "a position is beyond all")?;
-            let told = (self.done | plain) >> index & 1 == 1;
-            need(
-                told || (note as usize) < identities,
-                "an identity is nowhere",
-            )?;
+            let is = |bits: u64| bits >> index & 1 == 1;
             self.deltas[index as usize] = delta;
             // The digest of a held one follows from its identity, which is read later.
             self.digests[index as usize] = note;
-            self.identities[index as usize] = if plain >> index & 1 == 1 { NONE } else { note };
+            self.identities[index as usize] = match (is(plain), is(self.done)) {
+                (true, _) => NONE,
+                // Nobody asks for it any more.
+                (false, true) => 0,
+                (false, false) => note,
+            };
+            let known = is(self.done | plain) || (note as usize) < identities;
+            need(known, "an identity is nowhere")?;
         }
         Ok(())
     }
