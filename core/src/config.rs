@@ -30,7 +30,7 @@ pub enum OnGap {
 /// (S2).
 ///
 /// What is known of a partition's keys ends with its epoch, because whoever owned it in between may have
-/// gone on: keys are adopted anew. Costs 64 + 16 to 32 bytes a key and 24 a message in flight.
+/// gone on: keys are adopted anew. Costs 64 + 12 to 24 bytes a key and 24 a message in flight.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SequenceOrder {
     /// Keys remembered of which nothing is held (1 to 16,000,000). Beyond, the one that was heard of

@@ -12,7 +12,7 @@ use super::index::Index;
 use super::slab::NONE;
 use crate::{SequenceOrder, Span, Time, mutants};
 
-/// One key of one partition. 64 bytes, and 16 to 32 of table.
+/// One key of one partition. 64 bytes, and 12 to 24 of table.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) key: u128,
