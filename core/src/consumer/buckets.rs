@@ -283,6 +283,20 @@ mod tests {
     }
 
     #[test]
+    fn most_are_put_at_once() {
+        let mut table = Buckets::new(3_000);
+        let mut at_once = 0;
+        for n in 0..3_000_u32 {
+            let tag = (u64::from(n).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as u32;
+            match table.put_first(tag, n) {
+                Some(_) => at_once += 1,
+                None => assert!(matches!(table.find_or_put(tag, n, |_| false), Put::At(_))),
+            }
+        }
+        assert!(at_once > 2_700, "only {at_once} without a search");
+    }
+
+    #[test]
     fn a_count_that_is_too_high_stays() {
         let mut bucket = Bucket::EMPTY;
         (0..70_000).for_each(|_| bucket.pass());

@@ -436,6 +436,20 @@ mod tests {
     }
 
     #[test]
+    fn s4_what_is_held_is_a_copy_of_what_is_restored() {
+        let mut set = identities(2, 100);
+        let Claimed::Pending(held) = set.claim(Time::ZERO, 7) else {
+            panic!()
+        };
+        set.restore(Time::from_nanos(100), 8);
+        assert!(!set.has_copies(), "nobody holds this one");
+        set.check().unwrap();
+        set.restore(Time::from_nanos(100), 7);
+        assert!(set.has_copies() && set.is_done(held));
+        set.check().unwrap();
+    }
+
+    #[test]
     fn s7_done_identities_are_forgotten_by_count_and_by_age() {
         let mut set = identities(2, 100);
         for id in 1..=3 {
