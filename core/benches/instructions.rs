@@ -17,7 +17,7 @@ const CORE: u64 = 450;
 /// What driving it costs at most: held by a benchmark of its own.
 const DRIVING: u64 = 70;
 /// What 1,000 partitions may cost more: each message begins a block of the window anew.
-const SCATTERED: u64 = 40;
+const SCATTERED: u64 = 10;
 
 /// A bus in its steady state: tables full, blocks in rotation.
 fn warm<B: life::Bus>(bus: B, partitions: u32, keys: u64) -> Life<B> {

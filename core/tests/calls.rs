@@ -330,7 +330,6 @@ fn s2_a_failure_in_a_call_holds_the_numbers_behind_it_up() {
     assert_eq!((frontier(&bus), bus.stats().gaps), (6, 0));
 }
 
-/// What stood before the message that parked its key runs; what follows it by number, and stood behind, does not.
 /// What is late stands behind a call that runs, and some of that is given back: of those that are late, the
 /// order of their numbers stays all the same, and of two with one number that of the log.
 #[test]
@@ -352,6 +351,7 @@ fn s2_late_numbers_keep_their_order_behind_a_call_that_was_given_back() {
     assert_eq!(ran, [1, 6, 2, 3, 4, 5], "numbers 4, 1, 5, 2, 2 and 3");
 }
 
+/// What stood before the message that parked its key runs; what follows it by number, and stood behind, does not.
 #[test]
 fn s2_nothing_of_a_parked_key_joins_what_is_not_concerned() {
     let mut bus = live(&Config {

@@ -2,7 +2,7 @@
 //!
 //! Tens of thousands are remembered, and each message enters one and removes one: neither may hang on
 //! how full the place is that its hash names, because a branch that is guessed wrong every fourth time
-//! costs more than all the rest (ADR 0004). A bucket has room for six numbers, with seven bits of the
+//! costs more than all the rest (ADR 0004). A bucket has room for six numbers, with six bits of the
 //! hash of each, which are compared all at once. What finds no room goes on to the next bucket that has
 //! some, and is counted by those that it has passed. Nothing moves while it is there, so that whoever
 //! remembers its place takes it out without a search.
@@ -98,8 +98,8 @@ impl Bucket {
     }
 }
 
-/// What a bucket keeps of a hash: its upper bits, as the lower ones choose the bucket. Never 0, and never
-/// 1: that would make a free place look like [one of this tag](Bucket::zeros).
+/// What a bucket keeps of a hash: six of its upper bits, as the lower ones choose the bucket. Never 0, and
+/// never 1: that would make a free place look like [one of this tag](Bucket::zeros).
 #[inline(always)]
 const fn byte(tag: u32) -> u64 {
     (tag >> 25 | 2) as u64

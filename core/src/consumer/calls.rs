@@ -15,7 +15,7 @@
 use super::slab::{HEAD, NONE, QUARANTINED, State};
 use super::{Consumer, Dispatch, Outcome, Why};
 use crate::marks::mark;
-use crate::{PartitionId, Time, Token, mutants};
+use crate::{Time, Token, mutants};
 
 impl State {
     /// With a handler that may still change its mind.
@@ -81,24 +81,11 @@ impl<M> Consumer<M> {
         if mutants::is(254) {
             self.sequences.pass_early(index);
         }
-        part.busy += 1;
         self.stats.running += 1;
         let deadline = slots[first as usize].cold.at;
         let slot = &mut self.slab.slots[index as usize];
-        slot.hot.state = State::Joined;
-        slot.cold.at = deadline;
-        Some(Dispatch {
-            token: slot.hot.token(index),
-            partition: PartitionId(head.partition.into()),
-            epoch: part.epoch,
-            position: self.pool.position(slot.hot.entry),
-            attempt: slot.cold.count_attempt(),
-            deadline,
-            message: slot
-                .message
-                .take()
-                .expect("invariant: a queued message is in its slot"),
-        })
+        let position = self.pool.position(slot.hot.entry);
+        Some(slot.hand_out(index, part, position, (State::Joined, deadline)))
     }
 
     /// Whether a message that runs shares its call with others.

@@ -159,12 +159,10 @@ impl Identities {
     #[inline(never)]
     pub(super) fn claim_known(&mut self, identity: u128, digest: u32) -> Claimed {
         let (index, known) = self.find_or_enter(identity, digest);
-        let entry = &mut self.entries[index as usize];
-        if entry.is_done() {
+        if self.is_done(index) {
             return Claimed::Done;
         }
-        entry.refs_done += 2;
-        self.doubtful += u32::from(known);
+        self.hold(index, known);
         Claimed::Pending(index)
     }
 
@@ -195,17 +193,19 @@ impl Identities {
 
     /// Takes a place for an identity even if it has succeeded: it is found to be a copy in its turn.
     pub(super) fn claim_anyway(&mut self, now: Time, identity: u128) -> u32 {
-        match self.claim(now, identity) {
-            Claimed::Pending(index) => index,
-            Claimed::Done => {
-                let same = |i: u32| self.entries[i as usize].identity == identity;
-                let found = self.table.find(digest(identity), same);
-                let index = found.expect("invariant: what is done is in the table");
-                self.entries[index as usize].refs_done += 2;
-                self.doubtful += 1;
-                index
-            }
+        let digest = digest(identity);
+        if let Some(index) = self.claim_first(now, identity, digest) {
+            return index;
         }
+        let (index, known) = self.find_or_enter(identity, digest);
+        self.hold(index, known);
+        index
+    }
+
+    /// Another message of this identity is held; where it was known before, it may be a copy.
+    fn hold(&mut self, index: u32, known: bool) {
+        self.entries[index as usize].refs_done += 2;
+        self.doubtful += u32::from(known);
     }
 
     /// Whether the identity of a held message can be a done one at all.

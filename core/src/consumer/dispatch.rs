@@ -1,11 +1,39 @@
 //! Handing messages to handlers, and hearing how it went.
 
-use super::slab::{HEAD, State, TIMED_OUT};
+use super::slab::{HEAD, Slot, State, TIMED_OUT};
 use super::{Consumer, Copied, Dispatch, NoticeKind, Outcome, Stale, WakeReason, Why};
 use crate::marks::mark;
 use crate::{OnHung, PartitionId, Position, Span, Time, Token, mutants};
 
 use super::partition::{Partition, Phase};
+
+impl<M> Slot<M> {
+    /// It is with a handler from now on.
+    #[inline(always)]
+    pub(super) fn hand_out(
+        &mut self,
+        index: u32,
+        part: &mut Partition,
+        position: Position,
+        (state, deadline): (State, Time),
+    ) -> Dispatch<M> {
+        self.hot.state = state;
+        self.cold.at = deadline;
+        part.busy += 1;
+        Dispatch {
+            token: self.hot.token(index),
+            partition: PartitionId(self.hot.partition.into()),
+            epoch: part.epoch,
+            position,
+            attempt: self.cold.count_attempt(),
+            deadline,
+            message: self
+                .message
+                .take()
+                .expect("invariant: what is handed out is in its slot"),
+        }
+    }
+}
 
 impl<M> Consumer<M> {
     /// Hands out a message: the next one of a key that has none running (S1, S2). Keys take turns in
@@ -82,25 +110,12 @@ impl<M> Consumer<M> {
             return None;
         }
         let deadline = self.deadline.1;
-        slot.hot.state = State::Running;
-        slot.cold.at = deadline;
         if deadline < self.handlers_at {
             self.handlers_at = deadline;
         }
-        part.busy += 1;
         self.stats.running += 1;
-        Some(Dispatch {
-            token: slot.hot.token(index),
-            partition: PartitionId(partition as u32),
-            epoch: part.epoch,
-            position: block.position(entry),
-            attempt: slot.cold.count_attempt(),
-            deadline,
-            message: slot
-                .message
-                .take()
-                .expect("invariant: a ready message is in its slot"),
-        })
+        let position = block.position(entry);
+        Some(slot.hand_out(index, part, position, (State::Running, deadline)))
     }
 
     /// A message that may start although its partition is under suspicion. As `dispatch_first`; apart from
@@ -123,24 +138,10 @@ impl<M> Consumer<M> {
             return None;
         }
         let deadline = self.deadline.1;
-        slot.hot.state = State::Running;
-        slot.cold.at = deadline;
         self.handlers_at = self.handlers_at.min(deadline);
-        let part = &mut self.partitions[partition];
-        part.busy += 1;
         self.stats.running += 1;
-        Some(Dispatch {
-            token: slot.hot.token(index),
-            partition: PartitionId(partition as u32),
-            epoch: part.epoch,
-            position: self.pool.position(entry),
-            attempt: slot.cold.count_attempt(),
-            deadline,
-            message: slot
-                .message
-                .take()
-                .expect("invariant: a ready message is in its slot"),
-        })
+        let (part, position) = (&mut self.partitions[partition], self.pool.position(entry));
+        Some(slot.hand_out(index, part, position, (State::Running, deadline)))
     }
 
     /// What was to be handed out waits: the partition is to be given up, or its lease has run out

@@ -1,7 +1,7 @@
 //! Taking messages in: epochs, sessions, gaps, replays, copies, credit, window.
 
 use super::dedupe::{Claimed, digest, fold};
-use super::flow::Payment;
+use super::flow::{Account, Payment};
 use super::gaps::sequence_of;
 use super::partition::{Delivery, Partition, Phase};
 use super::resumed::Says;
@@ -55,10 +55,7 @@ impl<M> Consumer<M> {
         } = self;
         let index = arrival.partition.0 as usize;
         if let Some(part) = partitions.get_mut(index)
-            && part.expects(now, &arrival)
-            && credit.covers(part, arrival.bytes)
-            && arrival.key.is_some()
-            && arrival.quarantine.is_none()
+            && part.is_usual(credit, now, &arrival)
             && let Some(block) = part.window.block_for(pool, arrival.position)
         {
             let digest = digest(arrival.identity);
@@ -114,15 +111,12 @@ impl<M> Consumer<M> {
     #[inline(never)]
     fn extend_window(&mut self, now: Time, arrival: &Arrival<M>) -> bool {
         let index = arrival.partition.0 as usize;
-        let (position, most) = (arrival.position, self.blocks_max());
-        let Some(part) = self.partitions.get(index) else {
+        let position = arrival.position;
+        let part = self.partitions.get(index);
+        let Some(part) = part.filter(|p| p.is_usual(&self.credit, now, arrival)) else {
             return false;
         };
-        if !self.is_usual(part, now, arrival) {
-            return false;
-        }
-        let block = part.window.needs_block(&self.pool, position);
-        if block && (part.window.blocks() >= most || self.blocks_free(index) == 0) {
+        if part.window.needs_block(&self.pool, position) && !self.may_take_block(index) {
             return false;
         }
         let window = &mut self.partitions[index].window;
@@ -132,15 +126,6 @@ impl<M> Consumer<M> {
         self.blockless -= u32::from(window.blocks() == 0);
         window.extend(&mut self.pool, position);
         true
-    }
-
-    /// Whether a message may come in the usual way, if its window has room.
-    #[inline(always)]
-    fn is_usual(&self, part: &Partition, now: Time, arrival: &Arrival<M>) -> bool {
-        part.expects(now, arrival)
-            && self.credit.covers(part, arrival.bytes)
-            && arrival.key.is_some()
-            && arrival.quarantine.is_none()
     }
 
     /// A copy of what succeeded: finished without running.
@@ -367,16 +352,21 @@ impl<M> Consumer<M> {
     /// Whether a block of the window pool may be taken; if not, says so and shuts the intake.
     #[cold]
     fn has_block(&mut self, index: usize) -> bool {
-        let part = &self.partitions[index];
-        if part.window.blocks() < self.blocks_max() && self.blocks_free(index) > 0 {
+        if self.may_take_block(index) {
             return true;
         }
         mark!(NoWindow);
-        let frontier = part.frontier;
+        let frontier = self.partitions[index].frontier;
         self.notice(index, NoticeKind::WindowFull, frontier);
         self.shut(index);
         self.relent(index, true);
         false
+    }
+
+    /// Whether a block of the window pool may be taken.
+    fn may_take_block(&self, index: usize) -> bool {
+        let taken = self.partitions[index].window.blocks();
+        taken < self.blocks_max() && self.blocks_free(index) > 0
     }
 
     /// Finishes an arrival on arrival.
@@ -494,6 +484,15 @@ impl<M> Consumer<M> {
 }
 
 impl Partition {
+    /// Whether a message may come in the usual way, if the window has room.
+    #[inline(always)]
+    fn is_usual<M>(&self, credit: &Account, now: Time, arrival: &Arrival<M>) -> bool {
+        self.expects(now, arrival)
+            && credit.covers(self, arrival.bytes)
+            && arrival.key.is_some()
+            && arrival.quarantine.is_none()
+    }
+
     /// Whether an arrival is a new one of the running session, behind all others, with nothing
     /// unusual to be seen to.
     #[inline(always)]
