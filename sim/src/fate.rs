@@ -19,7 +19,7 @@ pub const fn mix(mut x: u64) -> u64 {
     x ^ (x >> 31)
 }
 
-/// 64 bits that depend on all four numbers: three finalisers.
+/// 64 bits that depend on all four numbers: a finaliser for what does not change in a run, and two products.
 #[must_use]
 pub const fn hash(seed: u64, site: u64, entity: u64, occurrence: u64) -> u64 {
     hash_from(root(seed, site), entity, occurrence)
@@ -30,15 +30,28 @@ const fn root(seed: u64, site: u64) -> u64 {
     mix(seed.wrapping_add(site.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15)))
 }
 
+/// Numbers with bits all over, for [`fold`].
+const A: u64 = 0xD605_1F31_5C2A_8F4D;
+const B: u64 = 0xA24B_AED4_963E_E407;
+
+/// Both halves of a product, one laid over the other: half of a finaliser's time, and of its code. Where one
+/// factor has bits all over, every bit of the other reaches the result.
+#[inline(always)]
+pub(crate) const fn fold(a: u64, b: u64) -> u64 {
+    let product = a as u128 * b as u128;
+    product as u64 ^ (product >> 64) as u64
+}
+
 /// The rest of a hash.
+#[inline(always)]
 const fn hash_from(root: u64, entity: u64, occurrence: u64) -> u64 {
-    let b = mix(root
-        ^ entity
-            .wrapping_mul(0xD605_1F31_5C2A_8F4D)
-            .wrapping_add(0x6A09_E667_F3BC_C909));
-    mix(b ^ occurrence
-        .wrapping_mul(0xA24B_AED4_963E_E407)
-        .wrapping_add(0xBB67_AE85_84CA_A73B))
+    let named = fold(root ^ entity, A);
+    fold(named ^ occurrence.wrapping_add(0xBB67_AE85_84CA_A73B), B)
+}
+
+/// A number below `n`, by the high bits.
+const fn below(bits: u64, n: u64) -> u64 {
+    ((bits as u128 * n as u128) >> 64) as u64
 }
 
 /// One fault that happened, or is to happen: where, to what, and which time.
@@ -89,7 +102,10 @@ pub struct Fate {
     roots: Rc<Roots>,
     /// If there is a list, exactly these faults happen, whatever the chances.
     only: Option<Rc<BTreeSet<Decision>>>,
-    /// After healing, no fault happens any more.
+    /// Faults that may happen, one bit a site: none after healing, but for those that it does not stop.
+    may: u128,
+    /// Those that may happen even then.
+    lasting: u128,
     healed: bool,
     /// Faults that happened, one bit a site.
     fired: Rc<Cell<u128>>,
@@ -106,9 +122,13 @@ impl Fate {
     /// Decisions of `seed` with these chances.
     #[must_use]
     pub fn new(seed: u64, chances: [u16; SITES]) -> Self {
+        let on = chances.iter().rev();
+        let may = on.fold(0, |all, &chance| all << 1 | u128::from(chance > 0));
         Self {
             roots: Rc::new(Roots::new(seed, chances)),
             only: None,
+            may,
+            lasting: may,
             healed: false,
             fired: Rc::default(),
             noted: None,
@@ -120,6 +140,7 @@ impl Fate {
     #[must_use]
     pub fn only(mut self, faults: impl IntoIterator<Item = Decision>) -> Self {
         self.only = Some(Rc::new(faults.into_iter().collect()));
+        (self.may, self.lasting) = (u128::MAX, u128::MAX);
         self
     }
 
@@ -157,22 +178,22 @@ impl Fate {
     #[inline]
     #[must_use]
     pub fn decide(&self, site: Site, entity: u64, occurrence: u64) -> bool {
-        !self.healed && self.always(site, entity, occurrence)
+        // Most sites are off in most runs.
+        self.may >> site as u8 & 1 == 1 && self.strikes(site, entity, occurrence)
     }
 
     /// As [`decide`](Self::decide), for faults that healing does not stop (a poison message).
     #[inline]
     #[must_use]
     pub fn always(&self, site: Site, entity: u64, occurrence: u64) -> bool {
-        if self.only.is_some() {
-            return self.is_listed(site, entity, occurrence);
-        }
-        // Most sites are off in most runs.
-        self.roots.chances[site as usize] > 0 && self.strikes(site, entity, occurrence)
+        self.lasting >> site as u8 & 1 == 1 && self.strikes(site, entity, occurrence)
     }
 
     #[inline(never)]
     fn strikes(&self, site: Site, entity: u64, occurrence: u64) -> bool {
+        if self.only.is_some() {
+            return self.is_listed(site, entity, occurrence);
+        }
         let chance = u64::from(self.roots.chances[site as usize]);
         let happens = (self.bits(site, entity, occurrence) >> 48) < chance;
         if happens {
@@ -222,7 +243,7 @@ impl Fate {
     #[must_use]
     pub fn draw(&self, site: Site, entity: u64, occurrence: u64, low: u64, high: u64) -> u64 {
         let bits = hash_from(self.roots.draws[site as usize], entity, occurrence);
-        low + bits % (high - low + 1)
+        low + below(bits, high - low + 1)
     }
 
     /// As [`draw`](Self::draw), small numbers favoured: every doubling is equally likely.
@@ -238,16 +259,17 @@ impl Fate {
         hash_from(self.roots.decisions[site as usize], entity, occurrence)
     }
 
-    /// Orders what happens at one time. Ties are broken at every event: one finaliser is enough for that.
+    /// Orders what happens at one time. Ties are broken at every event: one product is enough for that.
     #[inline]
     pub(crate) fn tie(&self, of: u64) -> u32 {
         let root = self.roots.decisions[Site::Tie as usize];
-        (mix(root ^ of) >> 32) as u32
+        (fold(root ^ of, A) >> 32) as u32
     }
 
     /// Stops all faults that can be stopped.
     pub const fn heal(&mut self) {
         self.healed = true;
+        self.may = 0;
     }
 
     /// Faults that happened so far: bit `n` is the site of number `n`.
@@ -278,14 +300,16 @@ pub fn log_uniform(bits: u64, low: u64, high: u64) -> u64 {
         return if high < low {
             low
         } else {
-            low + bits % (high - low + 1)
+            low + below(bits, high - low + 1)
         };
     }
     let doublings = u64::from((high / low_1).ilog2()) + 1;
-    let floor = low_1 << (bits % doublings);
+    // Whatever bits the caller has used up already.
+    let which = bits.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let floor = low_1 << below(which, doublings);
     let ceiling = floor.saturating_mul(2).saturating_sub(1).clamp(floor, high);
-    let within = floor + (bits >> 16) % (ceiling - floor + 1);
-    if low == 0 && (bits >> 8).is_multiple_of(doublings + 1) {
+    let within = floor + below(which.rotate_left(24), ceiling - floor + 1);
+    if low == 0 && below(which.rotate_left(48), doublings + 1) == 0 {
         0
     } else {
         within
@@ -312,12 +336,12 @@ mod tests {
         assert_eq!(found, TIE, "{found:#x}");
     }
 
-    const TIE: u32 = 0xBCFE_C2B5;
+    const TIE: u32 = 0xA685_41CD;
 
     const GOLDEN: [u64; 3] = [
-        0x7239_46A6_D461_A6C6,
-        0x0508_7A7B_DF07_12E8,
-        0x65AA_6B5F_8E88_6A8C,
+        0x6FB9_3009_7CB0_49E4,
+        0x7A75_9DCC_554E_E6A6,
+        0x606F_B508_8836_F9C3,
     ];
 
     #[test]
@@ -333,6 +357,36 @@ mod tests {
             assert_eq!(least, low);
             assert!(most > high / 2 || most == high);
         }
+    }
+
+    #[test]
+    fn every_doubling_is_equally_likely_whatever_bits_were_used_up() {
+        for used in 0..8 {
+            let mut counts = [0; 9];
+            for i in 0..90_000 {
+                let n = log_uniform(hash(i, 1, 2, 3) >> used, 64, 32_767);
+                counts[n.ilog2() as usize - 6] += 1;
+            }
+            for count in counts {
+                assert!((9_500..10_500).contains(&count), "{used}: {counts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn decisions_and_draws_are_even() {
+        // Entities and occurrences as they are: small numbers, one after the other.
+        let fate = Fate::new(9, [16_384; SITES]);
+        let all = || (0..300).flat_map(|entity| (0..300).map(move |n| (entity, n)));
+        let struck = all().filter(|&(e, n)| fate.decide(Site::Crash, e, n));
+        let struck = struck.count();
+        assert!((22_000..23_000).contains(&struck), "{struck}");
+        let mut drawn = [0; 10];
+        for (entity, n) in all() {
+            drawn[fate.draw(Site::Work, entity, n, 0, 9) as usize] += 1;
+        }
+        let even = drawn.iter().all(|d| (8_600..9_400).contains(d));
+        assert!(even, "{drawn:?}");
     }
 
     #[test]

@@ -132,6 +132,11 @@ impl Log {
 
     /// Index in `entries` of the first one at or after `position`.
     pub(crate) fn seek(&self, all: &[Entry], position: u64) -> usize {
+        // Whoever has come to the end looks there again and again.
+        let last = self.entries.last();
+        if last.is_none_or(|&e| all[e as usize].position < position) {
+            return self.entries.len();
+        }
         self.entries
             .partition_point(|&e| all[e as usize].position < position)
     }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use procession_core::{Epoch, Limits, Session, Start, Token, Why};
 
 use crate::checker::Ending;
+use crate::plan::Flavour;
 use crate::tape::Core;
 
 /// A delivery on its way: what arrives is made of it and of its message when it does.
@@ -142,12 +143,20 @@ impl Member {
         self.core.is_some() && self.paused_until <= now
     }
 
-    /// The process is gone, with all that it knew.
+    /// The process is gone, with all that it knew. What it needed of memory is used again.
     pub(crate) fn die(&mut self) {
-        let partitions = self.feeds.len() as u32;
-        let life = self.life;
-        *self = Self::new(partitions);
-        self.life = life + 1;
+        self.life += 1;
+        self.core = None;
+        self.feeds.fill_with(Feed::default);
+        self.handlers.clear();
+        self.running = 0;
+        self.paused_until = 0;
+        self.limits = None;
+        self.weights.fill(1);
+        self.shares.limits = None;
+        self.wake = u64::MAX;
+        self.draining = false;
+        self.left = None;
     }
 }
 
@@ -157,6 +166,19 @@ impl Feed {
     pub(crate) fn wants_pump(&self, end: u64) -> bool {
         let delivery = self.delivery.as_ref().filter(|d| d.live);
         !self.pumping && delivery.is_some_and(|d| d.cursor < end || d.stalled.is_some())
+    }
+
+    /// Whether it has to wait, whatever the core says of its credit.
+    #[inline]
+    pub(crate) fn waits(&self, flavour: Flavour) -> bool {
+        match (flavour, &self.delivery) {
+            (Flavour::Kafka, _) => self.paused,
+            (Flavour::JetStream, Some(d)) => {
+                let (messages, bytes) = d.room();
+                d.stalled.is_none() && (messages == 0 || bytes == 0)
+            }
+            (Flavour::JetStream, None) => true,
+        }
     }
 
     /// The adapter forgets the partition.

@@ -202,7 +202,7 @@ pub const MUTANTS: &[Mutant] = &[
         "shares the credit out evenly whatever the weights",
     ),
     mutant(201, 5_000, "lets the share of a light partition be nothing"),
-    mutant(202, 5_000, "does not share out again when weights change"),
+    mutant(202, 50_000, "does not share out again when weights change"),
     mutant(
         203,
         5_000,
@@ -236,13 +236,13 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(249, 500, "panics when it is told of a failure"),
     mutant(
         250,
-        20_000,
+        50_000,
         "takes a recorded position for finished whatever stands there",
     ),
     mutant(251, 2_000, "records a wrong digest"),
     mutant(
         252,
-        20_000,
+        50_000,
         "runs what stands where another was finished without a word",
     ),
     mutant(

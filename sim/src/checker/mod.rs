@@ -131,9 +131,7 @@ impl Checker {
 
     /// A process dies: everything that it knew is gone, what it finished stays true.
     pub(crate) fn died(&mut self, member: usize) {
-        let successes = core::mem::take(&mut self.processes[member].successes);
-        self.processes[member] = Process::new(&self.config);
-        self.processes[member].before = successes;
+        self.processes[member].die();
     }
 
     /// A process has read what its last life had left.

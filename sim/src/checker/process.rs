@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use procession_core::{Config, NoticeKind, Stats};
+use procession_core::{Config, NoticeKind};
 
 use super::calls::Book;
 use super::{Checked, Tenure};
 use crate::rule::{Rule, Rules};
+use crate::tape::Core;
 
 /// One attempt that was handed out and not settled yet.
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +74,21 @@ impl Process {
         }
     }
 
+    /// It dies: only what its last life had finished is kept. What it needed of memory is used again.
+    pub(crate) fn die(&mut self) {
+        self.tenures.fill_with(|| None);
+        self.epochs.fill(None);
+        self.runs.clear();
+        self.books.clear();
+        self.tokens.clear();
+        core::mem::swap(&mut self.before, &mut self.successes);
+        self.successes.clear();
+        self.draining = None;
+        self.expected.clear();
+        self.stalls.fill((None, false));
+        self.paused.fill(false);
+    }
+
     /// The epoch in which a core that is told `epoch` holds a partition: it may have counted up further
     /// by itself, for rewrites that it found.
     pub(crate) fn counts(&self, partition: u32, epoch: u64) -> u64 {
@@ -93,9 +109,10 @@ impl Process {
         &self,
         rules: &Rules,
         config: &Config,
-        stats: &Stats,
+        core: &Core,
         now: u64,
     ) -> Checked {
+        let stats = core.stats();
         let orphans = self.runs.iter().filter(|r| r.orphan).count() as u32;
         let (held, running) = (self.held(), self.runs.len() as u32);
         let fine = stats.running == running
@@ -106,7 +123,10 @@ impl Process {
             && stats.window <= config.window_pool.next_multiple_of(64)
             && stats.identities <= config.dedupe.ids + stats.held;
         rules.hold(Rule::Bounds, fine, || {
-            format!("running={running} held={held} orphans={orphans} at={now}: {stats:?}")
+            format!(
+                "running={running} held={held} orphans={orphans} at={now}: {:?}",
+                core.stats()
+            )
         })
     }
 }

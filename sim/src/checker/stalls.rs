@@ -2,8 +2,8 @@
 
 use procession_core::{Config, NoticeKind, Stall, StallState};
 
-use super::{Checked, Checker};
-use crate::rule::Rule;
+use super::{Checked, Checker, Process};
+use crate::rule::{Rule, Rules};
 
 impl Checker {
     /// A verdict about a stall comes in its turn: first that there is one, then that it is over.
@@ -26,49 +26,6 @@ impl Checker {
         })
     }
 
-    /// Whether something held the frontier when it was last looked at.
-    pub(crate) fn knows_stall(&self, member: usize, partition: u32) -> bool {
-        self.processes[member].stalls[partition as usize]
-            .0
-            .is_some()
-    }
-
-    /// After every event: what the core says of a frontier is what the books of its tenure say, and a
-    /// stall that was told and has passed was called over.
-    pub(crate) fn stall_seen(
-        &mut self,
-        member: usize,
-        partition: u32,
-        stall: Option<Stall>,
-        now: u64,
-    ) -> Checked {
-        let process = &mut self.processes[member];
-        let rules = &self.rules;
-        let at = || format!("member={member} partition={partition} at={now}: {stall:?}");
-        let holds = process.tenures[partition as usize].as_ref();
-        let doubts = stall.is_some_and(|s| s.state == StallState::Doubted);
-        let nothing =
-            stall.is_some() && holds.is_some_and(|t| t.held == 0 && !(doubts && t.doubts));
-        rules.hold(Rule::StallOfNothing, !nothing, at)?;
-        // A handler that is left behind while its partition is given up holds nothing any more; the
-        // release says that the stall is over.
-        let leaves = holds.is_some_and(|t| t.stopping.is_some());
-        let (known, told) = &mut process.stalls[partition as usize];
-        let position = stall.map(|s| s.position.0);
-        if known.map(|k| k.0) != position {
-            *known = position.map(|p| (p, now));
-            // A notice about what holds it now can only come later.
-            rules.hold(Rule::StallNotCalledOver, leaves || !*told, at)?;
-        }
-        match (stall, known) {
-            (Some(stall), Some((_, since))) => {
-                let right = stall.since.as_nanos() == *since;
-                rules.hold(Rule::StallDatedWrongly, right, at)
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// The core was told the time: every stall that is due was told.
     pub(crate) fn stalls_told(&self, member: usize, config: &Config, now: u64) -> Checked {
         let after = config.stall_after.as_nanos();
@@ -84,5 +41,45 @@ impl Checker {
             }
         }
         Ok(())
+    }
+}
+
+impl Process {
+    /// After every event: what the core says of a frontier is what the books of its tenure say, and a
+    /// stall that was told and has passed was called over.
+    #[inline]
+    pub(crate) fn stall_seen(
+        &mut self,
+        rules: &Rules,
+        (member, partition): (u32, u32),
+        stall: Option<Stall>,
+        now: u64,
+    ) -> Checked {
+        let (known, told) = &mut self.stalls[partition as usize];
+        if stall.is_none() && known.is_none() {
+            return Ok(());
+        }
+        let at = || format!("member={member} partition={partition} at={now}: {stall:?}");
+        let holds = self.tenures[partition as usize].as_ref();
+        let doubts = stall.is_some_and(|s| s.state == StallState::Doubted);
+        let nothing =
+            stall.is_some() && holds.is_some_and(|t| t.held == 0 && !(doubts && t.doubts));
+        rules.hold(Rule::StallOfNothing, !nothing, at)?;
+        // A handler that is left behind while its partition is given up holds nothing any more; the
+        // release says that the stall is over.
+        let leaves = holds.is_some_and(|t| t.stopping.is_some());
+        let position = stall.map(|s| s.position.0);
+        if known.map(|k| k.0) != position {
+            *known = position.map(|p| (p, now));
+            // A notice about what holds it now can only come later.
+            rules.hold(Rule::StallNotCalledOver, leaves || !*told, at)?;
+        }
+        match (stall, known) {
+            (Some(stall), Some((_, since))) => {
+                let right = stall.since.as_nanos() == *since;
+                rules.hold(Rule::StallDatedWrongly, right, at)
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -42,20 +42,20 @@ impl World {
 
     fn shake_partition(&mut self, partition: u32, n: u64) -> Checked {
         let entity = u64::from(partition);
-        let fate = self.fate.clone();
-        let fault = |site| fate.decide(site, entity, n);
-        let draw = |site, low, high| fate.draw(site, entity, n, low, high);
-        if fault(Site::Retention) {
-            self.retain(partition, draw(Site::Retention, 1, 100));
+        if self.fate.decide(Site::Retention, entity, n) {
+            self.retain(
+                partition,
+                self.fate.draw(Site::Retention, entity, n, 1, 100),
+            );
         }
-        if fault(Site::Delete) {
-            self.delete(partition, fate.bits(Site::Noise, entity, n));
+        if self.fate.decide(Site::Delete, entity, n) {
+            self.delete(partition, self.fate.bits(Site::Noise, entity, n));
         }
-        let rewrite = fault(Site::Rewrite);
+        let rewrite = self.fate.decide(Site::Rewrite, entity, n);
         if rewrite {
-            self.rewrite(partition, draw(Site::Rewrite, 1, 100));
+            self.rewrite(partition, self.fate.draw(Site::Rewrite, entity, n, 1, 100));
         }
-        let recreate = fault(Site::Recreate);
+        let recreate = self.fate.decide(Site::Recreate, entity, n);
         if recreate {
             self.recreate(partition);
             self.take_away(partition, true)?;
@@ -67,28 +67,34 @@ impl World {
                 }
             }
         }
-        if rewrite || recreate || fault(Site::SessionCut) {
+        if rewrite || recreate || self.fate.decide(Site::SessionCut, entity, n) {
             // The server restarts: every connection is gone.
             for member in 0..self.plan.members {
                 self.break_session(member, partition)?;
                 self.after(member)?;
             }
         }
-        if fault(Site::RecordRollback) && !self.copies[partition as usize].is_empty() {
+        if self.fate.decide(Site::RecordRollback, entity, n)
+            && !self.copies[partition as usize].is_empty()
+        {
             // A restored bucket: the owner finds that the record is not what it wrote, and stops.
             let copies = &self.copies[partition as usize];
-            let older = copies[fate.bits(Site::Noise, entity, n) as usize % copies.len()].clone();
+            let older =
+                copies[self.fate.bits(Site::Noise, entity, n) as usize % copies.len()].clone();
             let epoch = self.records[partition as usize].epoch.max(older.epoch);
             self.records[partition as usize] = crate::log::Record { epoch, ..older };
             self.take_away(partition, true)?;
         }
-        if fault(Site::Revoke) {
-            self.revoke(partition, draw(Site::Revoke, 0, 60_000_000))?;
+        if self.fate.decide(Site::Revoke, entity, n) {
+            self.revoke(
+                partition,
+                self.fate.draw(Site::Revoke, entity, n, 0, 60_000_000),
+            )?;
         }
-        if fault(Site::Lose) {
+        if self.fate.decide(Site::Lose, entity, n) {
             self.take_away(partition, true)?;
         }
-        if fault(Site::TakeOver) {
+        if self.fate.decide(Site::TakeOver, entity, n) {
             // On JetStream only a lease that has run out can be taken over.
             let seat = self.seats[partition as usize];
             if self.plan.flavour == Flavour::Kafka || seat.is_some_and(|s| s.lease_end <= self.now)
@@ -101,47 +107,51 @@ impl World {
 
     fn shake_member(&mut self, member: u32, n: u64) -> Checked {
         let entity = u64::from(member);
-        let fate = self.fate.clone();
-        let fault = |site| fate.decide(site, entity, n);
-        if fault(Site::Crash) {
-            self.crash(member, fate.draw_log(Site::Crash, entity, n, 1, 50_000_000));
+        if self.fate.decide(Site::Crash, entity, n) {
+            self.crash(
+                member,
+                self.fate.draw_log(Site::Crash, entity, n, 1, 50_000_000),
+            );
         }
-        if fault(Site::Pause) {
-            let span = fate.draw_log(Site::Pause, entity, n, 1_000_000, 3 * self.plan.lease);
+        if self.fate.decide(Site::Pause, entity, n) {
+            let span = self
+                .fate
+                .draw_log(Site::Pause, entity, n, 1_000_000, 3 * self.plan.lease);
             self.members[member as usize].paused_until = self.now + span;
         }
         if self.members[member as usize].paused_until > self.now {
             return Ok(());
         }
-        if fault(Site::SetLimits) {
-            self.set_limits(member, fate.bits(Site::SetLimits, entity, n ^ 1 << 32))?;
+        if self.fate.decide(Site::SetLimits, entity, n) {
+            self.set_limits(member, self.fate.bits(Site::SetLimits, entity, n ^ 1 << 32))?;
         }
-        if fault(Site::Owner) {
-            let how = fate.bits(Site::Owner, entity, n ^ 1 << 32);
+        if self.fate.decide(Site::Owner, entity, n) {
+            let how = self.fate.bits(Site::Owner, entity, n ^ 1 << 32);
             self.treat_parked(member, how)?;
         }
-        if fault(Site::StaleInput) {
-            self.stale_inputs(member, fate.bits(Site::StaleInput, entity, n ^ 1 << 32))?;
+        if self.fate.decide(Site::StaleInput, entity, n) {
+            self.stale_inputs(
+                member,
+                self.fate.bits(Site::StaleInput, entity, n ^ 1 << 32),
+            )?;
         }
-        if fault(Site::Drain) {
-            let within = fate.draw_log(Site::Drain, entity, n, 0, 100_000_000);
+        if self.fate.decide(Site::Drain, entity, n) {
+            let within = self.fate.draw_log(Site::Drain, entity, n, 0, 100_000_000);
             self.drain_member(member, within)?;
         }
         Ok(())
     }
 
     /// Right before the chosen events of the run, somebody dies, or is shaken.
-    pub(super) fn at_chosen_event(&mut self) -> Checked {
-        let n = Some(self.events);
-        if self.plan.crash_at == n || self.plan.shake_at == n {
-            return self.strike_chosen();
-        }
-        Ok(())
-    }
-
     #[cold]
-    fn strike_chosen(&mut self) -> Checked {
+    pub(super) fn at_chosen_event(&mut self) -> Checked {
         let n = self.events;
+        let chosen = [self.plan.crash_at, self.plan.shake_at];
+        let next = chosen.into_iter().flatten().filter(|e| *e >= n).min();
+        self.chosen = next.unwrap_or(u64::MAX);
+        if self.chosen > n {
+            return Ok(());
+        }
         if self.fate.is_healed() {
             return Ok(());
         }

@@ -71,18 +71,20 @@ impl World {
             member,
             life,
             commit,
-            map,
             generation,
             opens,
             ..
-        } = self.writes[number as usize].clone();
+        } = self.writes[number as usize];
         let p = commit.partition.0 as usize;
         let owns = self.seats[p].is_some_and(|s| (s.member, s.life) == (member, life));
         let record = &self.records[p];
         // Who opens a partition writes its record anew, and what is sent expects the record as it was.
-        let anew = self.plan.flavour == Flavour::JetStream && opens != self.opens[p];
-        let fenced = anew || generation != self.generation;
-        if !owns || fenced || !record.is_before(commit.epoch.0, commit.write) {
+        // In a group, one connection brings what was sent before in its turn: who reads a record as it
+        // opens a partition finds its own writes there.
+        let anew = opens != self.opens[p];
+        let fenced =
+            generation != self.generation || self.plan.flavour == Flavour::JetStream && anew;
+        if !owns || fenced || anew || !record.is_before(commit.epoch.0, commit.write) {
             self.hit(if !owns {
                 Mark::FormerOwner
             } else if fenced {
@@ -110,6 +112,7 @@ impl World {
         if copies.len() < 6 {
             copies.push(self.records[p].clone());
         }
+        let map = std::mem::take(&mut self.writes[number as usize].map);
         self.records[p].store(&commit, map, log);
         self.mark(commit.frontier.0, 41, commit.write);
         self.note(|_, out| {

@@ -1,6 +1,7 @@
 //! Shares of the credit, and weights: what a partition may count on, whatever the others hold.
 
 use procession_core::{Arrival, Grant, PartitionId, Refusal};
+use smallvec::SmallVec;
 
 use super::World;
 use crate::checker::{Checked, State};
@@ -12,7 +13,7 @@ use crate::rule::Rule;
 /// share of the one whose weight stands at `mine`.
 fn share_out(half: u64, one: u64, weights: &[u32], mine: usize) -> u64 {
     let floor = u128::from(one.min(half / weights.len().max(1) as u64));
-    let mut sorted: Vec<u128> = weights.iter().map(|w| u128::from(*w)).collect();
+    let mut sorted: SmallVec<[u128; 4]> = weights.iter().map(|w| u128::from(*w)).collect();
     sorted.sort_unstable();
     let (mut rest, mut sum) = (u128::from(half), sorted.iter().sum::<u128>());
     for weight in sorted {
@@ -32,19 +33,23 @@ struct Holding {
     share: (u64, u64),
 }
 
+/// Few enough, mostly, to need no memory of their own.
+type Holdings = SmallVec<[Holding; 4]>;
+
 impl World {
     /// The partitions that a core has open, and what each holds as the checker knows it.
-    fn holdings(&self, member: u32) -> Vec<Holding> {
+    fn holdings(&self, member: u32) -> Holdings {
         let member = &self.members[member as usize];
         let Some(core) = &member.core else {
-            return Vec::new();
+            return Holdings::new();
         };
         let most = self.plan.config.message_bytes_max;
         let limits = member.limits.unwrap_or(self.plan.config.limits);
-        let open: Vec<u32> = (0..self.plan.config.partitions)
+        let open: SmallVec<[u32; 4]> = (0..self.plan.config.partitions)
             .filter(|p| core.epoch(PartitionId(*p)).is_some())
             .collect();
-        let weights: Vec<u32> = open.iter().map(|p| member.weights[*p as usize]).collect();
+        let weights: SmallVec<[u32; 4]> =
+            open.iter().map(|p| member.weights[*p as usize]).collect();
         let holding = |(i, &p): (usize, &u32)| {
             let messages = u64::from(limits.messages) / 2;
             let share = (
@@ -73,23 +78,22 @@ impl World {
         let shares = &process.shares;
         let same = shares.open == open && shares.limits == Some(limits);
         if !same || shares.weights != process.weights {
-            let mut of = vec![(0, 0); self.plan.config.partitions as usize];
-            for holding in self.holdings(member) {
+            let holdings = self.holdings(member);
+            let process = &mut self.members[member as usize];
+            let Shares { of, weights, .. } = &mut process.shares;
+            of.clear();
+            of.resize(self.plan.config.partitions as usize, (0, 0));
+            for holding in holdings {
                 of[holding.partition as usize] = holding.share;
             }
-            let process = &mut self.members[member as usize];
-            process.shares = Shares {
-                open,
-                limits: Some(limits),
-                weights: process.weights.clone(),
-                of,
-            };
+            weights.clone_from(&process.weights);
+            (process.shares.open, process.shares.limits) = (open, Some(limits));
         }
         self.members[member as usize].shares.of[partition as usize]
     }
 
     /// Adds what each holds.
-    fn with_held(&self, member: u32, mut of: Vec<Holding>) -> Vec<Holding> {
+    fn with_held(&self, member: u32, mut of: Holdings) -> Holdings {
         let tenures = &self.checker.processes[member as usize].tenures;
         let most = self.plan.config.message_bytes_max;
         for holding in &mut of {

@@ -186,13 +186,24 @@ impl World {
     #[inline]
     pub(super) fn want_pump(&mut self, member: u32, partition: u32) {
         let feed = &self.members[member as usize].feeds[partition as usize];
-        if feed.wants_pump(self.logs[partition as usize].end)
-            && self.may_deliver(member as usize, partition)
-        {
+        if feed.wants_pump(self.logs[partition as usize].end) {
+            self.may_pump(member, partition);
+        }
+    }
+
+    /// As [`want_pump`](Self::want_pump), where a feed has something to deliver.
+    #[inline]
+    pub(super) fn may_pump(&mut self, member: u32, partition: u32) {
+        // Most that wait have used up what was granted, or are paused.
+        if self.members[member as usize].feeds[partition as usize].waits(self.plan.flavour) {
+            return;
+        }
+        if self.may_deliver(member as usize, partition) {
             self.call_pump(member, partition);
         }
     }
 
+    #[inline(never)]
     fn call_pump(&mut self, member: u32, partition: u32) {
         let process = &mut self.members[member as usize];
         let (life, feed) = (process.life, &mut process.feeds[partition as usize]);

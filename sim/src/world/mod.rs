@@ -13,17 +13,18 @@ mod rebalance;
 mod resets;
 mod seats;
 mod sequence;
+mod stages;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use procession_core::{Arrival, Commit, CommitResult, PartitionId, Receipt, Time, Token, Why};
+use procession_core::{Arrival, Commit, CommitResult, Receipt, Time, Token, Why};
 
 use crate::checker::{Checked, Checker, Tally};
 use crate::coverage::{Coverage, MARKS};
 use crate::event::Event;
-use crate::fate::{Decision, Fate, mix};
+use crate::fate::{Decision, Fate, fold};
 use crate::heap::Heap;
 use crate::item::Item;
 use crate::log::{Entry, Log, Record, Seat};
@@ -40,7 +41,7 @@ const EVENTS_MAX: u64 = 150_000;
 const LAST_DRAIN: u64 = 5_000_000_000;
 
 /// A commit on its way to the broker.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Write {
     member: u32,
     life: u32,
@@ -89,6 +90,8 @@ pub(crate) struct World {
     heap: Heap,
     now: u64,
     events: u64,
+    /// The next event before which somebody may be struck; `u64::MAX`: none.
+    chosen: u64,
     stage: Stage,
     entries: Vec<Entry>,
     logs: Vec<Log>,
@@ -112,6 +115,8 @@ pub(crate) struct World {
     generation: u32,
     /// Nothing more is published, however much was planned.
     silent: bool,
+    /// A message that was not over when it was last asked for one.
+    waiting: Option<u32>,
     /// Before this, an eager rebalance waits until nobody owns anything.
     barrier: u64,
     /// Per partition, so that decisions about one do not hang on another.
@@ -175,6 +180,7 @@ impl World {
             heap: Heap::default(),
             now: 0,
             events: 0,
+            chosen: 0,
             stage: Stage::Storm,
             entries: Vec::with_capacity(plan.messages as usize + 8),
             logs: (0..partitions).map(|p| Log::new(start(p), 1)).collect(),
@@ -192,6 +198,7 @@ impl World {
             stamps: 0,
             generation: 0,
             silent: false,
+            waiting: None,
             barrier: 0,
             assignments: vec![0; partitions as usize],
             opens: vec![0; partitions as usize],
@@ -208,7 +215,10 @@ impl World {
     }
 
     pub(crate) fn run(mut self) -> Ended {
-        self.checker.rules.asks(Rule::Panic);
+        // Those that are looked at all the time.
+        for rule in [Rule::Panic, Rule::NothingLeft, Rule::GoesRound] {
+            self.checker.rules.asks(rule);
+        }
         let ended = catch_unwind(AssertUnwindSafe(|| self.live()));
         let verdict = ended.unwrap_or_else(|panic| {
             let words = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
@@ -245,16 +255,17 @@ impl World {
         while self.stage != Stage::Over {
             let Some((at, tie, &event)) = self.heap.next() else {
                 let rules = &self.checker.rules;
-                return rules.hold(Rule::NothingLeft, false, || self.stuck(Rule::NothingLeft));
+                return rules.broken(Rule::NothingLeft, || self.stuck(Rule::NothingLeft));
             };
             self.heap.pass();
-            self.checker.rules.asks(Rule::NothingLeft);
             self.now = self.now.max(at);
-            let rules = &self.checker.rules;
-            rules.hold(Rule::GoesRound, self.events <= EVENTS_MAX, || {
-                format!("at={}", self.now)
-            })?;
-            self.at_chosen_event()?;
+            if self.events > EVENTS_MAX {
+                let at = || format!("at={}", self.now);
+                self.checker.rules.broken(Rule::GoesRound, at)?;
+            }
+            if self.events >= self.chosen {
+                self.at_chosen_event()?;
+            }
             if self.silent && matches!(event, Event::Publish { .. }) {
                 continue;
             }
@@ -403,121 +414,6 @@ impl World {
         Ok(())
     }
 
-    /// Everything is committed: let the members drain. All have drained: the end.
-    fn advance_stage(&mut self) -> Checked {
-        match self.stage {
-            Stage::Storm | Stage::Over => {}
-            Stage::Calm => {
-                if self.everything_committed() {
-                    self.credit_came_back()?;
-                    self.stage = Stage::Draining;
-                    for member in 0..self.plan.members {
-                        self.drain_member(member, LAST_DRAIN)?;
-                    }
-                }
-            }
-            Stage::Draining => {
-                if self.members.iter().all(|m| m.core.is_none()) {
-                    self.stage = Stage::Over;
-                    self.checker.rules.asks(Rule::NoProgress);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whoever holds nothing has its credit back: at least the half that is for whoever comes first.
-    fn credit_came_back(&self) -> Checked {
-        // Where the window pool is short, the window may say less than the credit.
-        if !self.checker.roomy {
-            return Ok(());
-        }
-        for (m, member) in self.members.iter().enumerate() {
-            let Some(core) = member.core.as_ref().filter(|c| c.stats().held == 0) else {
-                continue;
-            };
-            let limits = member.limits.unwrap_or(self.plan.config.limits);
-            let half = (limits.messages / 2).min(limits.partition_messages);
-            for p in 0..self.plan.config.partitions {
-                let credit = core.credit(PartitionId(p)).messages;
-                let tenure = self.checker.processes[m].tenures[p as usize].as_ref();
-                let open = tenure.is_some_and(|t| t.stopping.is_none() && t.until > self.now);
-                if open {
-                    let rules = &self.checker.rules;
-                    rules.hold(Rule::CreditLeaked, credit >= half, || {
-                        format!("member={m} partition={p} credit={credit} of {limits:?}")
-                    })?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Every message that is stored is covered by the frontier of its partition (L1).
-    fn everything_committed(&mut self) -> bool {
-        // A rewrite that no session has noticed yet may have put messages below a frontier.
-        let noticed = (0..self.plan.config.partitions).all(|p| {
-            let rewrites = self.logs[p as usize].rewrites;
-            let owner = self.seats[p as usize].map(|s| s.member as usize);
-            rewrites == 0
-                || owner
-                    .and_then(|m| self.checker.tenure(m, p))
-                    .is_some_and(|t| (t.seen == rewrites || t.blind) && t.next_delivery.is_some())
-        });
-        noticed
-            && (self.silent || self.made.len() >= self.plan.messages as usize)
-            && self.members.iter().all(|m| m.core.is_some() && !m.draining)
-            && self.logs.iter().zip(&self.records).all(|(log, record)| {
-                log.entries.last().is_none_or(|&e| {
-                    record.incarnation.is_some_and(|i| i.0 == log.incarnation)
-                        && record
-                            .frontier
-                            .is_some_and(|f| f > self.entries[e as usize].position)
-                })
-            })
-            && self.logs.iter().flat_map(|l| &l.entries).all(|&e| {
-                let fact = &self.checker.facts[e as usize];
-                fact.resolved || fact.excused
-            })
-    }
-
-    fn stuck(&self, rule: Rule) -> String {
-        let mut story = format!("at={}: {};", self.now, rule.shape());
-        for (p, (log, record)) in self.logs.iter().zip(&self.records).enumerate() {
-            let last = log
-                .entries
-                .last()
-                .map(|&e| self.entries[e as usize].position);
-            let _ = write!(
-                story,
-                " partition={p} committed={:?} of {last:?} seat={:?}",
-                record.frontier,
-                self.seats[p].map(|s| (s.member, s.epoch))
-            );
-        }
-        for (m, member) in self.members.iter().enumerate() {
-            if let Some(core) = &member.core {
-                let _ = write!(
-                    story,
-                    " member={m} {:?} wake={:?}",
-                    core.stats(),
-                    core.poll_timeout()
-                );
-            }
-        }
-        story
-    }
-
-    /// Faults stopped a while ago, and something is still unfinished.
-    fn watchdog(&mut self) -> Checked {
-        self.stage = Stage::Over;
-        self.checker
-            .rules
-            .hold(Rule::NoProgress, false, || self.stuck(Rule::NoProgress))
-    }
-
-    // Small helpers.
-
     fn time(&self) -> Time {
         Time::from_nanos(self.now)
     }
@@ -561,7 +457,7 @@ impl World {
 
     /// Takes something that happened into the hash of the run.
     fn mark(&mut self, a: u64, b: u64, c: u64) {
-        self.hash = mix(self.hash ^ a.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ (b << 48) ^ c);
+        self.hash = fold(self.hash ^ a, 0x9E37_79B9_7F4A_7C15 ^ (b << 48) ^ c);
     }
 
     #[inline]

@@ -15,7 +15,7 @@ use crate::verdict::Verdict;
 const ROUNDS_MAX: u32 = 64;
 
 /// Events from one question about the core's own invariants to the next.
-const AUDIT_EVERY: u64 = 16;
+const AUDIT_EVERY: u64 = 32;
 
 impl World {
     /// After an event of a process: asks its core for everything, and holds it to its promises.
@@ -277,7 +277,6 @@ impl World {
             match wake {
                 Some(wake) => {
                     core.refresh(false);
-                    self.see_stalls(member)?;
                     self.set_timer(member, wake.at);
                 }
                 None => self.look_after(member, true)?,
@@ -335,26 +334,23 @@ impl World {
                 Verdict::invariant(what, format!("member={member} at={}", self.now))
             })?;
         }
-        let (stats, wake) = (core.stats(), core.poll_timeout());
+        let wake = core.poll_timeout();
         self.see_stalls(member)?;
         self.checker.notices_came(m, self.now)?;
         let (rules, process) = (&self.checker.rules, &self.checker.processes[m]);
-        process.check_stats(rules, &self.plan.config, &stats, self.now)?;
+        if let Some(core) = &self.members[m].core {
+            process.check_stats(rules, &self.plan.config, core, self.now)?;
+        }
         if let Some(wake) = wake {
             self.set_timer(member, wake.at);
         }
-        let mut feeds = self.members[m].feeds.iter().zip(&self.logs);
-        if feeds.any(|(feed, log)| feed.wants_pump(log.end)) {
-            self.feed_all(member);
+        for partition in 0..self.plan.config.partitions {
+            let feed = &self.members[m].feeds[partition as usize];
+            if feed.wants_pump(self.logs[partition as usize].end) {
+                self.may_pump(member, partition);
+            }
         }
         Ok(())
-    }
-
-    #[inline(never)]
-    fn feed_all(&mut self, member: u32) {
-        for partition in 0..self.plan.config.partitions {
-            self.want_pump(member, partition);
-        }
     }
 
     /// Holds what the core says of its frontiers against the books.
@@ -363,11 +359,10 @@ impl World {
         let Some(core) = self.members[m].core.as_deref_mut() else {
             return Ok(());
         };
+        let (rules, process) = (&self.checker.rules, &mut self.checker.processes[m]);
         for partition in 0..self.plan.config.partitions {
             let stall = core.stall(time, PartitionId(partition));
-            if stall.is_some() || self.checker.knows_stall(m, partition) {
-                self.checker.stall_seen(m, partition, stall, self.now)?;
-            }
+            process.stall_seen(rules, (member, partition), stall, self.now)?;
         }
         Ok(())
     }
