@@ -13,14 +13,20 @@
 //! cargo bench -p procession --bench flight               # all sizes
 //! cargo bench -p procession --bench flight -- 4MiB 99    # one size, so many pairs of turns
 //! cargo bench -p procession --bench flight -- off 99 46000    # turns of so many messages
+//! cargo bench -p procession --bench flight -- 4MiB 60 46000 nats://127.0.0.1:4222    # on a real broker
 //! ```
+//!
+//! On a real broker a subscription waits for messages now and then; the processor time is that of the client and
+//! the bus together, without the broker's.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use mimalloc::MiMalloc;
-use procession::{Bus, Context, Envelope, Subscription, raw};
+use procession::settings::TopicSettings;
+use procession::{Bus, Context, Envelope, Storage, Subscription, TopicMode, raw};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::runtime::Runtime;
 
@@ -44,9 +50,16 @@ fn runtime() -> Runtime {
     builder.enable_all().build().unwrap()
 }
 
-async fn connect(broker: &str) -> Bus {
+async fn connect(broker: &str, topic: &str) -> Bus {
+    let mut own = TopicSettings::default();
+    own.storage = Storage::Memory;
+    let topic = topic.to_owned();
     Bus::builder(broker)
-        .with(|settings| settings.bus.memory_log_bytes = 512 << 20)
+        .with(|settings| {
+            settings.bus.memory_log_bytes = 512 << 20;
+            settings.bus.topics = Some(TopicMode::Create);
+            settings.topics.insert(topic, own);
+        })
         .connect()
         .await
         .unwrap()
@@ -57,13 +70,16 @@ struct Side {
     runtime: Runtime,
     done: Arc<AtomicU64>,
     publisher: Bus,
+    topic: String,
+    /// The broker is another process.
+    waits: bool,
     published: u64,
     _kept: (Bus, Subscription),
 }
 
 impl Side {
-    fn new(publishers: &Runtime, broker: &str, recorder: u64) -> Self {
-        let publisher = publishers.block_on(connect(broker));
+    fn new(publishers: &Runtime, broker: &str, topic: String, recorder: u64) -> Self {
+        let publisher = publishers.block_on(connect(broker, &topic));
         let runtime = runtime();
         let done = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&done);
@@ -72,8 +88,8 @@ impl Side {
             async { Ok(()) }
         });
         let kept = runtime.block_on(async {
-            let bus = connect(broker).await;
-            let subscribe = bus.subscribe("flights", "crew", handler);
+            let bus = connect(broker, &topic).await;
+            let subscribe = bus.subscribe(&topic, "crew", handler);
             let subscription = subscribe
                 .with(move |settings| settings.flight_recorder = recorder)
                 .await
@@ -84,6 +100,8 @@ impl Side {
             runtime,
             done,
             publisher,
+            topic,
+            waits: !broker.starts_with("memory:"),
             published: 0,
             _kept: kept,
         }
@@ -102,7 +120,7 @@ impl Side {
         publishers.block_on(async {
             while self.published < until {
                 let all = (0..1_000).map(|n| envelope(self.published + n));
-                for stored in self.publisher.publish_all("flights", all).await {
+                for stored in self.publisher.publish_all(&self.topic, all).await {
                     stored.unwrap();
                 }
                 self.published += 1_000;
@@ -115,7 +133,11 @@ impl Side {
         let (begin, first) = (spent(), self.done.load(Ordering::Relaxed));
         self.runtime.block_on(async {
             while self.done.load(Ordering::Relaxed) < self.published {
-                tokio::task::yield_now().await;
+                if self.waits {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                } else {
+                    tokio::task::yield_now().await;
+                }
             }
         });
         (spent() - begin) as f64 / (self.published - first) as f64
@@ -128,10 +150,16 @@ fn quantile(values: &mut [f64], percent: usize) -> f64 {
     values[(values.len() - 1) * percent / 100]
 }
 
-fn measure(name: &str, recorder: u64, pairs: Option<u64>, turn: Option<u64>) {
+fn measure(
+    (name, recorder): (&str, u64),
+    broker: Option<&str>,
+    (pairs, turn): (Option<u64>, Option<u64>),
+) {
     let publishers = runtime();
     let side = |which: &str, recorder| {
-        Side::new(&publishers, &format!("memory://{name}-{which}"), recorder)
+        let own = format!("memory://{name}-{which}");
+        let topic = format!("flights-{}-{which}", std::process::id());
+        Side::new(&publishers, broker.unwrap_or(&own), topic, recorder)
     };
     let (mut off, mut on) = (side("off", 0), side("on", recorder));
     let half = (recorder / 2 / EACH).max(10_000).next_multiple_of(1_000);
@@ -167,7 +195,9 @@ fn measure(name: &str, recorder: u64, pairs: Option<u64>, turn: Option<u64>) {
 }
 
 fn main() {
-    let mut arguments = std::env::args().skip(1).filter(|a| !a.starts_with("--"));
+    let arguments = std::env::args().skip(1).filter(|a| !a.starts_with("--"));
+    let (brokers, arguments): (Vec<_>, Vec<_>) = arguments.partition(|a| a.contains("://"));
+    let mut arguments = arguments.into_iter();
     let only = arguments.next();
     let mut number = || arguments.next().map(|count| count.parse().unwrap());
     let (pairs, turn) = (number(), number());
@@ -179,7 +209,8 @@ fn main() {
         ("16MiB", 16 << 20),
     ] {
         if only.as_deref().is_none_or(|only| only == name) {
-            measure(name, recorder, pairs, turn);
+            let broker = brokers.first().map(String::as_str);
+            measure((name, recorder), broker, (pairs, turn));
         }
     }
 }
