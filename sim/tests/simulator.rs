@@ -1,6 +1,6 @@
 //! The simulator in `cargo test`: few seeds, but of every kind. The release binary runs 100,000.
 
-use procession_sim::{Batch, Plan, Profile, Report, Summary, run, run_plan};
+use procession_sim::{Batch, Flavour, Plan, Profile, Report, Summary, run, run_plan};
 
 const SEEDS: u64 = 4_000;
 
@@ -44,6 +44,25 @@ fn s1_to_s9_and_l1_hold_in_every_seed() {
         tally.rewrites > SEEDS / 10 && tally.cancels > SEEDS / 4,
         "{tally:?}"
     );
+}
+
+/// Nearly half of the runs are short, and those that are not are long: ADR 0015.
+#[test]
+fn the_median_run_has_700_events_on_either_broker() {
+    for model in [Flavour::Kafka, Flavour::JetStream] {
+        let all = Batch {
+            seeds: (0, 2_000),
+            profile: Profile::Mixed,
+            model: Some(model),
+            threads: 2,
+            most: 0,
+            coverage: false,
+        };
+        let all = all.run(&|_| true);
+        let (median, mean) = (all.events_median(), all.events / all.runs);
+        assert!((700..=768).contains(&median), "{model:?}: {median}");
+        assert!((550..=680).contains(&mean), "{model:?}: {mean}");
+    }
 }
 
 #[test]

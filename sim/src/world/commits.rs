@@ -11,6 +11,7 @@ use crate::event::Event;
 use crate::plan::Flavour;
 use crate::rule::Rule;
 use crate::site::Site;
+use crate::tape::Core;
 
 impl World {
     /// The core wants progress written.
@@ -158,7 +159,8 @@ impl World {
         let Some(core) = &mut self.members[m].core else {
             return Ok(());
         };
-        let before = (core.stats(), core.frontier(commit.partition));
+        let told = |core: &Core| (core.stats(), core.frontier(commit.partition));
+        let before = (!current).then(|| told(core));
         core.commit_result(
             time,
             PartitionId(partition),
@@ -166,10 +168,10 @@ impl World {
             commit.write,
             result,
         );
-        let after = (core.stats(), core.frontier(commit.partition));
-        if !current {
+        if let Some(before) = before {
+            let same = told(core) == before;
             let rules = &self.checker.rules;
-            return rules.hold(Rule::StaleAnswer, before == after, || {
+            return rules.hold(Rule::StaleAnswer, same, || {
                 format!("write={} at={}", commit.write, self.now)
             });
         }
