@@ -105,7 +105,7 @@ named! {
     }
 }
 
-/// How often a batch of 20,000 seeds must have been everywhere.
+/// How often a batch of 40,000 seeds must have been everywhere.
 pub const COVERAGE_LEAST: u64 = 20;
 
 /// How much of the table of faults and states such a batch must have filled, in percent.

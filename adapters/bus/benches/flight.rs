@@ -17,7 +17,7 @@
 //! ```
 //!
 //! On a real broker a subscription waits for messages now and then; the processor time is that of the client and
-//! the bus together, without the broker's.
+//! the bus together, without the broker's. The topics that it makes stay there, in the broker's memory.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::sync::Arc;
