@@ -9,8 +9,9 @@
 //! The digest is the upper half of the one that the window keeps ([`short`]). Where not all fit, the far
 //! end is forgotten, as ever: no position is named without its digest.
 
+use super::pool::Pool;
 use super::runs::{SPAN, length, put};
-use super::window::{Pool, Window};
+use super::window::Window;
 use crate::mutants;
 
 /// What each named position costs, besides.

@@ -25,9 +25,10 @@
 
 use super::digests::{self, Form};
 use super::places::{ParkedKey, ParkedMode};
+use super::pool::Pool;
 use super::runs::{self, RunWords, Runs};
 use super::suspects::{Accused, Mark, Marked};
-use super::window::{BLOCK, Pool, Window};
+use super::window::{BLOCK, Window};
 use crate::backoff::mix;
 use crate::{Incarnation, Position};
 

@@ -28,6 +28,7 @@ mod outputs;
 mod parked;
 mod partition;
 mod places;
+mod pool;
 mod quiet;
 mod remembered;
 mod resumed;
@@ -70,11 +71,11 @@ use lanes::Lanes;
 use notices::Notices;
 use partition::Partition;
 use places::Parking;
+use pool::Pool;
 use sequence::Sequences;
 use slab::Slab;
 use suspects::Suspects;
 use timers::Timers;
-use window::Pool;
 
 use crate::{Config, ConfigError, Epoch, Expired, Limits, Order, PartitionId, Position, Time};
 

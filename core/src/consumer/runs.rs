@@ -3,7 +3,8 @@
 //! Pairs of numbers (LEB128, in their shortest form): how many positions are not finished, then how
 //! many are; both at least 1, from the frontier on.
 
-use super::window::{Pool, Window};
+use super::pool::Pool;
+use super::window::Window;
 
 /// How far ahead of the frontier runs may end: as far as the longest bitmap, so that a map that is
 /// resumed takes no more of the window pool than one of those.

@@ -9,9 +9,7 @@
 //! positions are sparse. A full window is back-pressure, never growth: one stuck message must not
 //! grow memory (S7).
 
-use alloc::vec;
-use alloc::vec::Vec;
-
+use super::pool::Pool;
 use super::slab::NONE;
 use crate::Position;
 
@@ -35,7 +33,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    const EMPTY: Self = Self {
+    pub(super) const EMPTY: Self = Self {
         base: 0,
         done: 0,
         next: NONE,
@@ -47,7 +45,7 @@ impl Block {
 
     /// Begins anew at this position.
     #[inline]
-    const fn reset(&mut self, base: u64) {
+    pub(super) const fn reset(&mut self, base: u64) {
         self.base = base;
         self.done = 0;
         self.len = 0;
@@ -130,14 +128,6 @@ impl Note {
     }
 }
 
-/// All blocks of a consumer.
-#[derive(Clone, Debug)]
-pub(super) struct Pool {
-    pub(super) blocks: Vec<Block>,
-    pub(super) free: u32,
-    pub(super) free_count: u32,
-}
-
 /// The window of one partition.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
@@ -149,108 +139,6 @@ pub(super) struct Window {
     pub(super) len: u32,
     /// Where the last search ended: redeliveries come in order.
     pub(super) cursor: u32,
-}
-
-impl Pool {
-    pub(super) fn new(arrivals: u32) -> Self {
-        let count = arrivals.div_ceil(BLOCK);
-        let mut blocks = vec![Block::EMPTY; count as usize];
-        for (i, block) in blocks.iter_mut().enumerate() {
-            block.next = if i + 1 < count as usize {
-                (i + 1) as u32
-            } else {
-                NONE
-            };
-        }
-        Self {
-            blocks,
-            free: 0,
-            free_count: count,
-        }
-    }
-
-    #[inline]
-    pub(super) const fn free_blocks(&self) -> u32 {
-        self.free_count
-    }
-
-    #[inline]
-    pub(super) fn take(&mut self) -> Option<u32> {
-        let block = self.free;
-        if block == NONE {
-            return None;
-        }
-        self.free = self.blocks[block as usize].next;
-        self.free_count -= 1;
-        self.blocks[block as usize].reset(0);
-        Some(block)
-    }
-
-    #[inline]
-    pub(super) fn give(&mut self, block: u32) {
-        self.blocks[block as usize].next = self.free;
-        self.free = block;
-        self.free_count += 1;
-    }
-
-    /// Uses a block as 64 raw words, for progress maps that are being resumed.
-    pub(super) fn set_word(&mut self, block: u32, word: usize, value: u64) {
-        let block = &mut self.blocks[block as usize];
-        block.deltas[word % BLOCK as usize] = value as u32;
-        block.digests[word % BLOCK as usize] = (value >> 32) as u32;
-    }
-
-    pub(super) fn word(&self, block: u32, word: usize) -> u64 {
-        let block = &self.blocks[block as usize];
-        let high = u64::from(block.digests[word % BLOCK as usize]);
-        (high << 32) | u64::from(block.deltas[word % BLOCK as usize])
-    }
-
-    #[inline]
-    pub(super) fn next(&self, block: u32) -> u32 {
-        self.blocks[block as usize].next
-    }
-
-    pub(super) fn link(&mut self, block: u32, next: u32) {
-        self.blocks[block as usize].next = next;
-    }
-
-    #[inline]
-    pub(super) fn position(&self, entry: u32) -> Position {
-        self.blocks[(entry / BLOCK) as usize].position(entry)
-    }
-
-    /// Where the identity of a held entry is, if anybody looks at it.
-    pub(super) fn identity(&self, entry: u32) -> Option<u32> {
-        self.blocks[(entry / BLOCK) as usize].identity(entry)
-    }
-
-    /// The digest of the identity at an entry, held or finished.
-    pub(super) fn digest(&self, entry: u32) -> u32 {
-        self.blocks[(entry / BLOCK) as usize].digests[(entry % BLOCK) as usize]
-    }
-
-    /// The block of an entry.
-    #[inline]
-    pub(super) fn block(&mut self, entry: u32) -> &mut Block {
-        &mut self.blocks[(entry / BLOCK) as usize]
-    }
-
-    /// Whether an entry is the last of its block.
-    #[inline]
-    pub(super) const fn is_last(entry: u32) -> bool {
-        entry % BLOCK == BLOCK - 1
-    }
-
-    #[inline]
-    pub(super) fn is_done(&self, entry: u32) -> bool {
-        self.blocks[(entry / BLOCK) as usize].done >> (entry % BLOCK) & 1 == 1
-    }
-
-    /// Marks an entry finished.
-    pub(super) fn finish(&mut self, entry: u32) {
-        self.block(entry).finish(entry);
-    }
 }
 
 impl Window {
@@ -539,6 +427,8 @@ pub(super) struct BlockView<'a> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     #[test]

@@ -258,6 +258,7 @@ impl<M> Consumer<M> {
             && (1..=most.bytes).contains(&limits.bytes)
             && (1..=100).contains(&limits.low_water_percent);
         need(inside, "the limits are beyond those of the configuration")?;
+        self.pool.fill();
         let mut taken = self.pool.none_taken();
         for index in 0..self.partitions.len() {
             self.read_partition(index, &mut taken, from)?;

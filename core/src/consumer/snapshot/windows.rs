@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 
 use super::super::dedupe::{Identities, digest};
 use super::super::partition::Resumed;
+use super::super::pool::Pool;
 use super::super::resumed::MAP_SPAN;
 use super::super::slab::NONE;
-use super::super::window::{BLOCK, Block, Pool, Window};
+use super::super::window::{BLOCK, Block, Window};
 use super::io::{Fault, Io, Reader, Writer, told};
 use super::need;
 
@@ -32,6 +33,7 @@ impl Pool {
     pub(super) fn free_rest(&mut self, taken: &Taken) {
         let Self {
             blocks,
+            most: _,
             free,
             free_count,
         } = self;
