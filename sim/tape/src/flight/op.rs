@@ -18,8 +18,8 @@ pub(super) const OFFER: u8 = 35;
 pub(super) const OFFER_WHOLE: u8 = 36;
 /// `poll_dispatch`, so much later: 2 bytes.
 pub(super) const DISPATCH: u8 = 37;
-/// Attempts have so long from here on: 8 bytes; all ones: for ever.
-pub(super) const SPAN: u8 = 38;
+/// Attempts have until then from here on: 8 bytes; all ones: for ever.
+pub(super) const DEADLINE: u8 = 38;
 /// A first attempt: see [`DISPATCHED_BYTES`].
 pub(super) const DISPATCHED: u8 = 39;
 /// Any attempt: see [`DISPATCHED_WHOLE_BYTES`].

@@ -14,8 +14,8 @@ pub(super) struct Segment {
     begun: u64,
     time: u64,
     tracks: Tracks,
-    /// What attempts have until their deadlines.
-    span: u64,
+    /// When the attempt that began last is to be over. Deadlines are rounded to a grid, so many have the same.
+    deadline: u64,
     /// The attempt that began last.
     token: u64,
     /// Keys are written: the core keeps them.
@@ -28,7 +28,7 @@ pub(super) struct Segment {
     calls_bytes: usize,
 }
 
-/// The span of attempts without a deadline.
+/// The deadline of attempts that have none.
 pub(super) const FOREVER: u64 = u64::MAX;
 
 impl Segment {
@@ -42,7 +42,7 @@ impl Segment {
             begun,
             time: begun,
             tracks: Tracks::new(),
-            span: FOREVER,
+            deadline: FOREVER,
             token: 0,
             keyed,
             open: false,
@@ -320,25 +320,19 @@ impl Segment {
     pub(super) fn dispatched<M>(&mut self, token: u64, dispatch: &Dispatch<M>) {
         self.open = false;
         let deadline = dispatch.deadline.as_nanos();
-        let span = match deadline {
-            FOREVER => FOREVER,
-            deadline => deadline.wrapping_sub(self.time),
-        };
-        if span != self.span {
-            self.span = span;
-            self.long(op::SPAN, span);
-        }
         self.token = token;
         let place = Tracks::place(dispatch.partition);
         let track = self.tracks.at(place);
         let before = u32::try_from(track.position.wrapping_sub(dispatch.position.0));
         let slot = u16::try_from(token & u64::from(u32::MAX));
-        // One that is just over is no attempt for ever.
-        let told = span != FOREVER || deadline == FOREVER;
-        let expected = told && dispatch.attempt == 1 && track.has(dispatch);
+        let expected = dispatch.attempt == 1 && track.has(dispatch);
         let (true, Ok(before), Ok(slot)) = (expected, before, slot) else {
             return self.dispatched_whole(token, dispatch);
         };
+        if deadline != self.deadline {
+            self.deadline = deadline;
+            self.long(op::DEADLINE, deadline);
+        }
         let generation = (token >> 32) as u32;
         self.entries
             .put(|entry: &mut [u8; 1 + op::DISPATCHED_BYTES]| {

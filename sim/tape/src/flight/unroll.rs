@@ -18,7 +18,7 @@ pub(super) struct Rows<'a> {
     each: &'a mut dyn FnMut(&Step, Option<u32>),
     at: u64,
     tracks: Tracks,
-    span: u64,
+    deadline: u64,
     /// The attempt that began last.
     token: u64,
     /// The call that the next answer belongs to.
@@ -114,7 +114,7 @@ impl<'a> Rows<'a> {
             each,
             at: 0,
             tracks: Tracks::new(),
-            span: FOREVER,
+            deadline: FOREVER,
             token: 0,
             told: None,
             row: None,
@@ -124,7 +124,7 @@ impl<'a> Rows<'a> {
     /// All calls of a segment.
     pub(super) fn segment(&mut self, segment: &Segment) {
         self.at = segment.begun();
-        (self.tracks, self.span, self.token) = (Tracks::new(), FOREVER, 0);
+        (self.tracks, self.deadline, self.token) = (Tracks::new(), FOREVER, 0);
         let entries = segment.entries();
         let mut bytes = Bytes(&entries);
         let mut calls = segment.calls().iter();
@@ -177,7 +177,7 @@ impl<'a> Rows<'a> {
                 self.at = self.at.wrapping_add(bytes.u16()?.into());
                 self.ask(Poll::Dispatch);
             }
-            op::SPAN => self.span = bytes.u64()?,
+            op::DEADLINE => self.deadline = bytes.u64()?,
             op::DISPATCHED => {
                 let words = self.dispatched(bytes)?;
                 self.answer(&words);
@@ -309,17 +309,13 @@ impl<'a> Rows<'a> {
         self.token = u64::from(generation) << 32 | u64::from(slot);
         let track = self.tracks.at(place);
         let position = track.position.wrapping_sub(before.into());
-        let deadline = match self.span {
-            FOREVER => FOREVER,
-            span => self.at.wrapping_add(span),
-        };
         let words = [
             self.token,
             track.partition.0.into(),
             track.epoch.0,
             position,
             1,
-            deadline,
+            self.deadline,
         ];
         Some(crate::answer::dispatch_words(words))
     }
