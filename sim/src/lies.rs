@@ -20,7 +20,8 @@ pub(crate) const fn is(_number: u8) -> bool {
     false
 }
 
-/// Whether no deliberate fault is switched on: then the core's own checks are asked, too.
+/// Whether no deliberate fault is switched on: then the core's answers are passed on as they are, and its
+/// own checks are asked, too.
 pub(crate) fn none() -> bool {
     #[cfg(feature = "mutants")]
     return procession_core::mutants::active() == 0;

@@ -12,6 +12,7 @@ use procession_core::{
 
 use procession_tape::Answer;
 
+use super::news::plain;
 use super::{Call, Open, Poll, Recorder, Settled, Step};
 use crate::lies::{self, Memory};
 
@@ -329,6 +330,7 @@ impl Core {
     }
 
     pub(crate) fn poll_gap(&mut self, now: Time) -> Option<SequenceGap> {
+        plain!(self.poll_gap(now));
         self.asks(Some(now), Poll::Gap);
         let gap = self.consumer.poll_gap(now);
         self.answer(&gap);
@@ -383,6 +385,7 @@ impl Core {
 
     /// As the core's own: here it can be false.
     pub(crate) fn stall(&mut self, now: Time, partition: PartitionId) -> Option<Stall> {
+        plain!(self.stall(partition));
         let found = self.consumer.stall(partition);
         if lies::is(163) || lies::is(164) {
             let held = self.consumer.stats().held;
@@ -392,6 +395,7 @@ impl Core {
     }
 
     pub(crate) fn poll_cancel(&mut self) -> Option<Token> {
+        plain!(self.poll_cancel());
         self.asks(None, Poll::Cancel);
         let token = self.consumer.poll_cancel();
         self.answer(&token);
@@ -400,6 +404,7 @@ impl Core {
     }
 
     pub(crate) fn poll_abandon(&mut self) -> Option<Token> {
+        plain!(self.poll_abandon());
         self.asks(None, Poll::Abandon);
         let token = self.consumer.poll_abandon();
         self.answer(&token);
@@ -407,6 +412,7 @@ impl Core {
     }
 
     pub(crate) fn poll_session(&mut self, now: Time) -> Option<Start> {
+        plain!(self.poll_session(now));
         self.asks(Some(now), Poll::Session);
         if (lies::is(131) || self.lies.over)
             && let Some(again) = self.lies.start.take()
@@ -423,6 +429,7 @@ impl Core {
     }
 
     pub(crate) fn poll_dispatch(&mut self, now: Time) -> Option<Dispatch<u32>> {
+        plain!(self.poll_dispatch(now));
         self.asks(Some(now), Poll::Dispatch);
         let dispatch = self.consumer.poll_dispatch(now);
         self.answer(&dispatch);
@@ -437,6 +444,7 @@ impl Core {
     }
 
     pub(crate) fn poll_dead_letter(&mut self) -> Option<DeadLetter<'_, u32>> {
+        plain!(self.poll_dead_letter());
         self.asks(None, Poll::Letter);
         let letter = self.consumer.poll_dead_letter();
         if let Some((tape, _)) = &self.tape {
@@ -448,6 +456,7 @@ impl Core {
     }
 
     pub(crate) fn poll_duplicate(&mut self, now: Time) -> Option<Copied<u32>> {
+        plain!(self.poll_duplicate(now));
         self.asks(Some(now), Poll::Copy);
         let copied = self.consumer.poll_duplicate(now);
         self.answer(&copied);
@@ -455,6 +464,7 @@ impl Core {
     }
 
     pub(crate) fn poll_passed(&mut self, now: Time) -> Option<Passed<u32>> {
+        plain!(self.poll_passed(now));
         self.asks(Some(now), Poll::Passed);
         let passed = self.consumer.poll_passed(now);
         self.answer(&passed);
@@ -462,6 +472,7 @@ impl Core {
     }
 
     pub(crate) fn poll_commit(&mut self, now: Time, map: &mut [u8]) -> Option<Commit> {
+        plain!(self.poll_commit(now, map));
         self.asks(Some(now), Poll::Commit);
         if lies::is(121)
             && self.lies.over
@@ -488,6 +499,7 @@ impl Core {
     }
 
     pub(crate) fn poll_notice(&mut self) -> Option<Notice> {
+        plain!(self.poll_notice());
         self.asks(None, Poll::Notice);
         if lies::is(162) && self.lies.twice {
             self.lies.twice = false;
@@ -516,6 +528,7 @@ impl Core {
     }
 
     pub(crate) fn poll_release(&mut self) -> Option<Release> {
+        plain!(self.poll_release());
         self.asks(None, Poll::Release);
         if lies::is(122)
             && let Some(again) = self.lies.release.take()
@@ -539,6 +552,7 @@ impl Core {
     }
 
     pub(crate) fn poll_flow(&mut self) -> Option<Flow> {
+        plain!(self.poll_flow());
         self.asks(None, Poll::Flow);
         if lies::is(144)
             && let Some(again) = self.lies.flow.take()
@@ -554,6 +568,7 @@ impl Core {
     }
 
     pub(crate) fn poll_grant(&mut self) -> Option<Grant> {
+        plain!(self.poll_grant());
         self.asks(None, Poll::Grant);
         if (lies::is(140) || lies::is(141))
             && let Some(mut again) = self.lies.grant.take()
@@ -570,6 +585,7 @@ impl Core {
     }
 
     pub(crate) fn poll_drained(&mut self) -> Option<Drained> {
+        plain!(self.poll_drained());
         self.asks(None, Poll::Drained);
         if lies::is(185) {
             return None;
