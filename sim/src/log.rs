@@ -33,7 +33,9 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     /// What it holds, in order.
-    pub(crate) entries: Vec<u32>,
+    entries: Vec<u32>,
+    /// The position of each. Beside each other: they are searched more often than anything else.
+    positions: Vec<u64>,
     pub(crate) start: u64,
     pub(crate) end: u64,
     pub(crate) incarnation: u64,
@@ -67,10 +69,20 @@ impl Log {
     pub(crate) const fn new(start: u64, incarnation: u64) -> Self {
         Self {
             entries: Vec::new(),
+            positions: Vec::new(),
             start,
             end: start,
             incarnation,
             rewrites: 0,
+        }
+    }
+
+    /// The first of its name, with room for so many messages.
+    pub(crate) fn with_room(start: u64, messages: usize) -> Self {
+        Self {
+            entries: Vec::with_capacity(messages),
+            positions: Vec::with_capacity(messages),
+            ..Self::new(start, 1)
         }
     }
 
@@ -88,12 +100,14 @@ impl Log {
         all.push(Entry { position, ..entry });
         self.end = position + 1 + trail;
         self.entries.push(number);
+        self.positions.push(position);
         number
     }
 
     /// Retention: what lies below a position is gone.
     pub(crate) fn retain(&mut self, all: &mut [Entry], below: u64) {
-        let gone = self.seek(all, below);
+        let gone = self.seek(below);
+        self.positions.drain(..gone);
         for e in self.entries.drain(..gone) {
             all[e as usize].stored = false;
         }
@@ -102,15 +116,16 @@ impl Log {
 
     /// One message is gone: its position is a hole.
     pub(crate) fn remove(&mut self, all: &mut [Entry], index: usize) {
+        self.positions.remove(index);
         let e = self.entries.remove(index);
         all[e as usize].stored = false;
     }
 
     /// The tail from a message on is lost, and its positions are used again. The new end.
     pub(crate) fn cut(&mut self, all: &mut [Entry], keep: usize) -> Option<u64> {
-        let &first = self.entries.get(keep)?;
-        let end = all[first as usize].position;
+        let &end = self.positions.get(keep)?;
         self.rewrites += 1;
+        self.positions.truncate(keep);
         for e in self.entries.drain(keep..) {
             all[e as usize].stored = false;
         }
@@ -124,26 +139,45 @@ impl Log {
         for &e in &self.entries {
             all[e as usize].stored = false;
         }
-        *self = Self {
-            rewrites: self.rewrites + 1,
-            ..Self::new(first, self.incarnation + 1)
-        };
+        self.entries.clear();
+        self.positions.clear();
+        (self.start, self.end) = (first, first);
+        self.incarnation += 1;
+        self.rewrites += 1;
+    }
+
+    /// What it holds, in order.
+    pub(crate) fn entries(&self) -> &[u32] {
+        &self.entries
     }
 
     /// Index in `entries` of the first one at or after `position`.
-    pub(crate) fn seek(&self, all: &[Entry], position: u64) -> usize {
+    pub(crate) fn seek(&self, position: u64) -> usize {
         // Whoever has come to the end looks there again and again.
-        let last = self.entries.last();
-        if last.is_none_or(|&e| all[e as usize].position < position) {
-            return self.entries.len();
+        if self.positions.last().is_none_or(|&last| last < position) {
+            return self.positions.len();
         }
-        self.entries
-            .partition_point(|&e| all[e as usize].position < position)
+        // Most logs have no hole before it.
+        let first = self.positions[0];
+        let index = position.saturating_sub(first) as usize;
+        if self.positions.get(index) == Some(&position) {
+            return index;
+        }
+        self.positions.partition_point(|&other| other < position)
     }
 
     /// The first stored message at or after `position`.
-    pub(crate) fn at_or_after(&self, all: &[Entry], position: u64) -> Option<u32> {
-        self.entries.get(self.seek(all, position)).copied()
+    pub(crate) fn at_or_after(&self, position: u64) -> Option<u32> {
+        self.entries.get(self.seek(position)).copied()
+    }
+
+    /// What is stored from one position to before another, in order.
+    pub(crate) fn between(&self, from: u64, to: u64) -> impl Iterator<Item = u32> {
+        let first = self.seek(from);
+        let stored = self.positions[first..].iter().zip(&self.entries[first..]);
+        stored
+            .take_while(move |&(&position, _)| position < to)
+            .map(|(_, &e)| e)
     }
 
     /// What a session finds that was told to start at `expect`.
@@ -152,7 +186,7 @@ impl Log {
             position: Position(position),
             stamp: Stamp(stamp),
         } = expect;
-        let found = self.at_or_after(all, position).map(|e| &all[e as usize]);
+        let found = self.at_or_after(position).map(|e| &all[e as usize]);
         if found.is_some_and(|e| e.position == position && e.stamp == stamp) {
             return Continuity::Continues;
         }
@@ -241,11 +275,11 @@ pub(crate) struct Seat {
 mod tests {
     use super::*;
 
-    fn entry(position: u64, stamp: u64) -> Entry {
+    fn entry(stamp: u64) -> Entry {
         Entry {
             number: 0,
             partition: 0,
-            position,
+            position: 0,
             stamp,
             key: None,
             lane: 0,
@@ -259,12 +293,46 @@ mod tests {
         }
     }
 
+    /// A log that holds these positions. The stamp of each is ten times its number, from 1 on.
+    fn log(positions: &[u64]) -> (Log, Vec<Entry>) {
+        let mut all = Vec::new();
+        let mut log = Log::new(1, 1);
+        for (&position, n) in positions.iter().zip(1..) {
+            let hole = position - log.end;
+            log.append(&mut all, entry(10 * n), hole, 0);
+        }
+        (log, all)
+    }
+
+    #[test]
+    fn a_position_is_found_with_holes_and_without() {
+        for held in [&[][..], &[1, 2, 3, 4], &[3, 5, 7], &[1, 2, 9, 10, 11, 30]] {
+            let (mut log, mut all) = log(held);
+            let mut held = held.to_vec();
+            loop {
+                for position in 0..40 {
+                    let first = held.iter().position(|&p| p >= position);
+                    let index = first.unwrap_or(held.len());
+                    assert_eq!(log.seek(position), index, "{position} in {held:?}");
+                    let upto = held[index..].iter().filter(|&&p| p < position + 5);
+                    let between = log.between(position, position + 5);
+                    assert!(between.map(|e| all[e as usize].position).eq(upto.copied()));
+                }
+                if held.len() < 2 {
+                    break;
+                }
+                // A hole more, and one less at the end.
+                log.remove(&mut all, held.len() / 2);
+                held.remove(held.len() / 2);
+                log.cut(&mut all, held.len() - 1);
+                held.pop();
+            }
+        }
+    }
+
     #[test]
     fn a_session_recognises_its_log_by_position_and_stamp() {
-        let all = [entry(3, 10), entry(5, 20), entry(7, 30)];
-        let mut log = Log::new(1, 1);
-        log.entries = vec![0, 1, 2];
-        log.end = 8;
+        let (log, all) = log(&[3, 5, 7]);
         let expect = |position, stamp| {
             log.continuity(
                 &all,

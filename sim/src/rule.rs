@@ -277,7 +277,8 @@ impl Rules {
         }
     }
 
-    /// Whether what is wrong is to be said. The story is only told when something is.
+    /// Whether what is wrong is to be said. The story is only told when something is. One that many are
+    /// given is borrowed: each would have a copy of its own, made before it is known whether it holds.
     #[inline]
     pub(crate) fn hold(&self, rule: Rule, holds: bool, story: impl FnOnce() -> String) -> Checked {
         self.asks(rule);

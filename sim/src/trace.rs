@@ -160,8 +160,8 @@ impl Model {
             }
             ["delete", position] => {
                 let position = position.parse().ok()?;
-                let index = self.log.seek(&self.entries, position);
-                let found = self.log.at_or_after(&self.entries, position)?;
+                let index = self.log.seek(position);
+                let found = self.log.at_or_after(position)?;
                 (self.entries[found as usize].position == position).then_some(())?;
                 self.log.remove(&mut self.entries, index);
                 Some(done())
@@ -170,7 +170,7 @@ impl Model {
             ["take-over"] => Some(format!("epoch {}", self.record.open())),
             ["cut", count] => {
                 let count: usize = count.parse().ok()?;
-                let keep = self.log.entries.len().checked_sub(count)?;
+                let keep = self.log.entries().len().checked_sub(count)?;
                 let end = self.log.cut(&mut self.entries, keep)?;
                 let kept = self.stamps.partition_point(|(position, _)| *position < end);
                 self.lost = self.stamps.split_off(kept);
@@ -198,7 +198,7 @@ impl Model {
             ["deliver", from] => {
                 let mut all = Vec::new();
                 let mut from = from.parse().ok()?;
-                while let Some(e) = self.log.at_or_after(&self.entries, from) {
+                while let Some(e) = self.log.at_or_after(from) {
                     let position = self.entries[e as usize].position;
                     all.push(position.to_string());
                     from = position + 1;

@@ -103,7 +103,7 @@ impl Checker {
     ) -> Checked {
         let keeps = self.config.parked_keys == 0;
         let books = &mut self.processes[member].books;
-        let at = || format!("msg={} partition={} at={now}", run.entry, run.partition);
+        let at = &|| format!("msg={} partition={} at={now}", run.entry, run.partition);
         let of = |b: &Book| b.members.iter().position(|m| m.0 == run.token);
         let found = books.iter_mut().find_map(|b| Some((of(b)?, b)));
         let Some((index, book)) = found else {

@@ -37,13 +37,12 @@ impl Checker {
         &mut self,
         member: usize,
         start: &Start,
-        all: &[Entry],
         log: &Log,
         now: u64,
     ) -> Checked {
         self.tally.sessions += 1;
         let partition = start.partition.0;
-        let at = || format!("partition={partition} epoch={} at={now}", start.epoch.0);
+        let at = &|| format!("partition={partition} epoch={} at={now}", start.epoch.0);
         let rules = &self.rules;
         let tenures = &mut self.processes[member].tenures;
         let Some(tenure) = tenures[partition as usize].as_mut() else {
@@ -67,7 +66,7 @@ impl Checker {
             let blind = start.at.0.min(tenure.reach);
             tenure.opening.floor = tenure.opening.floor.max(blind);
             if log.rewrites > 0 {
-                for &e in &log.entries[..log.seek(all, blind)] {
+                for e in log.between(0, blind) {
                     self.facts[e as usize].excused = true;
                 }
             }
@@ -85,10 +84,9 @@ impl Checker {
         member: usize,
         partition: u32,
         (recorded, end): (u64, u64),
-        all: &[Entry],
         log: &Log,
     ) {
-        for &e in &log.entries[log.seek(all, recorded)..log.seek(all, end)] {
+        for e in log.between(recorded, end) {
             self.facts[e as usize].excused = true;
         }
         if let Some(tenure) = self.tenure(member, partition) {
@@ -127,14 +125,7 @@ impl Checker {
 
     /// The adapter reports that the anchor is gone. In a rewritten log nobody can tell what stands
     /// below the frontier.
-    pub(crate) fn cannot_tell(
-        &mut self,
-        member: usize,
-        partition: u32,
-        frontier: u64,
-        all: &[Entry],
-        log: &Log,
-    ) {
+    pub(crate) fn cannot_tell(&mut self, member: usize, partition: u32, frontier: u64, log: &Log) {
         if let Some(tenure) = self.tenure(member, partition) {
             tenure.untold = true;
             tenure.unshown = true;
@@ -150,7 +141,7 @@ impl Checker {
         {
             tenure.opening.anchored = false;
             tenure.opening.floor = tenure.opening.floor.max(frontier);
-            for &e in &log.entries[..log.seek(all, frontier)] {
+            for e in log.between(0, frontier) {
                 self.facts[e as usize].excused = true;
             }
         }
@@ -212,7 +203,7 @@ impl Checker {
     ) -> Checked {
         let (e, partition) = (arrival.message, arrival.partition.0);
         let entry = &all[e as usize];
-        let at = || {
+        let at = &|| {
             format!(
                 "key={:?} msg={e} partition={partition} position={} at={now}",
                 entry.key, entry.position
@@ -319,7 +310,7 @@ impl Checker {
         now: u64,
     ) -> Checked {
         let entry = &all[e as usize];
-        let at = || format!("key={:?} msg={e} partition={partition} at={now}", entry.key);
+        let at = &|| format!("key={:?} msg={e} partition={partition} at={now}", entry.key);
         self.tally.duplicates += 1;
         let (rules, process) = (&self.rules, &mut self.processes[member]);
         let Some(tenure) = process.tenures[partition as usize].as_mut() else {

@@ -116,12 +116,12 @@ pub(crate) struct Checker {
 }
 
 impl Checker {
-    pub(crate) fn new(config: &Config, members: u32, muted: u128) -> Self {
+    pub(crate) fn new(config: &Config, members: u32, messages: usize, muted: u128) -> Self {
         Self {
             config: config.clone(),
             rules: Rules::new(muted),
             roomy: config.window_pool / 64 >= config.partitions * blocks(config),
-            facts: Vec::new(),
+            facts: Vec::with_capacity(messages),
             processes: (0..members).map(|_| Process::new(config)).collect(),
             tally: Tally::default(),
             suspects: Suspects::default(),
@@ -150,16 +150,6 @@ impl Checker {
     /// The tenure in which `member` holds `partition`, if the checker's books have one.
     pub(crate) fn tenure(&mut self, member: usize, partition: u32) -> Option<&mut Tenure> {
         self.processes[member].tenures[partition as usize].as_mut()
-    }
-
-    /// After each event: notices that were due have come (S9).
-    pub(crate) fn notices_came(&mut self, member: usize, now: u64) -> Checked {
-        let missing = self.processes[member].expected.pop();
-        self.processes[member].expected.clear();
-        self.rules.hold(Rule::Silent, missing.is_none(), || {
-            let (partition, kinds) = missing.unwrap_or_default();
-            format!("partition={partition} at={now}: no notice of {kinds:?}")
-        })
     }
 
     pub(crate) fn expect_notice(
@@ -195,9 +185,9 @@ impl Checker {
         now: u64,
     ) -> Checked {
         for log in logs {
-            for &e in &log.entries {
+            for &e in log.entries() {
                 let (entry, fact) = (&entries[e as usize], &self.facts[e as usize]);
-                let at = || {
+                let at = &|| {
                     format!(
                         "key={:?} msg={e} partition={} position={} at={now}",
                         entry.key, entry.partition, entry.position
@@ -219,7 +209,7 @@ impl Checker {
         };
         let some = logs
             .iter()
-            .flat_map(|l| &l.entries)
+            .flat_map(|l| l.entries())
             .any(|e| asked(e) && sound(e) && entries[*e as usize].key.is_some());
         let vacuous = some && self.tally.started == 0 && self.tally.dead == 0;
         self.rules

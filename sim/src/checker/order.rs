@@ -29,7 +29,7 @@ impl Checker {
         let (e, partition) = (dispatch.message, dispatch.partition.0);
         let entry = &all[e as usize];
         let lane = self.lane_of(entry);
-        let at = || {
+        let at = &|| {
             format!(
                 "key={:?} msg={e} partition={partition} position={} epoch={} at={now}",
                 entry.key, entry.position, dispatch.epoch.0
@@ -82,8 +82,7 @@ impl Checker {
         if lane.is_some() {
             let order = self.config.order;
             let keyless = self.config.keyless;
-            let before = &log.entries[..log.seek(all, entry.position)];
-            let earlier = before.iter().find(|&&b| {
+            let earlier = log.between(0, entry.position).find(|&b| {
                 let before = &all[b as usize];
                 let together = follows.is_some() && process.is_in_call(call, b);
                 lane_of((order, keyless), before) == lane
@@ -92,7 +91,7 @@ impl Checker {
                     && !self.overtakes(entry, before)
             });
             rules.hold(Rule::StartOutOfOrder, earlier.is_none(), || {
-                let position = earlier.map(|&b| all[b as usize].position);
+                let position = earlier.map(|b| all[b as usize].position);
                 format!("{}: msg={earlier:?} at position={position:?} is not", at())
             })?;
         }
@@ -174,7 +173,7 @@ impl Checker {
             });
         };
         let run = process.runs.swap_remove(index);
-        let at = || {
+        let at = &|| {
             format!(
                 "key={:?} msg={} partition={} epoch={} at={now}",
                 all[run.entry as usize].key, run.entry, run.partition, run.epoch
@@ -228,7 +227,7 @@ impl Checker {
     ) -> Checked {
         let entry = all[e as usize];
         let most = self.config.retry.attempts;
-        let at = || {
+        let at = &|| {
             format!(
                 "key={:?} msg={e} partition={partition} at={now}: {why:?}",
                 entry.key

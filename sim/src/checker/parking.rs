@@ -201,7 +201,7 @@ impl Checker {
         entry: &Entry,
         now: u64,
     ) -> Checked {
-        let at = || {
+        let at = &|| {
             format!(
                 "key={:?} msg={e} partition={partition} at={now}: {why:?}",
                 entry.key

@@ -103,6 +103,16 @@ impl Process {
         self.tenures.iter().flatten().map(|t| t.held).sum()
     }
 
+    /// After each event: notices that were due have come (S9).
+    pub(crate) fn notices_came(&mut self, rules: &Rules, now: u64) -> Checked {
+        let missing = self.expected.pop();
+        self.expected.clear();
+        rules.hold(Rule::Silent, missing.is_none(), || {
+            let (partition, kinds) = missing.unwrap_or_default();
+            format!("partition={partition} at={now}: no notice of {kinds:?}")
+        })
+    }
+
     /// After each event: what the core says that it holds is what it was given, and within its
     /// caps (S7).
     pub(crate) fn check_stats(

@@ -20,7 +20,7 @@ impl Checker {
     ) -> Checked {
         self.tally.commits += 1;
         let (partition, frontier) = (commit.partition.0, commit.frontier.0);
-        let at = || {
+        let at = &|| {
             format!(
                 "partition={partition} epoch={} write={} frontier={frontier} at={now}",
                 commit.epoch.0, commit.write
@@ -51,13 +51,10 @@ impl Checker {
             format!("{}: key={key:?} msg={missed:?} position={position:?}", at())
         })?;
         for &(from, to) in ranges {
-            let first = log.seek(all, from);
-            let mut inside = log.entries[first..]
-                .iter()
-                .take_while(|&&e| all[e as usize].position < to);
-            let missed = inside.find(|&&e| !tenure.finished(e, all, log));
+            let mut inside = log.between(from, to);
+            let missed = inside.find(|&e| !tenure.finished(e, all, log));
             rules.hold(Rule::MapCovers, missed.is_none(), || {
-                let position = missed.map(|&e| all[e as usize].position);
+                let position = missed.map(|e| all[e as usize].position);
                 format!(
                     "{}: msg={missed:?} position={position:?} in {from}..{to}",
                     at()
@@ -73,10 +70,9 @@ impl Checker {
         let ends = !commit.last || tenure.stopping.is_some();
         rules.hold(Rule::LastCommitGoesOn, ends, at)?;
         // What an earlier owner finished needs no second look, unless the log was rewritten.
-        let first = log.seek(all, tenure.checked);
-        tenure.checked = tenure.checked.max(frontier);
-        let covered = log.entries[first..].iter().copied();
-        for e in covered.take_while(|&e| all[e as usize].position < frontier) {
+        let checked = tenure.checked;
+        tenure.checked = checked.max(frontier);
+        for e in log.between(checked, frontier) {
             excuse(rules, &mut self.facts, e, log.rewrites > 0, at)?;
         }
         Ok(())
@@ -122,7 +118,7 @@ impl Checker {
     pub(crate) fn released(&mut self, member: usize, release: &Release, now: u64) -> Checked {
         self.tally.released += 1;
         let partition = release.partition.0;
-        let at = || format!("partition={partition} at={now}: {release:?}");
+        let at = &|| format!("partition={partition} at={now}: {release:?}");
         let (rules, process) = (&self.rules, &self.processes[member]);
         let Some(tenure) = &process.tenures[partition as usize] else {
             return rules.hold(Rule::ReleasedTwice, false, at);

@@ -158,7 +158,7 @@ impl Checker {
     ) -> Checked {
         let entry = all[e as usize];
         let judged = self.judged(&entry, all);
-        let at = || format!("key={:?} msg={e} partition={partition} at={now}", entry.key);
+        let at = &|| format!("key={:?} msg={e} partition={partition} at={now}", entry.key);
         self.tally.duplicates += 1;
         let (rules, process) = (&self.rules, &mut self.processes[member]);
         let Some(tenure) = process.tenures[partition as usize].as_mut() else {
@@ -189,7 +189,7 @@ impl Checker {
         let entry = e.map(|e| all[e as usize]);
         let judged = entry.and_then(|entry| self.judged(&entry, all));
         let forgets = self.forgets(all);
-        let at = || format!("msg={e:?} at={now}: {gap:?}");
+        let at = &|| format!("msg={e:?} at={now}: {gap:?}");
         let (rules, process) = (&self.rules, &mut self.processes[member]);
         let Some(tenure) = process.tenures[gap.partition.0 as usize].as_mut() else {
             return rules.hold(Rule::GapMistold, false, at);

@@ -59,7 +59,7 @@ impl Process {
         if stall.is_none() && known.is_none() {
             return Ok(());
         }
-        let at = || format!("member={member} partition={partition} at={now}: {stall:?}");
+        let at = &|| format!("member={member} partition={partition} at={now}: {stall:?}");
         let holds = self.tenures[partition as usize].as_ref();
         let doubts = stall.is_some_and(|s| s.state == StallState::Doubted);
         let nothing =

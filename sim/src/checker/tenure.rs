@@ -278,11 +278,7 @@ impl Tenure {
 
     /// The first stored message below `to` that is not finished.
     pub(crate) fn unfinished_below(&self, to: u64, all: &[Entry], log: &Log) -> Option<u32> {
-        let first = log.seek(all, self.checked);
-        log.entries[first..]
-            .iter()
-            .copied()
-            .take_while(|&e| all[e as usize].position < to)
+        log.between(self.checked, to)
             .find(|&e| !self.finished(e, all, log))
     }
 }

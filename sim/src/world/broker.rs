@@ -194,7 +194,7 @@ impl World {
             stored: true,
         };
         let number = log.append(&mut self.entries, entry, item.hole, item.trail);
-        let entry = self.entries[number as usize];
+        let position = self.entries[number as usize].position;
         // Below the frontier of a session that had nothing to recognise the log by, nobody can tell
         // that this is new.
         let rewritten = self.logs[partition].rewrites > 0;
@@ -206,19 +206,22 @@ impl World {
         let excused = rewritten
             && unseen
                 .into_iter()
-                .any(|t| t.blind && entry.position < t.opening.floor);
+                .any(|t| t.blind && position < t.opening.floor);
         self.checker.facts.push(Fact {
             excused,
             ..Fact::default()
         });
         self.checker.tally.published += 1;
         self.mark(
-            entry.position,
-            u64::from(entry.partition),
-            u64::from(entry.identity),
+            position,
+            u64::from(item.partition),
+            u64::from(item.identity),
         );
-        self.note(|_, out| out.push_str(&format!("             stored {number}: {entry:?}\n")));
-        self.feeds_look(entry.partition);
+        self.note(|w, out| {
+            let entry = &w.entries[number as usize];
+            out.push_str(&format!("             stored {number}: {entry:?}\n"));
+        });
+        self.feeds_look(item.partition);
     }
 
     /// The log has changed: whoever delivers from it looks again.
@@ -231,8 +234,8 @@ impl World {
     /// Retention removes some of the oldest messages.
     pub(super) fn retain(&mut self, partition: u32, share: u64) {
         let log = &mut self.logs[partition as usize];
-        let gone = (log.entries.len() as u64 * share / 100) as usize;
-        if let Some(&last) = gone.checked_sub(1).and_then(|last| log.entries.get(last)) {
+        let gone = (log.entries().len() as u64 * share / 100) as usize;
+        if let Some(&last) = gone.checked_sub(1).and_then(|last| log.entries().get(last)) {
             let below = self.entries[last as usize].position + 1;
             log.retain(&mut self.entries, below);
         }
@@ -243,8 +246,8 @@ impl World {
     /// One message is deleted.
     pub(super) fn delete(&mut self, partition: u32, draw: u64) {
         let log = &mut self.logs[partition as usize];
-        if log.entries.len() > 1 {
-            let index = (draw % log.entries.len() as u64) as usize;
+        if log.entries().len() > 1 {
+            let index = (draw % log.entries().len() as u64) as usize;
             log.remove(&mut self.entries, index);
         }
     }
@@ -254,8 +257,8 @@ impl World {
         let log = &mut self.logs[partition as usize];
         // At least one: positions of other partitions that are lost and used again beside an anchor
         // that holds are beyond what an anchor can tell.
-        let lost = (log.entries.len() as u64 * share).div_ceil(100) as usize;
-        let keep = log.entries.len() - lost;
+        let lost = (log.entries().len() as u64 * share).div_ceil(100) as usize;
+        let keep = log.entries().len() - lost;
         let Some(end) = log.cut(&mut self.entries, keep) else {
             return;
         };

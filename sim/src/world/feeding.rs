@@ -19,9 +19,8 @@ impl World {
     #[inline(never)]
     pub(super) fn session_asked(&mut self, member: u32, start: Start) -> Checked {
         let p = start.partition.0 as usize;
-        let (entries, log) = (&self.entries, &self.logs[p]);
         self.checker
-            .session_asked(member as usize, &start, entries, log, self.now)?;
+            .session_asked(member as usize, &start, &self.logs[p], self.now)?;
         self.strand(member, start.partition.0);
         self.sessions[p] += 1;
         let session = self.sessions[p] << 16 | p as u64;
@@ -135,10 +134,9 @@ impl World {
             Continuity::CannotTell if self.checker.goes_on(m, partition) => {
                 let frontier = self.members[m].core.as_ref();
                 let frontier = frontier.and_then(|c| c.frontier(PartitionId(partition)));
-                let (entries, log) = (&self.entries, &self.logs[partition as usize]);
+                let log = &self.logs[partition as usize];
                 let frontier = frontier.map_or(0, |f| f.0);
-                self.checker
-                    .cannot_tell(m, partition, frontier, entries, log);
+                self.checker.cannot_tell(m, partition, frontier, log);
                 self.checker
                     .expect_notice(m, partition, &[NoticeKind::CannotTell]);
             }
@@ -274,7 +272,7 @@ impl World {
             .map_or(0, |f| f.at)
             .max(self.now + wait);
         let log = &self.logs[p];
-        let mut left = log.entries[log.seek(&self.entries, delivery.cursor)..].iter();
+        let mut left = log.entries()[log.seek(delivery.cursor)..].iter();
         for taken in 0..batch {
             let Some(&e) = left.next() else {
                 delivery.cursor = delivery.cursor.max(log.end);
@@ -456,7 +454,7 @@ impl World {
         let next = {
             let feed = &self.members[member as usize].feeds[p];
             let cursor = feed.delivery.as_ref().map_or(0, |d| d.cursor);
-            log.at_or_after(&self.entries, cursor)
+            log.at_or_after(cursor)
                 .map_or(log.end, |e| self.entries[e as usize].position)
         };
         let life = self.members[member as usize].life;

@@ -175,24 +175,28 @@ impl World {
         if watch.coverage {
             fate = fate.counting();
         }
+        // Few publishes are made twice, or not at all.
+        let room = plan.messages as usize + 8;
         let start = |p: u32| fate.draw(Site::Work, 1, u64::from(p), 0, 3);
         Self {
-            heap: Heap::default(),
+            heap: Heap::new(),
             now: 0,
             events: 0,
             chosen: 0,
             stage: Stage::Storm,
-            entries: Vec::with_capacity(plan.messages as usize + 8),
-            logs: (0..partitions).map(|p| Log::new(start(p), 1)).collect(),
+            entries: Vec::with_capacity(room),
+            logs: (0..partitions)
+                .map(|p| Log::with_room(start(p), room / partitions as usize + 8))
+                .collect(),
             records: vec![Record::default(); partitions as usize],
             copies: vec![Vec::new(); partitions as usize],
             seats: vec![None; partitions as usize],
             members: (0..plan.members).map(|_| Member::new(partitions)).collect(),
             stragglers: Vec::new(),
-            writes: Vec::new(),
-            burials: Vec::new(),
-            checker: Checker::new(&plan.config, plan.members, watch.muted),
-            made: Vec::new(),
+            writes: Vec::with_capacity(16),
+            burials: Vec::with_capacity(16),
+            checker: Checker::new(&plan.config, plan.members, room, watch.muted),
+            made: Vec::with_capacity(room),
             numbers: BTreeMap::new(),
             gaps: Vec::new(),
             stamps: 0,

@@ -335,12 +335,13 @@ impl World {
             })?;
         }
         let wake = core.poll_timeout();
-        self.see_stalls(member)?;
-        self.checker.notices_came(m, self.now)?;
-        let (rules, process) = (&self.checker.rules, &self.checker.processes[m]);
-        if let Some(core) = &self.members[m].core {
-            process.check_stats(rules, &self.plan.config, core, self.now)?;
+        let (rules, process) = (&self.checker.rules, &mut self.checker.processes[m]);
+        for partition in 0..self.plan.config.partitions {
+            let stall = core.stall(Time::from_nanos(self.now), PartitionId(partition));
+            process.stall_seen(rules, (member, partition), stall, self.now)?;
         }
+        process.notices_came(rules, self.now)?;
+        process.check_stats(rules, &self.plan.config, core, self.now)?;
         if let Some(wake) = wake {
             self.set_timer(member, wake.at);
         }
@@ -349,20 +350,6 @@ impl World {
             if feed.wants_pump(self.logs[partition as usize].end) {
                 self.may_pump(member, partition);
             }
-        }
-        Ok(())
-    }
-
-    /// Holds what the core says of its frontiers against the books.
-    fn see_stalls(&mut self, member: u32) -> Checked {
-        let (m, time) = (member as usize, self.time());
-        let Some(core) = self.members[m].core.as_deref_mut() else {
-            return Ok(());
-        };
-        let (rules, process) = (&self.checker.rules, &mut self.checker.processes[m]);
-        for partition in 0..self.plan.config.partitions {
-            let stall = core.stall(time, PartitionId(partition));
-            process.stall_seen(rules, (member, partition), stall, self.now)?;
         }
         Ok(())
     }

@@ -25,9 +25,8 @@ impl World {
             }
             OnReset::Latest => {
                 let log = &self.logs[partition as usize];
-                let all = &self.entries;
                 self.checker
-                    .passed_over(m, partition, (recorded, range.1), all, log);
+                    .passed_over(m, partition, (recorded, range.1), log);
             }
             OnReset::Earliest => {}
         }
@@ -70,8 +69,8 @@ impl World {
             return;
         };
         if to == OnReset::Latest {
-            let (all, log) = (&self.entries, &self.logs[partition as usize]);
-            self.checker.passed_over(m, partition, range, all, log);
+            let log = &self.logs[partition as usize];
+            self.checker.passed_over(m, partition, range, log);
         }
     }
 }

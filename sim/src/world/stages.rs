@@ -77,7 +77,7 @@ impl World {
             && (self.silent || self.made.len() >= self.plan.messages as usize)
             && self.members.iter().all(|m| m.core.is_some() && !m.draining)
             && self.logs.iter().zip(&self.records).all(|(log, record)| {
-                log.entries.last().is_none_or(|&e| {
+                log.entries().last().is_none_or(|&e| {
                     record.incarnation.is_some_and(|i| i.0 == log.incarnation)
                         && record
                             .frontier
@@ -105,7 +105,7 @@ impl World {
         let mut story = format!("at={}: {};", self.now, rule.shape());
         for (p, (log, record)) in self.logs.iter().zip(&self.records).enumerate() {
             let last = log
-                .entries
+                .entries()
                 .last()
                 .map(|&e| self.entries[e as usize].position);
             let _ = write!(
