@@ -507,10 +507,14 @@ pub(super) fn replaced(
 pub(super) fn checksum(header: &[u8], body: &[u8]) -> u32 {
     let mut sum = mix(header.len() as u64 ^ (body.len() as u64) << 32);
     for part in [header, body] {
-        for chunk in part.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
+        let (words, rest) = part.as_chunks();
+        for &word in words {
             sum = mix(sum ^ u64::from_le_bytes(word));
+        }
+        if !rest.is_empty() {
+            let bytes = rest.iter().rev();
+            let word = bytes.fold(0, |word, &byte| word << 8 | u64::from(byte));
+            sum = mix(sum ^ word);
         }
     }
     (sum >> 32) as u32
