@@ -123,10 +123,10 @@ impl Process {
         now: u64,
     ) -> Checked {
         let stats = core.stats();
-        let orphans = self.runs.iter().filter(|r| r.orphan).count() as u32;
+        let orphans = || self.runs.iter().filter(|r| r.orphan).count() as u32;
         let (held, running) = (self.held(), self.runs.len() as u32);
         let fine = stats.running == running
-            && (held..=held + orphans).contains(&stats.held)
+            && (stats.held == held || (held..=held + orphans()).contains(&stats.held))
             // The message at the frontier of each partition can always be admitted.
             && held <= config.limits.messages + config.partitions
             && (stats.held_bytes == 0 || stats.held > 0)
@@ -134,7 +134,8 @@ impl Process {
             && stats.identities <= config.dedupe.ids + stats.held;
         rules.hold(Rule::Bounds, fine, || {
             format!(
-                "running={running} held={held} orphans={orphans} at={now}: {:?}",
+                "running={running} held={held} orphans={} at={now}: {:?}",
+                orphans(),
                 core.stats()
             )
         })

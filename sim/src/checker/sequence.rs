@@ -256,10 +256,19 @@ impl Checker {
         let Some(settings) = self.config.sequence.filter(|_| !self.forgets(all)) else {
             return Ok(());
         };
+        let timeout = settings.gap_timeout.as_nanos();
         for (p, tenure) in process.tenures.iter().enumerate() {
             let Some(tenure) = tenure.as_ref().filter(|t| waits(t)) else {
                 continue;
             };
+            // Of a lane the message that has waited longest counts: mostly none has for so long.
+            let long = |e: u32| {
+                let since = tenure.sequences.since.get(&e);
+                since.is_some_and(|since| since.saturating_add(timeout) <= now)
+            };
+            if !held(tenure, all).any(|(e, _)| long(e)) {
+                continue;
+            }
             let goes_on = tenure.stopping.is_none() && now < tenure.until;
             let mut first: BTreeMap<u64, (u64, u32, u64)> = BTreeMap::new();
             let mut mixed = Vec::new();
@@ -289,7 +298,7 @@ impl Checker {
                 if !goes_on || mixed.contains(&lane) || busy || other || !ahead {
                     continue;
                 }
-                let due = since.saturating_add(settings.gap_timeout.as_nanos());
+                let due = since.saturating_add(timeout);
                 let told = now < due || books.stopped.contains(&key);
                 self.rules.hold(Rule::HeldTooLong, told, || {
                     format!("key={key} sequence={sequence} since={since} at={now}")
