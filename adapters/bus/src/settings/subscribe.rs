@@ -318,7 +318,7 @@ impl SubscribeSettings {
             return bad("flight_recorder", recorder.to_string(), fix);
         }
         if let (0, Some(path)) = (recorder, &self.flight_directory) {
-            let fix = "needs `flight_recorder`, for instance \"1MiB\"";
+            let fix = "needs `flight_recorder`, for instance \"4MiB\"";
             return bad("flight_directory", path.display().to_string(), fix);
         }
         let core = self.to_core(1, 1, 0).validate();
