@@ -141,9 +141,10 @@ pub use config::{
 pub use consumer::{
     Accused, Admit, Anchor, Arrival, Commit, CommitResult, Consumer, Continuity, Copied, Credit,
     DeadLetter, Dispatch, Drained, Flow, Grant, Health, Mask, NotRestored, NotWeighed, Notice,
-    NoticeKind, Outcome, ParkedKey, ParkedMode, Passed, Receipt, Refusal, Refused, Release, Resume,
-    SequenceGap, SnapshotError, Stale, Stall, StallState, Start, Stats, WEIGHT_MAX, Wake,
-    WakeReason, Why, decode_digests, decode_map, decode_parked, decode_suspects, seal_snapshot,
+    NoticeKind, Outcome, ParkedKey, ParkedMode, Passed, ProgressMap, Receipt, Refusal, Refused,
+    Release, Resume, SequenceGap, SnapshotError, Stale, Stall, StallState, Start, Stats,
+    WEIGHT_MAX, Wake, WakeReason, Why, decode_digests, decode_map, decode_parked, decode_suspects,
+    seal_snapshot,
 };
 pub use ids::{Epoch, Incarnation, PartitionId, Position, Session, Stamp, Token};
 pub use producer::{

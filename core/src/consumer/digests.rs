@@ -155,8 +155,9 @@ pub(super) fn split(bytes: &[u8]) -> Option<(&[u8], &[[u8; EACH]])> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::map::{Kept, decode, decode_digests, decode_map, encode};
+    use super::super::map::{Kept, decode, encode};
     use super::super::places::ParkedKey;
+    use super::super::reading::{decode_digests, decode_map};
     use super::super::suspects::Marked;
     use super::super::window::Note;
     use super::*;

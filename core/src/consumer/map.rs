@@ -305,12 +305,10 @@ impl<'a> Finished<'a> {
             Finished::Bits(bits) => (bits, None),
             Finished::Runs(runs) => (&[][..], Some(RunWords::new(runs))),
         };
-        let words = bits.chunks(8).map(|bytes| {
-            let mut whole = [0; 8];
-            whole[..bytes.len()].copy_from_slice(bytes);
-            u64::from_le_bytes(whole)
-        });
-        words.chain(runs.into_iter().flatten())
+        let (words, rest) = bits.as_chunks();
+        let words = words.iter().map(|word| u64::from_le_bytes(*word));
+        let last = (!rest.is_empty()).then(|| short_word(rest));
+        words.chain(last).chain(runs.into_iter().flatten())
     }
 }
 
@@ -512,70 +510,16 @@ pub(super) fn checksum(header: &[u8], body: &[u8]) -> u32 {
             sum = mix(sum ^ u64::from_le_bytes(word));
         }
         if !rest.is_empty() {
-            let bytes = rest.iter().rev();
-            let word = bytes.fold(0, |word, &byte| word << 8 | u64::from(byte));
-            sum = mix(sum ^ word);
+            sum = mix(sum ^ short_word(rest));
         }
     }
     (sum >> 32) as u32
 }
 
-/// Reads a progress map: the finished ranges `[from, to)` beyond `frontier`, or `None` when it is
-/// not a sound map of that frontier. For histories and tools; ranges count holes as finished.
-#[must_use]
-pub fn decode_map(map: &[u8], frontier: Position) -> Option<alloc::vec::Vec<(Position, Position)>> {
-    let finished = decode(map, frontier, None, Position(u64::MAX))?.finished;
-    let mut ranges = alloc::vec::Vec::new();
-    let mut from = None;
-    for (word, nth) in finished.words().chain([0]).zip(0u64..) {
-        let at = |bit: u32| Position(frontier.0 + 64 * nth + u64::from(bit));
-        let mut bit = 0;
-        while bit < 64 {
-            let rest = word >> bit;
-            if let Some(start) = from {
-                // Ones end with the word at the latest: zeros come in from above.
-                bit += (!rest).trailing_zeros();
-                if bit < 64 {
-                    ranges.push((start, at(bit)));
-                    from = None;
-                }
-            } else if rest == 0 {
-                break;
-            } else {
-                bit += rest.trailing_zeros();
-                from = Some(at(bit));
-            }
-        }
-    }
-    Some(ranges)
-}
-
-/// Reads the digests of a progress map ([`Config::map_digests`](crate::Config::map_digests)): the finished
-/// positions that it names, each with 16 bits of the identity that was finished there. Nothing where it has
-/// none. `None` when it is not a sound map of that frontier. For histories and tools.
-#[must_use]
-pub fn decode_digests(map: &[u8], frontier: Position) -> Option<alloc::vec::Vec<(Position, u16)>> {
-    let sound = decode(map, frontier, None, Position(u64::MAX))?;
-    let at = |(distance, digest)| (Position(frontier.0 + distance), digest);
-    Some(sound.digests().map(at).collect())
-}
-
-/// Reads which keys a progress map says are parked, or `None` when it is not a sound map of that
-/// frontier. For histories and tools.
-#[must_use]
-pub fn decode_parked(map: &[u8], frontier: Position) -> Option<alloc::vec::Vec<ParkedKey>> {
-    let sound = decode(map, frontier, None, Position(u64::MAX))?;
-    Some(sound.parked().collect())
-}
-
-/// Reads what a progress map says of suspects ([`Config::suspects`](crate::Config::suspects)): whether
-/// anything may have been running, and the messages that are named. `None` when it is not a sound map of
-/// that frontier. For histories and tools.
-#[must_use]
-pub fn decode_suspects(map: &[u8], frontier: Position) -> Option<(bool, alloc::vec::Vec<Accused>)> {
-    let marked = decode(map, frontier, None, Position(u64::MAX))?.marked();
-    let anything = marked.mark == Mark::Anything;
-    Some((anything, marked.entries().to_vec()))
+/// Less than 8 bytes, the lowest first.
+fn short_word(bytes: &[u8]) -> u64 {
+    let bytes = bytes.iter().rev();
+    bytes.fold(0, |word, &byte| word << 8 | u64::from(byte))
 }
 
 #[cfg(test)]

@@ -30,11 +30,11 @@ mod partition;
 mod places;
 mod pool;
 mod quiet;
+mod reading;
 mod remembered;
 mod resumed;
 mod runs;
 mod sequence;
-
 mod session;
 mod slab;
 mod snapshot;
@@ -50,13 +50,13 @@ pub use inputs::{
     Admit, Anchor, Arrival, CommitResult, Continuity, NotWeighed, Outcome, Receipt, Refusal,
     Refused, Resume, Stale, Wake, WakeReason, Why,
 };
-pub use map::{decode_digests, decode_map, decode_parked, decode_suspects};
 pub use mask::Mask;
 pub use outputs::{
     Commit, Copied, Credit, DeadLetter, Dispatch, Drained, Flow, Grant, Health, Notice, NoticeKind,
     Passed, Release, SequenceGap, Stall, StallState, Start, Stats,
 };
 pub use places::{ParkedKey, ParkedMode};
+pub use reading::{ProgressMap, decode_digests, decode_map, decode_parked, decode_suspects};
 pub use remembered::NotRestored;
 pub use snapshot::{SnapshotError, seal_snapshot};
 pub use suspects::Accused;

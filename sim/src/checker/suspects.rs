@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use procession_core::{Dispatch, Position, decode_suspects};
+use procession_core::{Dispatch, Position, ProgressMap, decode_suspects};
 
 use super::{Checked, Checker};
 use crate::log::Record;
@@ -32,13 +32,11 @@ impl Suspects {
 impl Checker {
     /// A partition is opened with this map. Whether its owner before has not ended cleanly, as far as the
     /// map can tell.
-    pub(crate) fn suspects_told(&mut self, partition: u32, map: &[u8], frontier: u64) -> bool {
+    pub(crate) fn suspects_told(&mut self, partition: u32, map: &ProgressMap<'_>) -> bool {
         if self.config.suspects == 0 {
             return false;
         }
-        let Some((anything, named)) = decode_suspects(map, Position(frontier)) else {
-            return false;
-        };
+        let (anything, named) = map.suspects();
         let running: Vec<u64> = named
             .iter()
             .filter(|a| a.running)

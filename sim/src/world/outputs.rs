@@ -1,6 +1,6 @@
 //! From the core to the world: everything that it asks for, after every event.
 
-use procession_core::{Flow, NoticeKind, PartitionId, Position, Time};
+use procession_core::{Flow, NoticeKind, PartitionId, Position, ProgressMap, Time};
 
 use super::World;
 use super::commits::letter_parts;
@@ -220,17 +220,15 @@ impl World {
     #[inline(never)]
     fn commit(&mut self, member: u32, commit: procession_core::Commit, map: Vec<u8>) -> Checked {
         let p = commit.partition.0 as usize;
-        let ranges: Vec<(u64, u64)> = if map.is_empty() {
-            Vec::new()
-        } else {
-            let ranges = procession_core::decode_map(&map, commit.frontier);
-            let read = ranges.is_some();
-            self.checker.rules.hold(Rule::MapUnreadable, read, || {
-                format!("{commit:?} at={}", self.now)
-            })?;
-            let ranges = ranges.unwrap_or_default().into_iter();
-            ranges.map(|(from, to)| (from.0, to.0)).collect()
-        };
+        let read = ProgressMap::read(&map, commit.frontier);
+        if !map.is_empty() {
+            let story = || format!("{commit:?} at={}", self.now);
+            let rules = &self.checker.rules;
+            rules.hold(Rule::MapUnreadable, read.is_some(), story)?;
+        }
+        let ranges = read.as_ref().map_or_else(Vec::new, ProgressMap::ranges);
+        let ranges = ranges.into_iter().map(|(from, to)| (from.0, to.0));
+        let ranges: Vec<(u64, u64)> = ranges.collect();
         self.mark(commit.frontier.0, 53, commit.write);
         self.note(|_, out| {
             out.push_str(&format!("             m{member} {commit:?} {ranges:?}\n"))
@@ -238,11 +236,7 @@ impl World {
         let (entries, log) = (&self.entries, &self.logs[p]);
         self.checker
             .commit_asked(member as usize, &commit, &ranges, entries, log, self.now)?;
-        let keys = if map.is_empty() {
-            Vec::new()
-        } else {
-            procession_core::decode_parked(&map, commit.frontier).unwrap_or_default()
-        };
+        let keys: Vec<_> = read.iter().flat_map(ProgressMap::parked).collect();
         self.checker
             .parked_told(member as usize, commit.partition.0, &keys, self.now)?;
         self.commit_sent(member, commit, map);

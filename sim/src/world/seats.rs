@@ -1,8 +1,7 @@
 //! Who owns which partition: assignment, leases, loss, hand-over, death.
 
 use procession_core::{
-    Epoch, Incarnation, NoticeKind, PartitionId, Position, Span, Time, decode_digests, decode_map,
-    decode_parked,
+    Epoch, Incarnation, NoticeKind, PartitionId, Position, ProgressMap, Span, Time,
 };
 
 use super::{Stage, World};
@@ -156,23 +155,14 @@ impl World {
         let beyond = record.frontier.is_some_and(|f| f > log.end);
         self.marks[Mark::RecordForeign as usize] += u64::from(foreign);
         self.marks[Mark::RecordBeyond as usize] += u64::from(beyond);
-        let ranges = match record.frontier {
-            Some(f) if !foreign && !beyond && !map.is_empty() => decode_map(&map, Position(f)),
-            Some(_) | None => Some(Vec::new()),
-        };
-        let sound = ranges
-            .as_ref()
-            .is_some_and(|r| r.last().is_none_or(|l| l.1.0 <= log.end));
+        let valid = record.frontier.filter(|_| !foreign && !beyond);
+        let read = valid.and_then(|f| ProgressMap::read(&map, Position(f)));
+        let ranges = read.as_ref().map_or_else(Vec::new, ProgressMap::ranges);
+        let reaches = ranges.last().is_none_or(|l| l.1.0 <= log.end);
+        let sound = reaches && (read.is_some() || valid.is_none() || map.is_empty());
         // A record without an incarnation may still hold the map of an earlier one.
         let same = map.get(2..10) == Some(&incarnation.0.to_le_bytes());
-        let parked = match record.frontier {
-            Some(f) if sound && same && !foreign && !beyond => decode_parked(&map, Position(f)),
-            Some(_) | None => None,
-        };
-        let digests = match record.frontier {
-            Some(f) if parked.is_some() => decode_digests(&map, Position(f)).unwrap_or_default(),
-            Some(_) | None => Vec::new(),
-        };
+        let told = read.filter(|_| sound && same);
         let opening = Opening {
             epoch,
             floor: match record.frontier {
@@ -182,11 +172,14 @@ impl World {
                 Some(f) => f.min(log.end),
                 None => 0,
             },
-            digests: digests.into_iter().map(|d| (d.0.0, d.1)).collect(),
+            digests: told
+                .iter()
+                .flat_map(ProgressMap::digests)
+                .map(|d| (d.0.0, d.1))
+                .collect(),
             ranges: ranges
-                .filter(|_| sound)
-                .unwrap_or_default()
                 .into_iter()
+                .filter(|_| sound)
                 .map(|(from, to)| (from.0, to.0))
                 .collect(),
             until,
@@ -216,7 +209,8 @@ impl World {
             },
         );
         if let Some(tenure) = self.checker.tenure(m, partition) {
-            tenure.parked.inherit(&parked.unwrap_or_default());
+            let parked: Vec<_> = told.iter().flat_map(ProgressMap::parked).collect();
+            tenure.parked.inherit(&parked);
         }
         let draining = self.checker.processes[m].draining;
         let now = self.now;
@@ -231,9 +225,7 @@ impl World {
             self.checker
                 .expect_notice(m, partition, &[NoticeKind::MapIgnored]);
         }
-        let told = sound && same && !foreign && !beyond;
-        let frontier = record.frontier.unwrap_or(0);
-        if told && self.checker.suspects_told(partition, &map, frontier) {
+        if told.is_some_and(|t| self.checker.suspects_told(partition, &t)) {
             self.checker
                 .expect_notice(m, partition, &[NoticeKind::UncleanEnd]);
         }

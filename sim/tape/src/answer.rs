@@ -1,8 +1,8 @@
 //! A digest of everything that a core answers: tokens, positions, verdicts; never keys or ids.
 
 use procession_core::{
-    Admit, Anchor, Commit, Dispatch, Drained, Flow, Grant, Notice, ParkedKey, Position, Release,
-    Start, Wake, Why, decode_digests, decode_map, decode_parked,
+    Admit, Anchor, Commit, Dispatch, Drained, Flow, Grant, Notice, ProgressMap, Release, Start,
+    Wake, Why,
 };
 
 use crate::mix;
@@ -178,29 +178,31 @@ impl Answer for (Commit, &[u8]) {
             map.len() as u64,
         ]);
         anchor(commit.anchor, out);
-        let keys = decode_parked(map, commit.frontier).unwrap_or_default();
-        let digests = decode_digests(map, commit.frontier).unwrap_or_default();
-        if keys.is_empty() && digests.is_empty() {
+        let read = ProgressMap::read(map, commit.frontier);
+        let hides = |read: &ProgressMap<'_>| {
+            read.parked().next().is_some() || read.digests().next().is_some()
+        };
+        if let Some(read) = read.filter(hides) {
+            parked(&read, out);
+            out.extend(read.digests().map(|d| d.0.0));
+        } else {
             out.extend(map.chunks(8).map(|chunk| {
                 let mut word = [0; 8];
                 word[..chunk.len()].copy_from_slice(chunk);
                 u64::from_le_bytes(word)
             }));
-        } else {
-            parked(map, commit.frontier, &keys, out);
-            out.extend(digests.iter().map(|d| d.0.0));
         }
     }
 }
 
 /// What a map with parked keys or digests says, these aside: an answer is the same whatever they are.
-fn parked(map: &[u8], frontier: Position, keys: &[ParkedKey], out: &mut Vec<u64>) {
-    let mut places: Vec<_> = keys.iter().map(|k| (k.since.0, k.mode as u64)).collect();
+fn parked(read: &ProgressMap<'_>, out: &mut Vec<u64>) {
+    let places = read.parked().map(|k| (k.since.0, k.mode as u64));
+    let mut places: Vec<_> = places.collect();
     places.sort_unstable();
     out.push(places.len() as u64);
     out.extend(places.iter().flat_map(|p| [p.0, p.1]));
-    let ranges = decode_map(map, frontier).unwrap_or_default();
-    out.extend(ranges.iter().flat_map(|r| [r.0.0, r.1.0]));
+    out.extend(read.ranges().iter().flat_map(|r| [r.0.0, r.1.0]));
 }
 
 impl Answer for Notice {
