@@ -6,7 +6,10 @@ use alloc::vec::Vec;
 /// A fixed set of numbers below its capacity, drained round robin.
 #[derive(Clone, Debug)]
 pub(super) struct BitSet {
-    pub(super) words: Vec<u64>,
+    /// Members below 64. Beside the others: a machine has a dozen sets, and what a small one took was
+    /// mostly the memory that was asked for.
+    first: u64,
+    rest: Vec<u64>,
     /// Members, so that the common empty set costs one comparison.
     pub(super) len: u32,
     /// The word where the next search begins: no member waits for more than one round.
@@ -16,17 +19,28 @@ pub(super) struct BitSet {
 impl BitSet {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
-            words: vec![0; capacity.div_ceil(64).max(1)],
+            first: 0,
+            rest: vec![0; capacity.saturating_sub(1) / 64],
             len: 0,
             cursor: 0,
         }
     }
 
     #[inline]
+    fn word_mut(&mut self, word: usize) -> &mut u64 {
+        if word == 0 {
+            &mut self.first
+        } else {
+            &mut self.rest[word - 1]
+        }
+    }
+
+    #[inline]
     pub(super) fn insert(&mut self, n: u32) {
-        let (word, bit) = (n as usize / 64, 1u64 << (n % 64));
-        if self.words[word] & bit == 0 {
-            self.words[word] |= bit;
+        let bit = 1u64 << (n % 64);
+        let word = self.word_mut(n as usize / 64);
+        if *word & bit == 0 {
+            *word |= bit;
             self.len += 1;
         }
     }
@@ -36,9 +50,10 @@ impl BitSet {
         if self.len == 0 {
             return;
         }
-        let (word, bit) = (n as usize / 64, 1u64 << (n % 64));
-        if self.words[word] & bit != 0 {
-            self.words[word] &= !bit;
+        let bit = 1u64 << (n % 64);
+        let word = self.word_mut(n as usize / 64);
+        if *word & bit != 0 {
+            *word &= !bit;
             self.len -= 1;
         }
     }
@@ -55,20 +70,34 @@ impl BitSet {
             return None;
         }
         loop {
-            let word = self.words[self.cursor];
-            if word != 0 {
+            let cursor = self.cursor;
+            let word = self.word_mut(cursor);
+            if *word != 0 {
                 let bit = word.trailing_zeros();
-                self.words[self.cursor] &= word - 1;
+                *word &= *word - 1;
                 self.len -= 1;
-                return Some((self.cursor * 64) as u32 + bit);
+                return Some((cursor * 64) as u32 + bit);
             }
-            self.cursor = (self.cursor + 1) % self.words.len();
+            self.cursor = if cursor < self.rest.len() {
+                cursor + 1
+            } else {
+                0
+            };
         }
+    }
+
+    /// Words of 64 members each.
+    pub(super) const fn words(&self) -> usize {
+        self.rest.len() + 1
     }
 
     /// Members `64 * word ..`, one bit each.
     pub(super) fn word(&self, word: usize) -> u64 {
-        self.words[word]
+        if word == 0 {
+            self.first
+        } else {
+            self.rest[word - 1]
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::map::{self, Kept};
 use super::partition::{Doubt, Phase};
+use super::suspects::Marked;
 use super::{Commit, CommitResult, Consumer, NoticeKind, WakeReason};
 use crate::marks::mark;
 use crate::{Epoch, PartitionId, Time, mutants};
@@ -48,7 +49,14 @@ impl<M> Consumer<M> {
                 self.commit_failed(now, index, CommitResult::TooLarge);
                 continue;
             }
-            let marked = self.mark(index, self.partitions[index].write + 1, last);
+            // Half a kilobyte, mostly for nothing.
+            let said;
+            let marked = if self.suspects.is_on() {
+                said = self.mark(index, self.partitions[index].write + 1, last);
+                &said
+            } else {
+                &Marked::NONE
+            };
             let part = &mut self.partitions[index];
             part.write += 1;
             part.outstanding = Some((part.epoch, part.write));
@@ -74,7 +82,7 @@ impl<M> Consumer<M> {
             };
             let keys = self.parking.parked(index);
             let window = (&part.window, &self.pool);
-            let keys = (keys, &marked);
+            let keys = (keys, marked);
             let map_len = map::encode(window, base, part.incarnation, keys, kept, &mut map[..room]);
             // Where all that came is finished, the last of it is as close to the frontier as can be; else
             // it is what moved the frontier, behind which others may have been finished before it.

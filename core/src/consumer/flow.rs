@@ -252,14 +252,19 @@ impl<M> Consumer<M> {
         let part = &self.partitions[partition];
         let percent = u64::from(self.limits.low_water_percent);
         let low = |used: u64, limit: u64| used.saturating_mul(100) <= limit.saturating_mul(percent);
-        let all = low(self.slab.used().into(), self.limits.messages.into())
-            && low(self.credit.used_bytes, self.limits.bytes);
+        let all = || {
+            low(self.slab.used().into(), self.limits.messages.into())
+                && low(self.credit.used_bytes, self.limits.bytes)
+        };
         let share = low(part.used_messages.into(), part.share_messages.into())
             && low(part.used_bytes, part.share_bytes);
         let own = low(
             part.used_messages.into(),
             self.limits.partition_messages.into(),
         ) && low(part.used_bytes, self.limits.partition_bytes);
+        if !own || !(share || all()) {
+            return false;
+        }
         let window = part.window.blocks() == 0
             || part.doubt != Doubt::No
             || part
@@ -272,7 +277,7 @@ impl<M> Consumer<M> {
                 || (depth < most && low(depth.into(), most.into()))
                 || depth == 0
         });
-        (all || share) && own && window && hot
+        window && hot
     }
 
     /// How much more of a partition would be taken in now. Zero while the intake is shut (high water),
@@ -287,6 +292,12 @@ impl<M> Consumer<M> {
         if part.phase != super::partition::Phase::Open || part.lapsed {
             return Credit::default();
         }
+        let account = &self.credit;
+        let shut = part.shut && !self.is_low(index);
+        let beyond = part.used_messages == 0 && account.overdraft == NONE && self.slab.has_room();
+        if shut && !beyond {
+            return Credit::default();
+        }
         let room = part
             .window
             .room(&self.pool, self.blocks_max(), self.blocks_free(index));
@@ -295,9 +306,8 @@ impl<M> Consumer<M> {
         if room == 0 {
             return Credit::default();
         }
-        let account = &self.credit;
         let mut credit = Credit::default();
-        if !part.shut || self.is_low(index) {
+        if !shut {
             // While more is held and set aside than the limits allow, shares are not paid out either,
             // but for the first message of each.
             let paid = account.spare_messages >= 0 && account.spare_bytes >= 0;
@@ -327,7 +337,7 @@ impl<M> Consumer<M> {
             };
             credit.bytes = all.min(self.limits.partition_bytes.saturating_sub(part.used_bytes));
         }
-        if part.used_messages == 0 && account.overdraft == NONE && self.slab.has_room() {
+        if beyond {
             credit.messages = credit.messages.max(1);
             credit.bytes = credit.bytes.max(self.config.message_bytes_max.into());
         }

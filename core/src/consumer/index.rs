@@ -31,9 +31,14 @@ pub(super) struct Index {
 }
 
 impl Index {
-    /// Room for `capacity` numbers below `capacity` (at most 2^27), in 12 to 24 bytes each.
+    /// Room for `capacity` numbers below `capacity` (at most 2^27), in 12 to 24 bytes each. One without room
+    /// is for nobody to look into.
     pub(super) fn new(capacity: usize) -> Self {
-        let buckets = (3 * capacity.max(1)).next_power_of_two().max(16);
+        let buckets = if capacity == 0 {
+            0
+        } else {
+            (3 * capacity).next_power_of_two().max(16)
+        };
         let number = (capacity + 1).next_power_of_two() as u32 - 1;
         debug_assert!(number & AWAY_BITS == 0, "numbers leave no room for more");
         Self {

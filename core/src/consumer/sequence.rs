@@ -76,6 +76,18 @@ pub(super) enum Verdict {
 }
 
 impl Entry {
+    const EMPTY: Self = Self {
+        key: 0,
+        next: None,
+        first: 0,
+        earlier: NONE,
+        later: NONE,
+        held: 0,
+        partition: 0,
+        waits: false,
+        stopped: false,
+    };
+
     /// A sequence is passed. What lies between it and the one that would have come next is not.
     pub(super) fn pass(&mut self, sequence: u64) {
         match self.next {
@@ -105,6 +117,8 @@ impl Entry {
 pub(super) struct Sequences {
     pub(super) settings: Option<SequenceOrder>,
     pub(super) table: Index,
+    /// Those that were taken so far, or all: what is never needed is never written. There is room for all
+    /// of them from the beginning.
     pub(super) entries: Vec<Entry>,
     pub(super) free: u32,
     /// Entries without held messages: the first to be forgotten, the last, how many.
@@ -119,8 +133,8 @@ pub(super) struct Sequences {
 
 impl Sequences {
     pub(super) fn new(settings: Option<SequenceOrder>, slots: usize) -> Self {
-        let capacity = settings.map_or(0, |s| s.keys as usize + slots + 1);
-        let mut new = Self {
+        let capacity = Self::most(settings, slots);
+        Self {
             settings,
             table: Index::new(capacity),
             entries: Vec::with_capacity(capacity),
@@ -130,24 +144,18 @@ impl Sequences {
             idle: 0,
             places: vec![Place::NONE; if settings.is_some() { slots } else { 0 }],
             waiting: 0,
-        };
-        for _ in 0..capacity {
-            new.entries.push(Entry {
-                key: 0,
-                next: None,
-                first: 0,
-                earlier: NONE,
-                later: NONE,
-                held: 0,
-                partition: 0,
-                waits: false,
-                stopped: false,
-            });
         }
-        for entry in (0..capacity as u32).rev() {
-            new.put_free(entry);
-        }
-        new
+    }
+
+    /// Keys that are remembered, those of held messages, and one that is about to be forgotten.
+    fn most(settings: Option<SequenceOrder>, slots: usize) -> usize {
+        settings.map_or(0, |s| s.keys as usize + slots + 1)
+    }
+
+    /// All entries are there, as a core that is restored expects them; which are free is to be said.
+    pub(super) fn fill(&mut self) {
+        let most = Self::most(self.settings, self.places.len());
+        self.entries.resize(most, Entry::EMPTY);
     }
 
     #[inline]
@@ -173,6 +181,9 @@ impl Sequences {
 
     /// The entry of a key.
     pub(super) fn find(&self, key: u128, partition: u16) -> Option<u32> {
+        if !self.is_on() {
+            return None;
+        }
         self.table.find(digest(key), |i| {
             let entry = &self.entries[i as usize];
             entry.key == key && entry.partition == partition
@@ -190,19 +201,18 @@ impl Sequences {
         if let Some(entry) = self.find(key, partition) {
             return entry;
         }
-        let new = self.free;
-        let entry = &mut self.entries[new as usize];
-        self.free = entry.later;
-        *entry = Entry {
+        let new = match self.entries.get(self.free as usize) {
+            Some(entry) => core::mem::replace(&mut self.free, entry.later),
+            None => {
+                debug_assert!(self.entries.len() < self.entries.capacity());
+                self.entries.push(Entry::EMPTY);
+                self.entries.len() as u32 - 1
+            }
+        };
+        self.entries[new as usize] = Entry {
             key,
-            next: None,
-            first: 0,
-            earlier: NONE,
-            later: NONE,
-            held: 0,
             partition,
-            waits: false,
-            stopped: false,
+            ..Entry::EMPTY
         };
         self.tabulate(new);
         self.link(new);

@@ -105,9 +105,6 @@ impl<M> Consumer<M> {
     /// What a commit says of suspects. From here on it is under way, with this number.
     pub(super) fn mark(&mut self, index: usize, write: u64, last: bool) -> Marked {
         let mut marked = Marked::NONE;
-        if !self.suspects.is_on() {
-            return marked;
-        }
         self.forget_accused(index);
         for accused in self.suspects.row(index) {
             marked.push(*accused);

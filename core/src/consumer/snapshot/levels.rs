@@ -8,11 +8,10 @@ use super::need;
 
 impl BitSet {
     pub(super) fn write(&self, to: &mut Writer<'_>) {
-        let Self { words, len, cursor } = self;
-        to.put(*len);
-        to.put(*cursor as u32);
-        for (at, word) in words.iter().enumerate() {
-            let mut left = *word;
+        to.put(self.len);
+        to.put(self.cursor as u32);
+        for at in 0..self.words() {
+            let mut left = self.word(at);
             while left != 0 {
                 to.put(at as u32 * 64 + left.trailing_zeros());
                 left &= left - 1;
@@ -28,7 +27,7 @@ impl BitSet {
         allowed: impl Fn(usize) -> bool,
     ) -> Result<(), Fault> {
         let len = from.get(capacity)?;
-        self.cursor = from.get(self.words.len() - 1)? as usize;
+        self.cursor = from.get(self.words() - 1)? as usize;
         for _ in 0..len {
             let member = from.get(capacity.saturating_sub(1))?;
             need(allowed(member as usize), "a level is up that cannot be")?;

@@ -98,6 +98,7 @@ impl<M> Consumer<M> {
         if !of.is_on() {
             return Ok(());
         }
+        of.fill();
         let mut used = vec![false; of.entries.len()];
         for place in of.places.iter().filter(|p| p.entry != NONE) {
             of.entries.get_mut(place.entry as usize).ok_or(WRONG)?.held += 1;
