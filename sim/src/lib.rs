@@ -22,6 +22,7 @@ mod emit;
 mod event;
 mod explain;
 mod fate;
+mod grid;
 mod heap;
 mod html;
 mod item;

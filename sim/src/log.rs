@@ -36,6 +36,8 @@ pub(crate) struct Log {
     entries: Vec<u32>,
     /// The position of each. Beside each other: they are searched more often than anything else.
     positions: Vec<u64>,
+    /// The key of each; `u32::MAX`: none.
+    keys: Vec<u32>,
     pub(crate) start: u64,
     pub(crate) end: u64,
     pub(crate) incarnation: u64,
@@ -70,6 +72,7 @@ impl Log {
         Self {
             entries: Vec::new(),
             positions: Vec::new(),
+            keys: Vec::new(),
             start,
             end: start,
             incarnation,
@@ -82,6 +85,7 @@ impl Log {
         Self {
             entries: Vec::with_capacity(messages),
             positions: Vec::with_capacity(messages),
+            keys: Vec::with_capacity(messages),
             ..Self::new(start, 1)
         }
     }
@@ -101,6 +105,7 @@ impl Log {
         self.end = position + 1 + trail;
         self.entries.push(number);
         self.positions.push(position);
+        self.keys.push(entry.key.unwrap_or(u32::MAX));
         number
     }
 
@@ -108,6 +113,7 @@ impl Log {
     pub(crate) fn retain(&mut self, all: &mut [Entry], below: u64) {
         let gone = self.seek(below);
         self.positions.drain(..gone);
+        self.keys.drain(..gone);
         for e in self.entries.drain(..gone) {
             all[e as usize].stored = false;
         }
@@ -117,6 +123,7 @@ impl Log {
     /// One message is gone: its position is a hole.
     pub(crate) fn remove(&mut self, all: &mut [Entry], index: usize) {
         self.positions.remove(index);
+        self.keys.remove(index);
         let e = self.entries.remove(index);
         all[e as usize].stored = false;
     }
@@ -126,6 +133,7 @@ impl Log {
         let &end = self.positions.get(keep)?;
         self.rewrites += 1;
         self.positions.truncate(keep);
+        self.keys.truncate(keep);
         for e in self.entries.drain(keep..) {
             all[e as usize].stored = false;
         }
@@ -141,6 +149,7 @@ impl Log {
         }
         self.entries.clear();
         self.positions.clear();
+        self.keys.clear();
         (self.start, self.end) = (first, first);
         self.incarnation += 1;
         self.rewrites += 1;
@@ -177,6 +186,14 @@ impl Log {
         let stored = self.positions[first..].iter().zip(&self.entries[first..]);
         stored
             .take_while(move |&(&position, _)| position < to)
+            .map(|(_, &e)| e)
+    }
+
+    /// What is stored of a key before a position, in order; `u32::MAX`: of none.
+    pub(crate) fn of_key(&self, key: u32, to: u64) -> impl Iterator<Item = u32> {
+        let stored = self.keys[..self.seek(to)].iter().zip(&self.entries);
+        stored
+            .filter(move |&(&other, _)| other == key)
             .map(|(_, &e)| e)
     }
 

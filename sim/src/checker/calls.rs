@@ -1,8 +1,6 @@
 //! Calls of several messages of one key: what is said of each takes effect in the order of the log, and
 //! only when all before it are done (S2).
 
-use procession_core::Stats;
-
 use super::order::Ending;
 use super::process::{Process, Run};
 use super::{Checked, Checker, State};
@@ -90,6 +88,15 @@ impl Process {
     }
 }
 
+/// What a core has counted by one input.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted {
+    pub(crate) done: u64,
+    pub(crate) failed: u64,
+    /// Anything that it tells of itself is another, where somebody has looked.
+    pub(crate) changed: bool,
+}
+
 impl Checker {
     /// A result of a message of a call was given to the core.
     pub(super) fn said(
@@ -97,7 +104,7 @@ impl Checker {
         member: usize,
         run: &Run,
         ending: Ending,
-        counters: (&Stats, &Stats),
+        by_it: Counted,
         all: &[Entry],
         now: u64,
     ) -> Checked {
@@ -111,7 +118,7 @@ impl Checker {
         };
         book.members[index].2 = Some(ending);
         let effects = book.take(keeps);
-        self.take_effect(member, run.partition, &effects, counters, all, now)
+        self.take_effect(member, run.partition, &effects, by_it, all, now)
     }
 
     /// The dead letter of a message was confirmed: what waits for it in its call takes effect.
@@ -119,7 +126,7 @@ impl Checker {
         &mut self,
         member: usize,
         (partition, e): (u32, u32),
-        (before, after): (&Stats, &Stats),
+        by_it: Counted,
         all: &[Entry],
         now: u64,
     ) -> Checked {
@@ -129,7 +136,7 @@ impl Checker {
         book.waits = None;
         let effects = book.take(true);
         let tenure = process.tenures[partition as usize].as_ref();
-        let quiet = (after.done, after.failed) == (before.done, before.failed);
+        let quiet = (by_it.done, by_it.failed) == (0, 0);
         // The hand-over has left it behind, and given back what waited for its dead letter.
         if quiet && tenure.is_none_or(|t| t.stopping.is_some()) {
             process
@@ -137,7 +144,7 @@ impl Checker {
                 .retain(|b| b.waits != Some(e) && b.partition != partition);
             return Ok(());
         }
-        self.take_effect(member, partition, &effects, (before, after), all, now)
+        self.take_effect(member, partition, &effects, by_it, all, now)
     }
 
     fn take_effect(
@@ -145,13 +152,12 @@ impl Checker {
         member: usize,
         partition: u32,
         effects: &[(u32, Ending)],
-        (before, after): (&Stats, &Stats),
+        Counted { done, failed, .. }: Counted,
         all: &[Entry],
         now: u64,
     ) -> Checked {
         let (rules, process) = (&self.rules, &mut self.processes[member]);
         process.books.retain(|b| !b.members.is_empty());
-        let (done, failed) = (after.done - before.done, after.failed - before.failed);
         let count = |ending| effects.iter().filter(|(_, e)| *e == ending).count() as u64;
         let fails = count(Ending::Retry) + count(Ending::Reject);
         // Only the core knows whether a timeout asked for it.

@@ -14,12 +14,14 @@ mod stalls;
 mod suspects;
 mod tenure;
 
-use core::cell::Cell;
+use core::cell::RefCell;
+
 use procession_core::{Config, Keyless, NoticeKind, Order};
 
 use crate::log::{Entry, Log};
 use crate::rule::{Rule, Rules};
 use crate::verdict::Verdict;
+pub(crate) use calls::Counted;
 pub(crate) use order::Ending;
 pub(crate) use parking::Parked;
 pub(crate) use process::Process;
@@ -111,8 +113,8 @@ pub(crate) struct Checker {
     pub(crate) processes: Vec<Process>,
     pub(crate) tally: Tally,
     pub(crate) suspects: Suspects,
-    /// Whether keys may be forgotten while they are in use, for so many messages.
-    forgets: Cell<(usize, bool)>,
+    /// Keys that were published, where they have an order by sequence.
+    keys: RefCell<sequence::Keys>,
 }
 
 impl Checker {
@@ -125,7 +127,7 @@ impl Checker {
             processes: (0..members).map(|_| Process::new(config)).collect(),
             tally: Tally::default(),
             suspects: Suspects::default(),
-            forgets: Cell::default(),
+            keys: RefCell::default(),
         }
     }
 
@@ -144,7 +146,14 @@ impl Checker {
 
     /// What must not run beside each other and must run in log order; `None` for what is free.
     fn lane_of(&self, entry: &Entry) -> Option<u32> {
-        lane_of((self.config.order, self.config.keyless), entry)
+        if self.config.order == Order::Unordered {
+            return None;
+        }
+        match (entry.key, self.config.keyless) {
+            (Some(key), _) => Some(key),
+            (None, Keyless::Shared) => Some(u32::MAX),
+            (None, Keyless::Unordered | Keyless::Refuse) => None,
+        }
     }
 
     /// The tenure in which `member` holds `partition`, if the checker's books have one.
@@ -221,15 +230,4 @@ impl Checker {
 const fn blocks(config: &Config) -> u32 {
     let window = config.window.div_ceil(64) + 1;
     window + if config.map_digests { window } else { 1 }
-}
-
-fn lane_of((order, keyless): (Order, Keyless), entry: &Entry) -> Option<u32> {
-    if order == Order::Unordered {
-        return None;
-    }
-    match (entry.key, keyless) {
-        (Some(key), _) => Some(key),
-        (None, Keyless::Shared) => Some(u32::MAX),
-        (None, Keyless::Unordered | Keyless::Refuse) => None,
-    }
 }

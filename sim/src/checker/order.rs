@@ -1,9 +1,10 @@
 //! Exclusion, order and duplicates: S1, S2, S4, S5, and what results change (S6).
 
-use procession_core::{Dispatch, Expired, OnHung, Stats, Why};
+use procession_core::{Dispatch, Expired, OnHung, Why};
 
+use super::calls::Counted;
 use super::process::Run;
-use super::{Checked, Checker, State, lane_of};
+use super::{Checked, Checker, State};
 use crate::log::{Entry, Log};
 use crate::rule::Rule;
 
@@ -79,16 +80,13 @@ impl Checker {
             .take_while(|&&(_, t)| now.saturating_sub(t) < age)
             .all(|&(i, _)| i != identity);
         rules.hold(Rule::SucceededBefore, fresh, at)?;
-        if lane.is_some() {
-            let order = self.config.order;
-            let keyless = self.config.keyless;
-            let earlier = log.between(0, entry.position).find(|&b| {
-                let before = &all[b as usize];
+        if let Some(lane) = lane {
+            // A lane is that of a key, or of all messages without one.
+            let earlier = log.of_key(lane, entry.position).find(|&b| {
                 let together = follows.is_some() && process.is_in_call(call, b);
-                lane_of((order, keyless), before) == lane
-                    && !tenure.finished(b, all, log)
+                !tenure.finished(b, all, log)
                     && !together
-                    && !self.overtakes(entry, before)
+                    && !self.overtakes(entry, &all[b as usize])
             });
             rules.hold(Rule::StartOutOfOrder, earlier.is_none(), || {
                 let position = earlier.map(|b| all[b as usize].position);
@@ -98,7 +96,7 @@ impl Checker {
         self.starts_in_sequence(member, (e, call), all, now)?;
         let (rules, process) = (&self.rules, &mut self.processes[member]);
         let token = dispatch.token.to_bits();
-        rules.hold(Rule::TokenTwice, process.tokens.insert(token), at)?;
+        rules.hold(Rule::TokenTwice, process.hands_out(token), at)?;
         let run = Run {
             token: dispatch.token.to_bits(),
             entry: e,
@@ -154,21 +152,20 @@ impl Checker {
         self.facts[e as usize].effects += 1;
     }
 
-    /// A result was given to the core. `before` and `after` are its counters around the call.
+    /// A result was given to the core, which has counted so much by it.
     pub(crate) fn settled(
         &mut self,
         member: usize,
         token: u64,
         (ending, accepted): (Ending, bool),
-        (before, after): (&Stats, &Stats),
+        by_it: Counted,
         all: &[Entry],
         now: u64,
     ) -> Checked {
         let (rules, process) = (&self.rules, &mut self.processes[member]);
         let Some(index) = process.runs.iter().position(|r| r.token == token) else {
-            let same = before == after;
-            return rules.hold(Rule::SettledTwice, !accepted && same, || {
-                let changed = !same;
+            let changed = by_it.changed;
+            return rules.hold(Rule::SettledTwice, !accepted && !changed, || {
                 format!("token={token:#x} at={now}: accepted={accepted} changed={changed}")
             });
         };
@@ -180,18 +177,18 @@ impl Checker {
             )
         };
         rules.hold(Rule::LiveTokenStale, accepted, at)?;
-        let counted = after.done > before.done;
+        let counted = by_it.done > 0;
         let success = (all[run.entry as usize].identity, now);
         if run.orphan {
             if ending == Ending::Done && run.remembered {
                 // Its success is a fact of this process, whoever owns the partition now (S4).
                 process.successes.push(success);
             }
-            let nothing = !counted && after.failed == before.failed;
+            let nothing = !counted && by_it.failed == 0;
             return rules.hold(Rule::OldResultCounted, nothing, at);
         }
         if self.config.batch_key > 1 {
-            return self.said(member, &run, ending, (before, after), all, now);
+            return self.said(member, &run, ending, by_it, all, now);
         }
         let Some(tenure) = process.tenures[run.partition as usize].as_mut() else {
             return rules.hold(Rule::RunWithoutTenure, false, at);
@@ -207,7 +204,7 @@ impl Checker {
                 return Ok(());
             }
             Ending::Retry | Ending::Reject => tenure.failed(run.entry, now, &self.config.retry),
-            Ending::Cancelled if after.failed > before.failed => {
+            Ending::Cancelled if by_it.failed > 0 => {
                 tenure.failed(run.entry, now, &self.config.retry);
             }
             Ending::Cancelled => {}

@@ -1,11 +1,11 @@
 //! What the checker knows of one process.
 
-use std::collections::BTreeSet;
-
+use hashbrown::HashTable;
 use procession_core::{Config, NoticeKind};
 
 use super::calls::Book;
 use super::{Checked, Tenure};
+use crate::fate::mix;
 use crate::rule::{Rule, Rules};
 use crate::tape::Core;
 
@@ -41,7 +41,7 @@ pub(crate) struct Process {
     /// Calls that get more than one message, where there may be such.
     pub(crate) books: Vec<Book>,
     /// Every token that was handed out.
-    pub(crate) tokens: BTreeSet<u64>,
+    tokens: HashTable<u64>,
     /// Identities in the order in which their success was recorded, and when.
     pub(crate) successes: Vec<(u32, u64)>,
     /// Those of its last life.
@@ -64,7 +64,7 @@ impl Process {
             epochs: vec![None; partitions],
             runs: Vec::new(),
             books: Vec::new(),
-            tokens: BTreeSet::new(),
+            tokens: HashTable::with_capacity(56),
             successes: Vec::new(),
             before: Vec::new(),
             draining: None,
@@ -96,6 +96,21 @@ impl Process {
         let last = self.tenures[p].as_ref().map(|t| t.epoch);
         let last = last.or(self.epochs[p]);
         last.map_or(epoch, |last| epoch.max(last + 1))
+    }
+
+    /// A token is handed out; whether it is a new one.
+    pub(crate) fn hands_out(&mut self, token: u64) -> bool {
+        let hash = |token: &u64| mix(*token);
+        let known = self.tokens.find(hash(&token), |t| *t == token).is_some();
+        if !known {
+            self.tokens.insert_unique(hash(&token), token, hash);
+        }
+        !known
+    }
+
+    /// Whether an attempt of this token was handed out and is not settled yet.
+    pub(crate) fn runs(&self, token: u64) -> bool {
+        self.runs.iter().any(|r| r.token == token)
     }
 
     /// Messages that the core must be holding, orphans aside.

@@ -59,6 +59,29 @@ impl Sequences {
     }
 }
 
+/// All keys, each of its partition.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    /// So many messages were looked at: they are only ever added.
+    messages: usize,
+    /// In order.
+    known: Vec<(u32, u32)>,
+}
+
+impl Keys {
+    fn look_at(&mut self, all: &[Entry]) {
+        for entry in &all[self.messages..] {
+            let Some(key) = entry.key.zip(Some(entry.partition)) else {
+                continue;
+            };
+            if let Err(place) = self.known.binary_search(&key) {
+                self.known.insert(place, key);
+            }
+        }
+        self.messages = all.len();
+    }
+}
+
 impl Tenure {
     /// The recorded progress calls a message finished: so its number is, unless others of its key are on
     /// their way.
@@ -76,21 +99,10 @@ impl Tenure {
 impl Checker {
     /// Whether keys may be forgotten while they are in use: then little can be said.
     fn forgets(&self, all: &[Entry]) -> bool {
-        // Messages are only ever added, and the question is asked at every event.
-        let (asked, answer) = self.forgets.get();
-        if asked == all.len() {
-            return answer;
-        }
-        let mut keys: Vec<_> = all
-            .iter()
-            .filter_map(|e| e.key.zip(Some(e.partition)))
-            .collect();
-        keys.sort_unstable();
-        keys.dedup();
         let most = self.config.sequence.map_or(0, |s| s.keys);
-        let answer = keys.len() > most as usize;
-        self.forgets.set((all.len(), answer));
-        answer
+        let mut keys = self.keys.borrow_mut();
+        keys.look_at(all);
+        keys.known.len() > most as usize
     }
 
     /// Whether a message takes part in an order by sequence of which everything is known.

@@ -81,9 +81,8 @@ pub(crate) struct Tenure {
     /// A delivery of this session was lost: everything is void until the next.
     pub(crate) gap: bool,
     states: Vec<State>,
-    failures: Vec<u32>,
-    /// Before this a message may not be tried again.
-    waits: Vec<u64>,
+    /// By message, as far as any has failed: failed attempts, and before when it may not be tried again.
+    failures: Vec<(u32, u64)>,
     /// Messages in [`State::Held`].
     pub(crate) held: u32,
     /// The last commit of this epoch.
@@ -137,7 +136,6 @@ impl Tenure {
             gap: false,
             states: Vec::new(),
             failures: Vec::new(),
-            waits: Vec::new(),
             held: 0,
             committed: 0,
             checked: 0,
@@ -156,8 +154,6 @@ impl Tenure {
         if self.states.len() <= entry as usize {
             let room = (entry as usize + 1).next_multiple_of(64);
             self.states.resize(room, State::Unseen);
-            self.failures.resize(room, 0);
-            self.waits.resize(room, 0);
         }
         let before = std::mem::replace(&mut self.states[entry as usize], state);
         self.held += u32::from(state == State::Held);
@@ -167,7 +163,10 @@ impl Tenure {
     /// An attempt failed. The wait doubles with every failure, up to the longest; the jitter takes at
     /// most its share away.
     pub(crate) fn failed(&mut self, entry: u32, now: u64, retry: &Retry) {
-        let failures = &mut self.failures[entry as usize];
+        if self.failures.len() <= entry as usize {
+            self.failures.resize(self.states.len(), (0, 0));
+        }
+        let (failures, until) = &mut self.failures[entry as usize];
         let mut wait = retry.backoff.first.as_nanos();
         for _ in 0..*failures {
             wait = wait.saturating_mul(2).min(retry.backoff.max.as_nanos());
@@ -175,11 +174,12 @@ impl Tenure {
         let least =
             wait.saturating_sub(wait.div_ceil(100) * u64::from(retry.backoff.jitter_percent));
         *failures += 1;
-        self.waits[entry as usize] = now.saturating_add(least);
+        *until = now.saturating_add(least);
     }
 
     pub(crate) fn not_before(&self, entry: u32) -> u64 {
-        self.waits.get(entry as usize).copied().unwrap_or_default()
+        let failed = self.failures.get(entry as usize);
+        failed.map_or(0, |failed| failed.1)
     }
 
     /// Whether something was taken in at the position of this message.
@@ -190,10 +190,8 @@ impl Tenure {
     }
 
     pub(crate) fn failures(&self, entry: u32) -> u32 {
-        self.failures
-            .get(entry as usize)
-            .copied()
-            .unwrap_or_default()
+        let failed = self.failures.get(entry as usize);
+        failed.map_or(0, |failed| failed.0)
     }
 
     /// Whether an earlier owner's progress covers a position.
@@ -271,9 +269,8 @@ impl Tenure {
             if self.state(e) == State::Held {
                 self.set(e, State::Unseen);
             }
-            self.failures[e as usize] = 0;
-            self.waits[e as usize] = 0;
         }
+        self.failures.clear();
     }
 
     /// The first stored message below `to` that is not finished.

@@ -5,7 +5,7 @@ use procession_core::{
 };
 
 use super::{Burial, World, Write};
-use crate::checker::Checked;
+use crate::checker::{Checked, Counted};
 use crate::coverage::Mark;
 use crate::event::Event;
 use crate::plan::Flavour;
@@ -276,6 +276,11 @@ impl World {
             self.marks[Mark::LetterTooLate as usize] += 1;
         }
         let counted = after.dead > before.dead;
+        let by_it = Counted {
+            done: after.done - before.done,
+            failed: after.failed - before.failed,
+            changed: counted,
+        };
         let right = counted == (current && burial.receipt == Receipt::Stored);
         self.checker.rules.hold(Rule::LetterCounted, right, || {
             format!("msg={} at={}: {burial:?}", burial.entry, self.now)
@@ -286,7 +291,7 @@ impl World {
                 .buried(m, burial.partition, (e, burial.why), &entry);
             let at = (burial.partition, e);
             self.checker
-                .confirmed(m, at, (&before, &after), &self.entries, self.now)?;
+                .confirmed(m, at, by_it, &self.entries, self.now)?;
         } else if current && matches!(burial.receipt, Receipt::NotStored | Receipt::Unknown) {
             let kinds = &[NoticeKind::DeadLetterRetried];
             self.checker.expect_notice(m, burial.partition, kinds);

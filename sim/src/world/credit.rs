@@ -9,21 +9,21 @@ use crate::member::{Delivery, Shares};
 use crate::rule::Rule;
 
 /// What half is shared out into: in proportion to weights, but nobody has less than `one`, or than an
-/// even share if that is less; the lightest have just that, and the others share what is left. The
-/// share of the one whose weight stands at `mine`.
-fn share_out(half: u64, one: u64, weights: &[u32], mine: usize) -> u64 {
+/// even share if that is less; the lightest have just that, and the others share what is left.
+fn share_out(half: u64, one: u64, weights: &[u32]) -> impl Fn(u32) -> u64 {
     let floor = u128::from(one.min(half / weights.len().max(1) as u64));
-    let mut sorted: SmallVec<[u128; 4]> = weights.iter().map(|w| u128::from(*w)).collect();
+    let mut sorted: SmallVec<[u32; 4]> = weights.into();
     sorted.sort_unstable();
-    let (mut rest, mut sum) = (u128::from(half), sorted.iter().sum::<u128>());
+    let sum = sorted.iter().map(|w| u64::from(*w)).sum::<u64>();
+    let (mut rest, mut sum) = (u128::from(half), u128::from(sum));
     for weight in sorted {
+        let weight = u128::from(weight);
         if rest * weight >= floor * sum {
             break;
         }
         (rest, sum) = (rest - floor, sum - weight);
     }
-    let mine = rest * u128::from(weights[mine]) / sum.max(1);
-    mine.max(floor) as u64
+    move |weight| (rest * u128::from(weight) / sum.max(1)).max(floor) as u64
 }
 
 /// What one partition holds, and what its share is: messages and bytes.
@@ -50,19 +50,14 @@ impl World {
             .collect();
         let weights: SmallVec<[u32; 4]> =
             open.iter().map(|p| member.weights[*p as usize]).collect();
-        let holding = |(i, &p): (usize, &u32)| {
-            let messages = u64::from(limits.messages) / 2;
-            let share = (
-                share_out(messages, 1, &weights, i),
-                share_out(limits.bytes / 2, most.into(), &weights, i),
-            );
-            Holding {
-                partition: p,
-                held: (0, 0),
-                share,
-            }
+        let messages = share_out(u64::from(limits.messages) / 2, 1, &weights);
+        let bytes = share_out(limits.bytes / 2, most.into(), &weights);
+        let holding = |(&partition, &weight): (&u32, &u32)| Holding {
+            partition,
+            held: (0, 0),
+            share: (messages(weight), bytes(weight)),
         };
-        open.iter().enumerate().map(holding).collect()
+        open.iter().zip(&weights).map(holding).collect()
     }
 
     /// The share of one partition: reckoned anew when others are open, or weights or limits have changed.
@@ -241,8 +236,8 @@ mod tests {
     #[test]
     fn shares_are_in_proportion_above_the_floor() {
         let shares = |half, one, weights: &[u32]| -> Vec<u64> {
-            let all = 0..weights.len();
-            all.map(|i| share_out(half, one, weights, i)).collect()
+            let share = share_out(half, one, weights);
+            weights.iter().map(|w| share(*w)).collect()
         };
         assert_eq!(shares(100, 1, &[1, 2, 1]), [25, 50, 25]);
         assert_eq!(shares(100, 20, &[1_000, 1, 10]), [60, 20, 20]);

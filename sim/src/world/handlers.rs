@@ -3,13 +3,20 @@
 use procession_core::{Dispatch, Outcome, Receipt, Span, Token};
 
 use super::World;
-use crate::checker::{Checked, Ending};
+use crate::checker::{Checked, Counted, Ending};
 use crate::coverage::Mark;
 use crate::event::Event;
 use crate::member::{Behaviour, Handler};
 use crate::site::Site;
+use crate::tape::Core;
 
 const MILLI: u64 = 1_000_000;
+
+/// What a core has counted of results: successes and failures.
+fn results(core: &Core) -> (u64, u64) {
+    let stats = core.stats();
+    (stats.done, stats.failed)
+}
 
 impl World {
     /// A message is handed to a handler, or to the call that another one has begun. Each is a handler of
@@ -236,16 +243,23 @@ impl World {
             Ending::Reject => Outcome::Reject(e),
             Ending::Cancelled => Outcome::Cancelled(e),
         };
-        let before = core.stats();
+        // A token that nobody has changes nothing at all; of others, only results are counted.
+        let known = self.checker.processes[m].runs(token.to_bits());
+        let before = (!known).then(|| core.stats());
+        let (done, failed) = results(core);
         let accepted = core.settle(time, token, outcome, e).is_ok();
-        let after = core.stats();
-        let counters = (&before, &after);
+        let after = results(core);
+        let by_it = Counted {
+            done: after.0 - done,
+            failed: after.1 - failed,
+            changed: before.is_some_and(|before| before != core.stats()),
+        };
         self.mark(token.to_bits(), 52, u64::from(accepted));
         self.checker.settled(
             m,
             token.to_bits(),
             (ending, accepted),
-            counters,
+            by_it,
             &self.entries,
             self.now,
         )

@@ -25,6 +25,7 @@ use crate::checker::{Checked, Checker, Tally};
 use crate::coverage::{Coverage, MARKS};
 use crate::event::Event;
 use crate::fate::{Decision, Fate, fold};
+use crate::grid::Grid;
 use crate::heap::Heap;
 use crate::item::Item;
 use crate::log::{Entry, Log, Record, Seat};
@@ -88,6 +89,7 @@ pub(crate) struct World {
     plan: Plan,
     fate: Fate,
     heap: Heap,
+    grid: Grid,
     now: u64,
     events: u64,
     /// The next event before which somebody may be struck; `u64::MAX`: none.
@@ -180,6 +182,7 @@ impl World {
         let start = |p: u32| fate.draw(Site::Work, 1, u64::from(p), 0, 3);
         Self {
             heap: Heap::new(),
+            grid: Grid::new(plan.quantum),
             now: 0,
             events: 0,
             chosen: 0,
@@ -431,11 +434,7 @@ impl World {
 
     #[inline(never)]
     fn enqueue(&mut self, at: u64, name: u64, event: Event) {
-        let quantum = self.plan.quantum;
-        let mut at = at.max(self.now);
-        if quantum > 1 {
-            at = at.div_ceil(quantum).saturating_mul(quantum);
-        }
+        let at = self.grid.at_or_after(at.max(self.now));
         let tie = self.fate.tie(name);
         self.heap.push(at, tie, event);
     }

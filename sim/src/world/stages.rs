@@ -64,6 +64,9 @@ impl World {
         if self.waiting.is_some() && !self.all_over() {
             return false;
         }
+        if !(self.silent || self.made.len() >= self.plan.messages as usize) {
+            return false;
+        }
         // A rewrite that no session has noticed yet may have put messages below a frontier.
         let noticed = (0..self.plan.config.partitions).all(|p| {
             let rewrites = self.logs[p as usize].rewrites;
@@ -74,7 +77,6 @@ impl World {
                     .is_some_and(|t| (t.seen == rewrites || t.blind) && t.next_delivery.is_some())
         });
         noticed
-            && (self.silent || self.made.len() >= self.plan.messages as usize)
             && self.members.iter().all(|m| m.core.is_some() && !m.draining)
             && self.logs.iter().zip(&self.records).all(|(log, record)| {
                 log.entries().last().is_none_or(|&e| {
