@@ -19,6 +19,7 @@ impl World {
     }
 
     /// One tick of world-level faults.
+    #[inline(never)]
     pub(super) fn chaos(&mut self, tick: u32) -> Checked {
         if self.fate.is_healed() {
             return Ok(());
@@ -144,6 +145,7 @@ impl World {
 
     /// Right before the chosen events of the run, somebody dies, or is shaken.
     #[cold]
+    #[inline(never)]
     pub(super) fn at_chosen_event(&mut self) -> Checked {
         let n = self.events;
         let chosen = [self.plan.crash_at, self.plan.shake_at];
@@ -258,6 +260,7 @@ impl World {
     }
 
     /// The time of faults is over. Where the run has its length in events, it goes on until then.
+    #[inline(never)]
     pub(super) fn heal_in_time(&mut self) -> Checked {
         if self.stage != Stage::Storm {
             return Ok(());
@@ -271,6 +274,7 @@ impl World {
     }
 
     /// Faults stop; poison stays.
+    #[inline(never)]
     pub(super) fn heal(&mut self) -> Checked {
         self.silent |= self.plan.calm_at.is_some();
         self.note(|_, out| out.push_str("             faults stop\n"));

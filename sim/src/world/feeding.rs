@@ -70,6 +70,7 @@ impl World {
         }
     }
 
+    #[inline(never)]
     pub(super) fn straggle(&mut self, member: u32, number: u32) -> Checked {
         self.hit(Mark::Straggler);
         let arrival = self.stragglers[number as usize].clone();
@@ -83,6 +84,7 @@ impl World {
     }
 
     /// A session begins, or fails to.
+    #[inline(never)]
     pub(super) fn session_up(&mut self, member: u32, partition: u32, session: u64) -> Checked {
         let m = member as usize;
         let Some(delivery) = self.delivery(member, partition, session) else {

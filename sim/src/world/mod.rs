@@ -312,6 +312,7 @@ impl World {
         Ok(())
     }
 
+    #[inline(never)]
     fn begin(&mut self) {
         let partitions = self.plan.config.partitions;
         for member in 0..self.plan.members {

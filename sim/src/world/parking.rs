@@ -37,6 +37,7 @@ impl World {
     }
 
     /// After faults have stopped, owners release what is parked, key by key: nothing may wait for ever.
+    #[inline(never)]
     pub(super) fn tidy(&mut self) -> Checked {
         if self.stage != Stage::Calm || self.plan.config.parked_keys == 0 {
             return Ok(());

@@ -60,6 +60,7 @@ impl World {
     }
 
     /// A generation ends: writes of before it are refused from now on, whoever owns the partition.
+    #[inline(never)]
     pub(super) fn next_generation(&mut self) {
         self.generation += 1;
     }

@@ -47,6 +47,7 @@ impl World {
     }
 
     /// The operator says where the partition goes on.
+    #[inline(never)]
     pub(super) fn reset(&mut self, member: u32, partition: u32) {
         let m = member as usize;
         let to = if self.fate.bits(Site::Revoke, u64::from(partition), self.now) & 1 == 0 {

@@ -18,6 +18,7 @@ use crate::tape::Core;
 const SESSION_TIMEOUT: u64 = 30_000_000;
 
 impl World {
+    #[inline(never)]
     pub(super) fn restart(&mut self, member: u32) {
         let process = &mut self.members[member as usize];
         if process.core.is_some() || self.stage == Stage::Draining {
@@ -44,6 +45,7 @@ impl World {
     }
 
     /// A free partition is given to a member that is ready.
+    #[inline(never)]
     pub(super) fn assign(&mut self, partition: u32) -> Checked {
         if self.seats[partition as usize].is_some() || self.stage == Stage::Draining {
             return Ok(());
@@ -266,6 +268,7 @@ impl World {
         Ok(())
     }
 
+    #[inline(never)]
     pub(super) fn fenced(&mut self, member: u32, partition: u32, epoch: u64) -> Checked {
         if self.members[member as usize].feeds[partition as usize].epoch == Some(epoch) {
             self.lose(member, partition, epoch)?;
@@ -374,6 +377,7 @@ impl World {
     }
 
     /// A watcher looks at a lease; when it has run out, somebody takes over.
+    #[inline(never)]
     pub(super) fn lease_check(&mut self, partition: u32, epoch: u64) -> Checked {
         let Some(seat) = self.seats[partition as usize].filter(|s| s.epoch == epoch) else {
             return Ok(());

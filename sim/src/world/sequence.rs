@@ -38,6 +38,7 @@ impl World {
     }
 
     /// The operator passes it.
+    #[inline(never)]
     pub(super) fn pass_gap(&mut self, member: u32, gap: u32) {
         let m = member as usize;
         let (partition, key) = self.gaps[gap as usize];

@@ -131,6 +131,7 @@ impl World {
     }
 
     /// Faults stopped a while ago, and something is still unfinished.
+    #[inline(never)]
     pub(super) fn watchdog(&mut self) -> Checked {
         self.stage = Stage::Over;
         self.checker
