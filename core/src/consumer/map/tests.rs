@@ -1,7 +1,7 @@
 //! Maps against their definition, and as an untrusted input.
 
-use super::super::window::Note;
 use super::super::reading::{decode_map, decode_parked};
+use super::super::window::Note;
 use super::*;
 use alloc::vec::Vec;
 use proptest::prelude::*;
