@@ -8,7 +8,7 @@
 
 use super::partition::{Delivery, Partition};
 use super::{Consumer, Grant};
-use crate::{PartitionId, mutants};
+use crate::{Limits, PartitionId, mutants};
 
 /// Messages and bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -60,6 +60,14 @@ impl Totals {
 }
 
 impl Partition {
+    /// Whether its own limits let more come than what was granted. One that holds nothing may always have a
+    /// message.
+    const fn may_hold(&self, limits: &Limits, granted: Amount) -> bool {
+        let messages = limits.partition_messages.saturating_sub(self.used_messages) as u64;
+        let bytes = limits.partition_bytes.saturating_sub(self.used_bytes);
+        messages > 0 && bytes > 0 && (messages > granted.messages || bytes > granted.bytes)
+    }
+
     /// Whether a session delivers, or is about to.
     const fn is_fed(&self) -> bool {
         matches!(self.delivery, Delivery::Starting | Delivery::Live)
@@ -160,6 +168,10 @@ impl<M> Consumer<M> {
         let now_or_never = self.slab.used() == 0;
         // Mostly there is so little that the credit, which takes longer to reckon, does not matter.
         if most == Amount::default() || !(now_or_never || totals.is_worth(most)) {
+            return None;
+        }
+        let part = &self.partitions[index];
+        if part.used_messages > 0 && !part.may_hold(&self.limits, outstanding) {
             return None;
         }
         let credit = self.credit(partition);
