@@ -47,6 +47,7 @@ pub(crate) struct Delivery {
 
 /// A partition, as the process's adapter sees it.
 #[derive(Clone, Debug, Default)]
+#[repr(align(256))]
 pub(crate) struct Feed {
     /// The epoch in which it was opened; `None` when it is not ours.
     pub(crate) epoch: Option<u64>,
@@ -95,7 +96,8 @@ pub(crate) struct Shares {
     pub(crate) of: Vec<(u64, u64)>,
 }
 
-/// A process.
+/// A process. Found by a shift and not by a product, as everything that is looked up at each event: 1 percent.
+#[repr(align(512))]
 pub(crate) struct Member {
     /// Counts its lives.
     pub(crate) life: u32,

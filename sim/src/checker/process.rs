@@ -33,6 +33,7 @@ pub(crate) struct Run {
 
 /// The books of one process, from its start to its death.
 #[derive(Debug)]
+#[repr(align(512))]
 pub(crate) struct Process {
     pub(crate) tenures: Vec<Option<Tenure>>,
     /// By partition: the epoch in which it was held last.
