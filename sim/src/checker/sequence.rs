@@ -18,8 +18,8 @@ pub(crate) struct Sequences {
     stopped: Vec<u32>,
     /// Messages that a told gap lies before.
     told: Vec<u32>,
-    /// When messages were taken in.
-    since: BTreeMap<u32, u64>,
+    /// When messages were taken in, in that order.
+    since: Vec<(u32, u64)>,
 }
 
 /// Numbers without a hole that were passed.
@@ -47,7 +47,13 @@ impl Run {
 
 impl Sequences {
     pub(super) fn taken_in(&mut self, e: u32, now: u64) {
-        self.since.insert(e, now);
+        self.since.push((e, now));
+    }
+
+    /// When a message was taken in the last time.
+    fn since(&self, e: u32) -> Option<u64> {
+        let of = |taken: &&(u32, u64)| taken.0 == e;
+        self.since.iter().rfind(of).map(|taken| taken.1)
     }
 
     /// A message of a key has ended: its number is passed.
@@ -274,18 +280,16 @@ impl Checker {
                 continue;
             };
             // Of a lane the message that has waited longest counts: mostly none has for so long.
-            let long = |e: u32| {
-                let since = tenure.sequences.since.get(&e);
-                since.is_some_and(|since| since.saturating_add(timeout) <= now)
-            };
-            if !held(tenure, all).any(|(e, _)| long(e)) {
+            let taken = tenure.sequences.since.iter();
+            let mut long = taken.take_while(|(_, since)| since.saturating_add(timeout) <= now);
+            if !long.any(|(e, _)| tenure.state(*e) == State::Held) {
                 continue;
             }
             let goes_on = tenure.stopping.is_none() && now < tenure.until;
             let mut first: BTreeMap<u64, (u64, u32, u64)> = BTreeMap::new();
             let mut mixed = Vec::new();
             for (e, entry) in held(tenure, all) {
-                let since = tenure.sequences.since.get(&e).copied().unwrap_or(now);
+                let since = tenure.sequences.since(e).unwrap_or(now);
                 match entry.sequenced() {
                     Some((key, s)) if tenure.sequences.next.contains_key(&key) => {
                         let of = first.entry(entry.lane).or_insert((s, key, since));

@@ -53,7 +53,7 @@ impl World {
             if quiet && !self.events.is_multiple_of(AUDIT_EVERY) {
                 break;
             }
-            let any = self.ask(member, lazy)?;
+            let any = self.ask(member, lazy, quiet)?;
             if let (true, Some(core)) = (any, &self.members[m].core) {
                 core.turn();
             }
@@ -72,8 +72,9 @@ impl World {
         self.audit(member)
     }
 
-    /// Asks for everything once; whether there was anything.
-    fn ask(&mut self, member: u32, lazy: bool) -> Checked<bool> {
+    /// Asks for everything once; whether there was anything. A core that says that it is `quiet` is held to
+    /// it; of another it is believed.
+    fn ask(&mut self, member: u32, lazy: bool, quiet: bool) -> Checked<bool> {
         let m = member as usize;
         let time = self.time();
         let mut any = false;
@@ -115,6 +116,10 @@ impl World {
                 let parts = letter_parts(&letter);
                 self.burial_sent(member, parts)?;
             }
+        }
+        // Mostly there was a message to start, and nothing else.
+        if !quiet && core!().is_quiet(true) {
+            return Ok(any);
         }
         if self.plan.config.sequence.is_some() {
             while let Some(gap) = core!().poll_gap(time) {

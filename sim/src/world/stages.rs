@@ -64,7 +64,15 @@ impl World {
         if self.waiting.is_some() && !self.all_over() {
             return false;
         }
-        if !(self.silent || self.made.len() >= self.plan.messages as usize) {
+        let stored = self.logs.iter().zip(&self.records).all(|(log, record)| {
+            log.entries().last().is_none_or(|&e| {
+                record.incarnation.is_some_and(|i| i.0 == log.incarnation)
+                    && record
+                        .frontier
+                        .is_some_and(|f| f > self.entries[e as usize].position)
+            })
+        });
+        if !stored || !(self.silent || self.made.len() >= self.plan.messages as usize) {
             return false;
         }
         // A rewrite that no session has noticed yet may have put messages below a frontier.
@@ -76,17 +84,7 @@ impl World {
                     .and_then(|m| self.checker.tenure(m, p))
                     .is_some_and(|t| (t.seen == rewrites || t.blind) && t.next_delivery.is_some())
         });
-        noticed
-            && self.members.iter().all(|m| m.core.is_some() && !m.draining)
-            && self.logs.iter().zip(&self.records).all(|(log, record)| {
-                log.entries().last().is_none_or(|&e| {
-                    record.incarnation.is_some_and(|i| i.0 == log.incarnation)
-                        && record
-                            .frontier
-                            .is_some_and(|f| f > self.entries[e as usize].position)
-                })
-            })
-            && self.all_over()
+        noticed && self.members.iter().all(|m| m.core.is_some() && !m.draining) && self.all_over()
     }
 
     /// Every stored message was resolved or is excused. Begins with the one that was not when it was
