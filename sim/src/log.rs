@@ -322,6 +322,39 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_of_a_key_is_what_entries_say() {
+        let (mut log, mut all) = (Log::new(1, 1), Vec::new());
+        let add = |log: &mut Log, all: &mut Vec<Entry>, key| {
+            log.append(all, Entry { key, ..entry(1) }, 1, 0);
+        };
+        let holds = |log: &Log, all: &[Entry], step: &str| {
+            for key in [None, Some(0), Some(1)] {
+                for to in 0..=log.end {
+                    let right = |e: &u32| all[*e as usize].key == key;
+                    let expected: Vec<_> = log.between(0, to).filter(right).collect();
+                    let found: Vec<_> = log.of_key(key.unwrap_or(u32::MAX), to).collect();
+                    assert_eq!(found, expected, "{step}: {key:?} before {to}");
+                }
+            }
+        };
+        let keys = [Some(0), Some(1), None, Some(1), Some(0), None, Some(0)];
+        for key in keys {
+            add(&mut log, &mut all, key);
+        }
+        holds(&log, &all, "appended");
+        log.remove(&mut all, 3);
+        holds(&log, &all, "removed");
+        log.cut(&mut all, 4);
+        add(&mut log, &mut all, Some(1));
+        holds(&log, &all, "cut");
+        log.retain(&mut all, 4);
+        holds(&log, &all, "retained");
+        log.begin_anew(&mut all, 1);
+        add(&mut log, &mut all, Some(1));
+        holds(&log, &all, "begun anew");
+    }
+
+    #[test]
     fn a_position_is_found_with_holes_and_without() {
         for held in [&[][..], &[1, 2, 3, 4], &[3, 5, 7], &[1, 2, 9, 10, 11, 30]] {
             let (mut log, mut all) = log(held);

@@ -118,4 +118,17 @@ mod tests {
         assert_eq!(out, [0, 63, 199]);
         assert!(set.is_empty());
     }
+
+    #[test]
+    fn a_set_has_room_for_its_last_number() {
+        for capacity in [1, 63, 64, 65, 128, 129] {
+            let mut set = BitSet::new(capacity);
+            let last = capacity as u32 - 1;
+            set.insert(last);
+            assert_eq!(set.word(last as usize / 64), 1 << (last % 64));
+            assert_eq!(set.words(), capacity.div_ceil(64), "{capacity}");
+            assert_eq!(set.pop(), Some(last));
+            assert_eq!(set.pop(), None);
+        }
+    }
 }

@@ -277,8 +277,8 @@ impl World {
         }
         let counted = after.dead > before.dead;
         let by_it = Counted {
-            done: after.done - before.done,
-            failed: after.failed - before.failed,
+            done: after.done.saturating_sub(before.done),
+            failed: after.failed.saturating_sub(before.failed),
             changed: counted,
         };
         let right = counted == (current && burial.receipt == Receipt::Stored);

@@ -250,8 +250,9 @@ impl World {
         let accepted = core.settle(time, token, outcome, e).is_ok();
         let after = results(core);
         let by_it = Counted {
-            done: after.0 - done,
-            failed: after.1 - failed,
+            // What goes back counts nothing, and is told as such.
+            done: after.0.saturating_sub(done),
+            failed: after.1.saturating_sub(failed),
             changed: before.is_some_and(|before| before != core.stats()),
         };
         self.mark(token.to_bits(), 52, u64::from(accepted));
